@@ -1,0 +1,62 @@
+//! The decider: three pure functions that say what an aggregate is.
+
+/// An aggregate, as three functions over four types.
+///
+/// A decider does no IO, reads no clock and rolls no dice. Whatever it needs to know arrives
+/// inside the command, so a test is a list of events and a command.
+///
+/// ```
+/// use flightdeck_core::Decider;
+///
+/// struct Door;
+/// #[derive(Debug, PartialEq)] enum Event { Opened, Closed }
+/// enum Command { Open, Close }
+///
+/// impl Decider for Door {
+///     const CATEGORY: &'static str = "door";
+///     type Command = Command;
+///     type Event = Event;
+///     type State = bool;
+///     type Error = std::convert::Infallible;
+///
+///     fn initial() -> bool {
+///         false
+///     }
+///     fn evolve(_open: bool, event: &Event) -> bool {
+///         matches!(event, Event::Opened)
+///     }
+///     fn decide(open: &bool, command: Command) -> Result<Vec<Event>, Self::Error> {
+///         Ok(match (open, command) {
+///             (false, Command::Open) => vec![Event::Opened],
+///             (true, Command::Close) => vec![Event::Closed],
+///             (true, Command::Open) | (false, Command::Close) => vec![],
+///         })
+///     }
+/// }
+///
+/// let open = [Event::Opened].iter().fold(Door::initial(), Door::evolve);
+/// assert_eq!(Door::decide(&open, Command::Open), Ok(vec![]));
+/// assert_eq!(Door::decide(&open, Command::Close), Ok(vec![Event::Closed]));
+/// ```
+pub trait Decider {
+    /// The stream category, for example `content`. Stored: changing it orphans streams.
+    const CATEGORY: &'static str;
+    /// What can be asked of it.
+    type Command;
+    /// What can have happened to it.
+    type Event;
+    /// What is known of it: the fold of its events.
+    type State;
+    /// Why a command is refused.
+    type Error;
+
+    /// What is known before anything has happened.
+    fn initial() -> Self::State;
+    /// Takes in one event. Total: it never validates and never fails.
+    fn evolve(state: Self::State, event: &Self::Event) -> Self::State;
+    /// Answers a command. No events means that there is nothing to do.
+    ///
+    /// # Errors
+    /// When the state does not allow it: a state of affairs, for the caller to tell its user.
+    fn decide(state: &Self::State, command: Self::Command) -> Result<Vec<Self::Event>, Self::Error>;
+}

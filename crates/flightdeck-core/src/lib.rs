@@ -1,0 +1,56 @@
+//! The words of FlightDeck.
+//!
+//! Every other crate speaks in these types. They are small, cheap to clone, and can't hold
+//! anything illegal: a [`StreamId`] that exists is a legal stream name, a [`Json`] that exists
+//! was checked, a [`Position`] is never negative. Whoever takes one needs no check of its own.
+//!
+//! What is here:
+//!
+//! - where something is: [`StreamId`], [`Category`], [`Version`], [`Position`], [`Epoch`], [`Cursor`];
+//! - what an event is made of: [`EventId`], [`EventType`], [`SchemaNumber`], [`Tag`], [`Tags`],
+//!   [`Json`], [`Metadata`];
+//! - what an aggregate is: [`Decider`], and how its events are stored: [`StoredEvents`], [`Registry`];
+//! - what comes in from outside: [`Clock`], [`Ids`], [`Timestamp`];
+//! - how much of anything is allowed: [`limits`].
+//!
+//! What is not here: nothing in this crate does IO, reads a clock, rolls dice or is async. Time
+//! and ids come in as arguments, so whatever is built on these words can be tested with plain values.
+//!
+//! Read [`place`] first (versions, positions, cursors), then [`decider`].
+//!
+//! ```
+//! use flightdeck_core::{Cursor, StreamId, Version};
+//!
+//! let stream = StreamId::new("content-42")?;
+//! assert_eq!(stream.category().as_str(), "content");
+//!
+//! let cursor: Cursor = "k3f9-1024".parse()?;
+//! assert_eq!(cursor.position().get(), 1024);
+//!
+//! assert!(Version::new(0).is_err(), "versions begin at 1");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+pub mod limits;
+pub mod place;
+pub mod stream;
+pub mod event;
+pub mod tag;
+pub mod json;
+pub mod metadata;
+pub mod time;
+pub mod decider;
+pub mod registry;
+
+mod words;
+
+pub use crate::decider::Decider;
+pub use crate::event::{EventId, EventType, KeyId, SchemaNumber};
+pub use crate::json::{Json, JsonError};
+pub use crate::metadata::{Further, Metadata, Reference};
+pub use crate::place::{Cursor, Epoch, Position, Version};
+pub use crate::registry::{Registry, StoredEvents, StoredType, Upcast};
+pub use crate::stream::{Category, StreamId};
+pub use crate::tag::{Tag, Tags};
+pub use crate::time::{Clock, Ids, Timestamp};
+pub use crate::words::WordError;

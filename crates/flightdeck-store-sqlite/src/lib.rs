@@ -1,0 +1,92 @@
+//! FlightDeck's event log in one SQLite file.
+//!
+//! [`SqliteStore`] keeps every rule of [`EventStore`](flightdeck_store::EventStore), on disk, for one process
+//! that writes and any number that read. What it is made for: an acknowledged append survives a power cut; a
+//! damaged event is never handed out; one file is the whole log.
+//!
+//! # In five minutes
+//!
+//! ```
+//! use flightdeck_core::{EventType, Json, StreamId};
+//! use flightdeck_store::{Append, EventStore as _, Expected, NewEvent, StreamQuery};
+//! use flightdeck_store_sqlite::{Options, SqliteStore};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let folder = tempfile::tempdir()?;
+//! # let path = folder.path().join("bank.db");
+//! let store = SqliteStore::open(&path, Options::default())?;
+//!
+//! let account = StreamId::new("account-1")?;
+//! let deposit = NewEvent::new(account.clone(), EventType::new("Deposited")?, Json::new("{\"cents\":500}", 1024)?);
+//! let done = store.append(Append::of([deposit]).expecting(account.clone(), Expected::NoStream)).await?;
+//! println!("stored at {}", done.cursor); // on the disk, and flushed
+//!
+//! let page = store.read_stream(&StreamQuery::of(account)).await?;
+//! assert_eq!(page.events[0].data_bytes(), b"{\"cents\":500}");
+//! store.close().await;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! A decider with `Handler`, and following the log, are in this crate's `examples/`.
+//!
+//! # How it works
+//!
+//! One thread owns the only connection that writes. Whatever is waiting when it comes back from its last commit is
+//! its next group: each append is checked against the log and against the group, all that pass are written in
+//! one transaction with `synchronous=FULL`, one flush makes them durable, and only then is anyone answered. Waiting
+//! costs no thread. Reads run on a pool of connections that can't write, each answer from one short transaction.
+//!
+//! Every event carries a checksum over all that it says, names spelled out, and a link of a SHA-256 chain
+//! (see [`chain`](flightdeck_store::chain)). The checksum is compared at every read, by whatever path;
+//! [`verify`](SqliteStore::verify) walks the chain and everything beside it. Triggers in the file refuse what the
+//! writer would never do, also from other programs.
+//!
+//! # When things go wrong
+//!
+//! - A full disk, or one below its [reserve](Options::reserve): the group is told *not committed, full*; reads go on;
+//!   appends work again as soon as there is room.
+//! - A write or a flush that fails otherwise: nobody can know what is on the disk. The group is told *unknown*, and the
+//!   store [stops](SqliteStore::stopped): end the program and open the store again, then repeat what is unknown
+//!   with the same ids or request keys.
+//! - A second process: [refused](OpenError::Locked), with the number of the first.
+//! - A damaged event: the read that meets it says so, with its position, and hands nothing out.
+//!
+//! # What is not here
+//!
+//! No network, no views, no backup command: those are other crates'. Nothing here is for several machines: that is
+//! what the store on PostgreSQL is for, with the same rules.
+//!
+//! Open `writer.rs` first, then `ledger.rs`; `reader.rs` is the other half.
+
+mod open;
+mod store;
+mod writer;
+mod ledger;
+mod reader;
+mod row;
+mod streams;
+mod snapshots;
+mod names;
+mod check;
+mod connection;
+mod thread;
+mod disk;
+mod lock;
+
+pub mod fault;
+pub mod migrate;
+pub mod options;
+
+pub use crate::check::Verified;
+pub use crate::migrate::{MigrateError, Step};
+pub use crate::open::OpenError;
+pub use crate::options::{Options, Reserve};
+pub use crate::store::SqliteStore;
+
+/// The version of the SQLite that is linked.
+#[must_use]
+pub fn sqlite_version() -> &'static str {
+    rusqlite::version()
+}

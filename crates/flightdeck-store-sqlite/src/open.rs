@@ -1,0 +1,312 @@
+//! Opening a store: what is looked at before anything is trusted, and the order it is looked at in.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use flightdeck_core::{Epoch, Position};
+use flightdeck_migrations::SQLITE;
+use flightdeck_store::{Corruption, Source};
+use r2d2::ManageConnection as _;
+use r2d2_sqlite::SqliteConnectionManager;
+use rusqlite::{Connection, OptionalExtension as _};
+use thiserror::Error;
+use tokio::sync::{Semaphore, mpsc, watch};
+
+use crate::connection::{self, NotOpened, Reading};
+use crate::disk;
+use crate::ledger::Tip;
+use crate::lock::{Lock, NotLocked};
+use crate::migrate::{self, Access, MigrateError, Step};
+use crate::names::Names;
+use crate::options::Options;
+use crate::reader;
+use crate::row::Damage;
+use crate::store::{SqliteStore, Writing};
+use crate::thread;
+
+/// The oldest SQLite that may be linked: older ones can lose a WAL that is being reset.
+const SQLITE_MIN: i32 = 3_051_003;
+
+/// Why a store was not opened.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// Another process has the store open for writing.
+    #[error("the store {} is in use by {}", path.display(), Holder(*pid))]
+    Locked {
+        /// The store.
+        path: PathBuf,
+        /// The process, if it wrote down which it is.
+        pid: Option<u32>,
+    },
+    /// The file or its folder may not be written.
+    #[error("the store {} can't be written by this user; it can be opened for reading only", path.display())]
+    ReadOnly {
+        /// The store.
+        path: PathBuf,
+    },
+    /// The store lies where SQLite's locks and shared memory often don't hold.
+    #[error("the store {} lies on a network file system ({kind}); put it on a local disk", path.display())]
+    NetworkFileSystem {
+        /// The store.
+        path: PathBuf,
+        /// Which kind.
+        kind: &'static str,
+    },
+    /// The linked SQLite has a fault that can lose data.
+    #[error("SQLite {found} is linked, and 3.51.3 is the oldest that is safe")]
+    OldSqlite {
+        /// The version.
+        found: &'static str,
+    },
+    /// SQLite did not take a setting that durability rests on.
+    #[error("SQLite has {setting} = {found}, and {asked} was asked for")]
+    Setting {
+        /// The setting.
+        setting: &'static str,
+        /// What was asked for.
+        asked: String,
+        /// What it is.
+        found: String,
+    },
+    /// The store is of a newer program, of someone else's, or could not be brought up.
+    #[error(transparent)]
+    Migrate(#[from] MigrateError),
+    /// The store is damaged where everything begins.
+    #[error(transparent)]
+    Damaged(#[from] Corruption),
+    /// The file could not be reached.
+    #[error("the store {} can't be opened", path.display())]
+    Io {
+        /// The store.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// SQLite failed.
+    #[error("SQLite can't open the store {}", path.display())]
+    Storage {
+        /// The store.
+        path: PathBuf,
+        /// Why.
+        source: Source,
+    },
+}
+
+struct Holder(Option<u32>);
+impl std::fmt::Display for Holder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.0 {
+            Some(pid) => write!(f, "process {pid}"),
+            None => f.write_str("another process"),
+        }
+    }
+}
+
+/// What goes wrong beneath, with the path it went wrong at.
+struct At<'a>(&'a Path);
+
+impl At<'_> {
+    fn io(&self) -> impl FnOnce(std::io::Error) -> OpenError {
+        let path = self.0.to_owned();
+        |source| OpenError::Io { path, source }
+    }
+    fn sql(&self, error: rusqlite::Error) -> OpenError {
+        match Damage::from(error) {
+            Damage::Corrupt(corruption) => corruption.into(),
+            Damage::Sql(error) => OpenError::Storage { path: self.0.to_owned(), source: error.into() },
+        }
+    }
+    fn damage(&self, damage: Damage) -> OpenError {
+        match damage {
+            Damage::Corrupt(corruption) => corruption.into(),
+            Damage::Sql(error) => self.sql(error),
+        }
+    }
+    fn not_opened(&self, why: NotOpened) -> OpenError {
+        match why {
+            NotOpened::Sql(error) => self.sql(error),
+            NotOpened::Setting(setting, asked, found) => OpenError::Setting { setting, asked, found },
+        }
+    }
+}
+
+/// A store that this process may write: its file is there, locked, checked, and not yet migrated.
+struct Held {
+    path: PathBuf,
+    lock: Lock,
+    conn: Connection,
+}
+
+fn hold(path: &Path, options: &Options) -> Result<Held, OpenError> {
+    check_sqlite()?;
+    disk::survive_file_size_limit();
+    let at = At(path);
+    let path = disk::absolute(path).map_err(at.io())?;
+    let at = At(&path);
+    if !path.exists() || disk::is_writable(&path) {
+        disk::create_if_missing(&path).map_err(at.io())?;
+    } else {
+        return Err(OpenError::ReadOnly { path });
+    }
+    if let Some(kind) = disk::network_file_system(&path).filter(|_| !options.allow_network_file_system) {
+        return Err(OpenError::NetworkFileSystem { path, kind });
+    }
+    let lock = Lock::take(&path, options.lock_wait).map_err(|why| match why {
+        NotLocked::Held(pid) => OpenError::Locked { path: path.clone(), pid },
+        NotLocked::Io(source) => OpenError::Io { path: path.clone(), source },
+    })?;
+    let conn = connection::writer(&path, options).map_err(|why| at.not_opened(why))?;
+    migrate::check_format(&conn, Access::Write)?;
+    Ok(Held { path, lock, conn })
+}
+
+fn check_sqlite() -> Result<(), OpenError> {
+    match rusqlite::version_number() >= SQLITE_MIN {
+        true => Ok(()),
+        false => Err(OpenError::OldSqlite { found: rusqlite::version() }),
+    }
+}
+
+/// Gives a store that is new its epoch and its secret, and says which epoch it has.
+fn settle(conn: &Connection, options: &Options) -> Result<Epoch, Damage> {
+    let tx = conn.unchecked_transaction()?;
+    let insert = "INSERT OR IGNORE INTO fd_meta (name, value) VALUES (?1, ?2)";
+    tx.execute(insert, ("epoch", Epoch::from_random(options.ids.random()).as_str()))?;
+    let secret = [options.ids.random().to_be_bytes(), options.ids.random().to_be_bytes()].concat();
+    tx.execute(insert, ("secret", secret))?;
+    tx.commit()?;
+    reader::epoch(conn)
+}
+
+impl SqliteStore {
+    /// Opens the store at `path` for reading and writing; makes it, and brings its tables up, when need be.
+    ///
+    /// One process at a time has a store open like this. Others may open it [for reading only](Self::open_read_only).
+    ///
+    /// # Errors
+    /// See [`OpenError`]: nothing is written to a store that is refused.
+    pub fn open(path: impl AsRef<Path>, options: Options) -> Result<Self, OpenError> {
+        let Held { path, lock, mut conn } = hold(path.as_ref(), &options)?;
+        migrate::run(&mut conn, SQLITE, options.clock.now())?;
+        let at = At(&path);
+        let names = Arc::new(Names::default());
+        let epoch = settle(&conn, &options).map_err(|damage| at.damage(damage))?;
+        let tip = Tip::read(&conn, &names).map_err(|damage| at.damage(damage))?;
+        let (head, watched) = watch::channel(tip.position);
+        let (jobs, queue) = mpsc::channel(options.queue_appends_max.max(1));
+        let stopped = watch::Sender::new(false);
+        let thread = thread::Thread {
+            conn,
+            lock,
+            names: Arc::clone(&names),
+            epoch: epoch.clone(),
+            clock: Arc::clone(&options.clock),
+            head,
+            path: path.clone(),
+            reserve: options.reserve,
+            stopped: stopped.clone(),
+        };
+        let thread = thread.start(queue).map_err(|source| OpenError::Io { path: path.clone(), source })?;
+        let writing = Writing::new(jobs, thread, &options);
+        let pool = pool(connection::readers(&path, Reading::Shared, options.busy_wait), &options);
+        Ok(Self::new(path, names, pool, options, epoch, watched, stopped, Some(writing)))
+    }
+
+    /// Opens a store for reading only, also while another process writes it. It must be there.
+    ///
+    /// Appends are answered with *read only*. Nothing wakes a follower here but its own poll.
+    ///
+    /// # Errors
+    /// See [`OpenError`].
+    pub fn open_read_only(path: impl AsRef<Path>, options: Options) -> Result<Self, OpenError> {
+        check_sqlite()?;
+        let at = At(path.as_ref());
+        let path = disk::absolute(path.as_ref()).map_err(at.io())?;
+        let at = At(&path);
+        path.metadata().map_err(at.io())?;
+        let mut manager = connection::readers(&path, Reading::Shared, options.busy_wait);
+        // A first look, before a pool tries again and again.
+        let looked = manager.connect().and_then(|conn| look(&conn).map(|()| conn));
+        let conn = match looked {
+            Ok(conn) => conn,
+            // In a folder that can't be written there is no shared memory to be made; and where there is no WAL,
+            // nobody writes.
+            Err(_) if !disk::is_writable(&path) && !has_wal(&path) => {
+                manager = connection::readers(&path, Reading::Immutable, options.busy_wait);
+                let conn = manager.connect().map_err(|error| at.sql(error))?;
+                look(&conn).map_err(|error| at.sql(error))?;
+                conn
+            }
+            Err(error) => return Err(at.sql(error)),
+        };
+        migrate::check_format(&conn, Access::Read)?;
+        let names = Arc::new(Names::default());
+        let epoch = reader::epoch(&conn).map_err(|damage| at.damage(damage))?;
+        let tip = Tip::read(&conn, &names).map_err(|damage| at.damage(damage))?;
+        drop(conn);
+        let (_, watched) = watch::channel(tip.position);
+        let pool = pool(manager, &options);
+        Ok(Self::new(path, names, pool, options, epoch, watched, watch::Sender::new(false), None))
+    }
+
+    /// Brings the tables of the store at `path` up, and returns the steps that were taken. Makes the store when it is not there.
+    ///
+    /// # Errors
+    /// See [`OpenError`].
+    pub fn migrate(path: impl AsRef<Path>, options: &Options) -> Result<Vec<Step>, OpenError> {
+        let mut held = hold(path.as_ref(), options)?;
+        let taken = migrate::run(&mut held.conn, SQLITE, options.clock.now())?;
+        settle(&held.conn, options).map_err(|damage| At(&held.path).damage(damage))?;
+        drop(held.conn);
+        drop(held.lock);
+        Ok(taken)
+    }
+
+    /// Every step that this program knows, and which of them the store at `path` has. Changes nothing, and creates nothing.
+    ///
+    /// # Errors
+    /// See [`OpenError`].
+    pub fn migrations(path: impl AsRef<Path>, options: &Options) -> Result<Vec<Step>, OpenError> {
+        let path = disk::absolute(path.as_ref()).map_err(At(path.as_ref()).io())?;
+        let at = At(&path);
+        if !path.exists() {
+            let nothing = Connection::open_in_memory().map_err(|error| at.sql(error))?;
+            return Ok(migrate::status(&nothing, SQLITE)?);
+        }
+        let manager = connection::readers(&path, Reading::Shared, options.busy_wait);
+        let conn = manager.connect().map_err(|error| at.sql(error))?;
+        migrate::check_format(&conn, Access::Read)?;
+        Ok(migrate::status(&conn, SQLITE)?)
+    }
+}
+
+fn look(conn: &Connection) -> rusqlite::Result<()> {
+    conn.query_row("SELECT 1 FROM sqlite_schema LIMIT 1", [], |_| Ok(())).optional().map(|_| ())
+}
+
+fn has_wal(path: &Path) -> bool {
+    let mut wal = path.as_os_str().to_owned();
+    wal.push("-wal");
+    Path::new(&wal).metadata().is_ok_and(|wal| wal.len() > 0)
+}
+
+/// The pool of connections that only read.
+fn pool(manager: SqliteConnectionManager, options: &Options) -> r2d2::Pool<SqliteConnectionManager> {
+    r2d2::Pool::builder()
+        .max_size(options.readers.max(1))
+        .min_idle(Some(0))
+        .test_on_check_out(false)
+        .idle_timeout(None)
+        .max_lifetime(None)
+        .connection_timeout(options.busy_wait.max(std::time::Duration::from_millis(1)))
+        .build_unchecked(manager)
+}
+
+/// How many reads may run at once.
+pub(crate) fn permits(options: &Options) -> Arc<Semaphore> {
+    Arc::new(Semaphore::new(usize::try_from(options.readers.max(1)).unwrap_or(1)))
+}
+
+/// Where the log stands, for whoever waits.
+pub(crate) type Watched = watch::Receiver<Position>;

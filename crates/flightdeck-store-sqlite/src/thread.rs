@@ -1,0 +1,71 @@
+//! The thread around the writer: it owns the connection and the lock, and sees to it that a writer that
+//! breaks is never mistaken for one that works.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use flightdeck_core::{Clock, Epoch, Position};
+use flightdeck_store::{AppendError, Reason};
+use rusqlite::Connection;
+use rusqlite::config::DbConfig;
+use tokio::sync::{mpsc, watch};
+
+use crate::ledger::Ledger;
+use crate::lock::Lock;
+use crate::names::Names;
+use crate::options::Reserve;
+use crate::writer::{Job, Next, Writer};
+
+/// What the thread takes with it.
+pub(crate) struct Thread {
+    pub(crate) conn: Connection,
+    pub(crate) lock: Lock,
+    pub(crate) names: Arc<Names>,
+    pub(crate) epoch: Epoch,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) head: watch::Sender<Position>,
+    pub(crate) path: PathBuf,
+    pub(crate) reserve: Reserve,
+    pub(crate) stopped: watch::Sender<bool>,
+}
+
+impl Thread {
+    pub(crate) fn start(self, jobs: mpsc::Receiver<Job>) -> std::io::Result<JoinHandle<()>> {
+        std::thread::Builder::new().name("flightdeck-writer".to_owned()).spawn(move || self.run(jobs))
+    }
+
+    fn run(self, mut jobs: mpsc::Receiver<Job>) {
+        let Self { conn, lock, names, epoch, clock, head, path, reserve, stopped } = self;
+        let work = || -> Next {
+            let ledger = match Ledger::open(&conn, names, epoch) {
+                Ok(ledger) => ledger,
+                Err(damage) => {
+                    tracing::error!(?damage, "the writer can't begin");
+                    return Next::Stop;
+                }
+            };
+            Writer { conn: &conn, ledger, clock, head, path, reserve, room: None }.run(&mut jobs)
+        };
+        // A panic answers nobody: whoever waits is told that the outcome is unknown.
+        let ended = catch_unwind(AssertUnwindSafe(work)).unwrap_or(Next::Stop);
+        if ended == Next::Stop {
+            stopped.send_replace(true);
+            jobs.close();
+            while let Ok(job) = jobs.try_recv() {
+                job.fail(AppendError::not_committed(Reason::Stopped));
+            }
+            // What SQLite holds in memory may not be what the disk holds: it must not be copied over it.
+            if let Err(error) = conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true) {
+                tracing::error!(%error, "the last checkpoint could not be called off");
+            }
+        } else if let Err(error) = conn.pragma_query(None, "wal_checkpoint(TRUNCATE)", |_| Ok(())) {
+            tracing::warn!(%error, "the last checkpoint could not be made; the next opening makes it");
+        }
+        if let Err((_, error)) = conn.close() {
+            tracing::warn!(%error, "the store's file could not be closed");
+        }
+        drop(lock);
+    }
+}

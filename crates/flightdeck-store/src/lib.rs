@@ -1,0 +1,69 @@
+//! The event log of FlightDeck, as a port.
+//!
+//! [`EventStore`] is the boundary for people who take single crates into their own programs: an append-only
+//! log of events, cut into streams, with exact conflicts, idempotent appends, conditions on tags, a hash
+//! chain, and one total order that readers can follow without gaps. Its rules are the sentences on the trait;
+//! the crate `flightdeck-store-contract` has a test for each, and every adapter runs all of them.
+//!
+//! What is here:
+//!
+//! - the port: [`EventStore`], what goes in ([`Append`], [`NewEvent`]) and what comes out ([`Recorded`], the pages);
+//! - the [`MemoryStore`]: the smallest honest store, for tests and for reading how a store works;
+//! - [`Handler`]: load a stream, fold it, decide, append, and try again when someone was faster;
+//! - [`follow`]: the log as an endless stream, from any cursor through history to live;
+//! - [`chain`]: the byte layout of hashes and checksums; [`admit`](mod@admit): the one order in which an append is checked;
+//! - [`system`]: the real clock and the real source of ids.
+//!
+//! What is not here: no SQL, no HTTP, no aggregate. Payloads are bytes that happen to be JSON. The store that
+//! keeps them on disk is `flightdeck-store-sqlite`; whatever is written against the trait runs on either.
+//!
+//! Open [`port`](EventStore) first.
+//!
+//! ```
+//! use flightdeck_core::{EventType, Json, StreamId, Version};
+//! use flightdeck_store::{Append, EventStore, Expected, MemoryStore, NewEvent, StreamQuery};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let store = MemoryStore::new();
+//! let account = StreamId::new("account-1")?;
+//! let opened = NewEvent::new(account.clone(), EventType::new("Opened")?, Json::new("{\"owner\":\"Ada\"}", 1024)?);
+//!
+//! let done = store.append(Append::of([opened.clone()]).expecting(account.clone(), Expected::NoStream)).await?;
+//! assert_eq!(done.version_of(&account), Some(Version::FIRST));
+//!
+//! let again = store.append(Append::of([opened]).expecting(account.clone(), Expected::NoStream)).await;
+//! assert_eq!(
+//!     again.unwrap_err().to_string(),
+//!     "stream account-1: expected no stream, but current version is 1",
+//! );
+//! let page = store.read_stream(&StreamQuery::of(account)).await?;
+//! assert_eq!(page.events[0].data_bytes(), b"{\"owner\":\"Ada\"}");
+//! # Ok(())
+//! # }
+//! ```
+
+pub mod port;
+pub mod append;
+pub mod event;
+pub mod read;
+pub mod follow;
+pub mod handle;
+pub mod chain;
+pub mod admit;
+pub mod memory;
+pub mod system;
+
+pub use crate::append::{
+    Append, AppendError, Appended, AppendedStream, Condition, ConditionItem, Conflict, Expected, InvalidAppend, Outcome,
+    Reason, RequestKey, Source,
+};
+pub use crate::event::{Data, NewEvent, Recorded};
+pub use crate::follow::{FollowOptions, Followed, ResetReason, follow};
+pub use crate::handle::{Context, HandleError, Handled, Handler, Loaded};
+pub use crate::memory::MemoryStore;
+pub use crate::port::EventStore;
+pub use crate::read::{
+    After, Corruption, Direction, Filter, Head, InvalidRead, Limit, LogPage, LogQuery, Snapshot, StoreError, StreamInfo,
+    StreamPage, StreamPattern, StreamQuery, StreamsPage, StreamsQuery, TypePattern,
+};

@@ -1,0 +1,293 @@
+//! The in-memory store: the smallest honest one. It keeps every rule of the port but the power cut.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use async_trait::async_trait;
+use flightdeck_core::limits::{PAGE_BYTES_MAX, PAGE_SCAN_EVENTS_MAX};
+use flightdeck_core::{Clock, Cursor, Epoch, EventId, Ids, Position, SchemaNumber, StreamId, Timestamp, Version};
+use tokio::sync::watch;
+
+use crate::admit::{Admission, Done, Ground, Remembered, admit, recall};
+use crate::append::{Append, AppendError, Appended, ConditionItem, RequestKey};
+use crate::chain::{Hash, Place, Sealed};
+use crate::event::Recorded;
+use crate::port::EventStore;
+use crate::read::{
+    Direction, Head, LogPage, LogQuery, Snapshot, StoreError, StreamInfo, StreamPage, StreamQuery, StreamsPage,
+    StreamsQuery,
+};
+use crate::system::{SystemClock, SystemIds};
+
+/// A log in memory. Clones are handles on the same log.
+#[derive(Clone)]
+pub struct MemoryStore {
+    log: Arc<Mutex<Log>>,
+    head: Arc<watch::Sender<Position>>,
+    clock: Arc<dyn Clock>,
+    ids: Arc<dyn Ids>,
+}
+
+/// Everything the store holds. An event's place in `events` is its position less one.
+struct Log {
+    epoch: Epoch,
+    events: Vec<Recorded>,
+    ids: HashMap<EventId, Position>,
+    /// The positions of each stream's events: an event's place is its version less one.
+    streams: BTreeMap<StreamId, Vec<Position>>,
+    requests: HashMap<(Box<str>, Box<str>), Remembered>,
+    snapshots: HashMap<StreamId, Snapshot>,
+}
+
+impl Default for MemoryStore {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl MemoryStore {
+    /// An empty log.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::with(Arc::new(SystemClock), Arc::new(SystemIds::default()))
+    }
+
+    /// An empty log with a clock and ids of the caller's.
+    #[must_use]
+    pub fn with(clock: Arc<dyn Clock>, ids: Arc<dyn Ids>) -> Self {
+        let log = Log {
+            epoch: Epoch::from_random(ids.random()),
+            events: Vec::new(),
+            ids: HashMap::new(),
+            streams: BTreeMap::new(),
+            requests: HashMap::new(),
+            snapshots: HashMap::new(),
+        };
+        let head = Arc::new(watch::Sender::new(Position::START));
+        Self { log: Arc::new(Mutex::new(log)), head, clock, ids }
+    }
+
+    fn log(&self) -> MutexGuard<'_, Log> {
+        self.log.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Log {
+    fn position(&self) -> Position {
+        self.events.last().map_or(Position::START, |event| event.position)
+    }
+
+    fn cursor(&self) -> Cursor {
+        Cursor::new(self.epoch.clone(), self.position())
+    }
+
+    /// The events behind `after` up to `until`, as far as the log goes.
+    fn between(&self, after: Position, until: Position) -> &[Recorded] {
+        let index = |position: Position| usize::try_from(position.get()).unwrap_or(usize::MAX).min(self.events.len());
+        self.events.get(index(after)..index(until)).unwrap_or_default()
+    }
+
+    fn at(&self, position: Position) -> Option<&Recorded> {
+        self.between(position.previous(), position).first()
+    }
+
+    fn write(&mut self, sealed: &[Sealed], now: Timestamp) -> Done {
+        let before = self.position();
+        let append_end = sealed.iter().fold(before, |position, _| position.next());
+        let mut scratch = Vec::new();
+        for event in sealed {
+            let stream = event.event().stream.clone();
+            let last = self.events.last();
+            let place = Place {
+                position: self.position().next(),
+                version: Version::after(self.last_version(&stream)),
+                recorded_at: last.map_or(now, |last| last.recorded_at.max(now)),
+                append_end,
+            };
+            let (hash, _) = event.link(&last.map_or(Hash::GENESIS, |last| last.hash), &place, &mut scratch);
+            self.ids.insert(event.id(), place.position);
+            self.streams.entry(stream).or_default().push(place.position);
+            self.events.push(event.recorded(&place, hash));
+        }
+        match sealed.is_empty() {
+            true => Done::Nothing(before),
+            false => Done::Events(before.next(), append_end),
+        }
+    }
+
+    fn last_version(&self, stream: &StreamId) -> Option<Version> {
+        self.at(*self.streams.get(stream)?.last()?).map(|event| event.version)
+    }
+
+    fn answer(&self, done: Done, duplicate: bool) -> Appended {
+        let (events, at) = match done {
+            Done::Events(first, last) => (self.between(first.previous(), last), last),
+            Done::Nothing(at) => (&[][..], at),
+        };
+        let events = events.iter().map(|event| (&event.stream, event.version, event.position));
+        Appended::sum_up(events, Cursor::new(self.epoch.clone(), at), duplicate)
+    }
+
+    fn info(&self, stream: &StreamId, positions: &[Position]) -> Option<StreamInfo> {
+        let (first, last) = (self.at(*positions.first()?)?, self.at(*positions.last()?)?);
+        Some(StreamInfo {
+            stream: stream.clone(),
+            version: last.version,
+            created: first.recorded_at,
+            updated: last.recorded_at,
+        })
+    }
+}
+
+impl Ground for Log {
+    fn head(&self) -> Cursor {
+        self.cursor()
+    }
+    fn request(&mut self, request: &RequestKey) -> Result<Option<Remembered>, AppendError> {
+        Ok(self.requests.get(&(request.caller().into(), request.key().into())).cloned())
+    }
+    fn event(&mut self, id: EventId) -> Result<Option<Recorded>, AppendError> {
+        Ok(self.ids.get(&id).and_then(|position| self.at(*position)).cloned())
+    }
+    fn version(&mut self, stream: &StreamId) -> Result<Option<Version>, AppendError> {
+        Ok(self.last_version(stream))
+    }
+    fn first_match(&mut self, after: Position, any: &[ConditionItem]) -> Result<Option<Position>, AppendError> {
+        let spoils = |event: &&Recorded| any.iter().any(|item| item.matches(&event.event_type, &event.tags));
+        Ok(self.between(after, Position::MAX).iter().find(spoils).map(|event| event.position))
+    }
+}
+
+/// Looks at events until a page is full, and says at which it looked last. A page is full when it has as many
+/// events as its limit or as many bytes as a page may; how many it looks at is limited too.
+fn scan<'a>(asked: impl Iterator<Item = &'a Recorded>, query: &LogQuery) -> (Vec<Recorded>, Option<Position>) {
+    let (mut events, mut bytes, mut looked_at) = (Vec::new(), 0, None);
+    for event in asked.take(usize::try_from(PAGE_SCAN_EVENTS_MAX).unwrap_or(usize::MAX)) {
+        if query.filter.matches(event) {
+            bytes += event.data_bytes().len();
+            if events.len() == query.limit.get() || (bytes > PAGE_BYTES_MAX && !events.is_empty()) {
+                break;
+            }
+            events.push(event.clone());
+        }
+        looked_at = Some(event.position);
+    }
+    (events, looked_at)
+}
+
+#[async_trait]
+impl EventStore for MemoryStore {
+    async fn append(&self, append: Append) -> Result<Appended, AppendError> {
+        append.check()?;
+        let now = self.clock.now();
+        let seal = |event: &crate::NewEvent| Sealed::new(event.clone(), event.id.unwrap_or_else(|| self.ids.event_id(now)));
+        let sealed: Vec<Sealed> = append.events.iter().map(seal).collect();
+        let mut log = self.log();
+        let admission = admit(&mut *log, &append, &sealed)?;
+        let done = match admission {
+            Admission::Fresh => log.write(&sealed, now),
+            Admission::Known(done) | Admission::Remembered(done) => done,
+        };
+        if let (Some(request), false) = (&append.request, matches!(admission, Admission::Remembered(_))) {
+            let remembered = Remembered { fingerprint: *request.fingerprint(), done };
+            log.requests.insert((request.caller().into(), request.key().into()), remembered);
+        }
+        self.head.send_replace(log.position());
+        Ok(log.answer(done, admission != Admission::Fresh))
+    }
+
+    async fn outcome_of(&self, request: &RequestKey) -> Result<Option<Appended>, AppendError> {
+        let mut log = self.log();
+        let Some(remembered) = log.request(request)? else {
+            return Ok(None);
+        };
+        let done = recall(request, &remembered)?;
+        Ok(Some(log.answer(done, true)))
+    }
+
+    async fn read_stream(&self, query: &StreamQuery) -> Result<StreamPage, StoreError> {
+        let log = self.log();
+        let positions = log.streams.get(&query.stream).map_or(&[][..], Vec::as_slice);
+        let version = log.last_version(&query.stream);
+        let first = usize::try_from(Version::count(query.after)).unwrap_or(usize::MAX).min(positions.len());
+        let last = query.to.map_or(positions.len(), |to| usize::try_from(to.get()).unwrap_or(usize::MAX).min(positions.len()));
+        let asked = positions.get(first..last).unwrap_or_default();
+        let asked_events = asked.iter().filter_map(|position| log.at(*position));
+        let page = LogQuery { limit: query.limit, ..LogQuery::default() };
+        let (events, _) = match query.direction {
+            Direction::Forward => scan(asked_events, &page),
+            Direction::Backward => scan(asked_events.rev(), &page),
+        };
+        Ok(StreamPage { version, end: events.len() == asked.len(), events })
+    }
+
+    async fn read_log(&self, query: &LogQuery) -> Result<LogPage, StoreError> {
+        query.filter.check()?;
+        let log = self.log();
+        let head = log.cursor();
+        if !query.after.is_of(&log.epoch) {
+            return Err(StoreError::EpochChanged { head });
+        }
+        let after = query.after.position();
+        let until = query.until.map_or(head.position(), |until| until.min(head.position()));
+        let asked = log.between(after, until).iter();
+        let (events, looked_at) = match query.direction {
+            Direction::Forward => scan(asked, query),
+            Direction::Backward => scan(asked.rev(), query),
+        };
+        let (scanned_to, end) = match query.direction {
+            Direction::Forward => looked_at.map_or((after, true), |at| (at, at >= until)),
+            Direction::Backward => looked_at.map_or((after, true), |at| (at.previous(), at.previous() <= after)),
+        };
+        Ok(LogPage { events, scanned_to, head, end })
+    }
+
+    async fn head(&self) -> Result<Head, StoreError> {
+        let log = self.log();
+        Ok(Head { cursor: log.cursor(), hash: log.events.last().map_or(Hash::GENESIS, |event| event.hash) })
+    }
+
+    async fn stream(&self, stream: &StreamId) -> Result<Option<StreamInfo>, StoreError> {
+        let log = self.log();
+        Ok(log.streams.get(stream).and_then(|positions| log.info(stream, positions)))
+    }
+
+    async fn streams(&self, query: &StreamsQuery) -> Result<StreamsPage, StoreError> {
+        let log = self.log();
+        let behind = |name: &StreamId| query.after.as_ref().is_none_or(|after| name > after);
+        let wanted = |name: &StreamId| query.category.as_ref().is_none_or(|category| category.contains(name));
+        let mut found = log.streams.iter().filter(|(name, _)| behind(name) && wanted(name));
+        let streams = found.by_ref().take(query.limit.get()).filter_map(|(name, positions)| log.info(name, positions)).collect();
+        Ok(StreamsPage { streams, end: found.next().is_none() })
+    }
+
+    async fn event(&self, id: EventId) -> Result<Option<Recorded>, StoreError> {
+        let log = self.log();
+        Ok(log.ids.get(&id).and_then(|position| log.at(*position)).cloned())
+    }
+
+    async fn save_snapshot(&self, stream: &StreamId, snapshot: Snapshot) -> Result<(), StoreError> {
+        let mut log = self.log();
+        let ahead = log.last_version(stream).is_none_or(|version| snapshot.version > version);
+        let kept = log.snapshots.get(stream);
+        let behind = kept.is_some_and(|kept| kept.schema == snapshot.schema && kept.version > snapshot.version);
+        if !ahead && !behind {
+            log.snapshots.insert(stream.clone(), snapshot);
+        }
+        Ok(())
+    }
+
+    async fn snapshot(&self, stream: &StreamId, schema: SchemaNumber) -> Result<Option<Snapshot>, StoreError> {
+        Ok(self.log().snapshots.get(stream).filter(|kept| kept.schema == schema).cloned())
+    }
+
+    async fn delete_snapshot(&self, stream: &StreamId) -> Result<(), StoreError> {
+        self.log().snapshots.remove(stream);
+        Ok(())
+    }
+
+    fn watch(&self) -> watch::Receiver<Position> {
+        self.head.subscribe()
+    }
+}
+
