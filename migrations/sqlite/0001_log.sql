@@ -3,6 +3,9 @@
 -- Numbers stand for names (streams, types) so that rows and indexes stay small. Times are microseconds
 -- since 1970 in UTC. A checksum is XXH3-64 over a row's content with all names spelled out; it is
 -- checked at every read. The triggers hold what the writer promises, also against other programs.
+--
+-- What runs for every event fails by FAIL, not ABORT, and foreign keys are deferred: only then does SQLite not
+-- keep a copy of each page that a statement touches, for taking back that statement alone.
 
 CREATE TABLE fd_meta (
   name TEXT NOT NULL PRIMARY KEY,
@@ -29,9 +32,9 @@ CREATE TABLE fd_type (
 
 CREATE TABLE fd_log (
   position INTEGER PRIMARY KEY,
-  stream INTEGER NOT NULL REFERENCES fd_stream,
+  stream INTEGER NOT NULL REFERENCES fd_stream DEFERRABLE INITIALLY DEFERRED,
   version INTEGER NOT NULL,
-  type INTEGER NOT NULL REFERENCES fd_type,
+  type INTEGER NOT NULL REFERENCES fd_type DEFERRABLE INITIALLY DEFERRED,
   schema INTEGER NOT NULL,
   recorded INTEGER NOT NULL,
   -- How many events of the same append stand behind this one.
@@ -58,7 +61,7 @@ CREATE UNIQUE INDEX fd_log_id ON fd_log (id);
 
 CREATE TABLE fd_tag (
   tag TEXT NOT NULL,
-  position INTEGER NOT NULL REFERENCES fd_log,
+  position INTEGER NOT NULL REFERENCES fd_log DEFERRABLE INITIALLY DEFERRED,
   PRIMARY KEY (tag, position)
 ) STRICT, WITHOUT ROWID;
 
@@ -80,7 +83,7 @@ WHEN NEW.position IS NOT (SELECT ifnull(max(position), 0) + 1 FROM fd_log)
   OR EXISTS (SELECT 1 FROM fd_log WHERE stream = NEW.stream AND version = NEW.version)
   OR EXISTS (SELECT 1 FROM fd_log WHERE id = NEW.id)
 BEGIN
-  SELECT raise(ABORT, 'an event is only ever added, at the end of the log');
+  SELECT raise(FAIL, 'an event is only ever added, at the end of the log');
 END;
 
 CREATE TRIGGER fd_log_never_loses BEFORE DELETE ON fd_log
@@ -107,13 +110,13 @@ CREATE TRIGGER fd_stream_keeps_its_name BEFORE UPDATE ON fd_stream
 WHEN NEW.stream IS NOT OLD.stream OR NEW.name IS NOT OLD.name OR NEW.created IS NOT OLD.created
   OR NEW.version <= OLD.version
 BEGIN
-  SELECT raise(ABORT, 'a stream keeps its name and only grows');
+  SELECT raise(FAIL, 'a stream keeps its name and only grows');
 END;
 
 CREATE TRIGGER fd_stream_is_added_once BEFORE INSERT ON fd_stream
 WHEN EXISTS (SELECT 1 FROM fd_stream WHERE stream = NEW.stream OR name = NEW.name)
 BEGIN
-  SELECT raise(ABORT, 'a stream is only ever added once');
+  SELECT raise(FAIL, 'a stream is only ever added once');
 END;
 
 CREATE TRIGGER fd_stream_never_goes BEFORE DELETE ON fd_stream

@@ -1,2 +1,87 @@
-//! placeholder
-fn main() {}
+//! The chores of the repository: `cargo xtask` lists them.
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "chores speak to whoever runs them")]
+
+mod cargo;
+mod ci;
+mod deny;
+mod test;
+mod tidy;
+
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+
+use crate::cargo::{cargo, root};
+
+const CHORES: &str = "\
+cargo xtask test [--foreign] [FILTER]   run all tests; --foreign adds the proofs with other people's programs
+cargo xtask ci                          everything that CI runs
+cargo xtask tidy                        check layers, first lines, file sizes, names
+cargo xtask codegen [--check]           write (or check) the generated documents
+cargo xtask deny                        check licences, bans and sources of the dependencies
+cargo xtask migrate [ARGS]              bring a store's schema up: runs the binary
+cargo xtask bench store [ARGS]          measure the store beside its floors (--append, --read, --growth, --quick)
+cargo xtask torture [CYCLES]            the long form of the crash tests (default 2000 cycles)";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let (chore, rest) = arguments.split_first().map_or(("", &[][..]), |(chore, rest)| (chore.as_str(), rest));
+    match run(chore, rest) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(chore: &str, rest: &[String]) -> Result<()> {
+    match chore {
+        "" | "help" | "--help" | "-h" => {
+            println!("{CHORES}");
+            Ok(())
+        }
+        "test" => {
+            let foreign = rest.iter().any(|argument| argument == "--foreign");
+            let filter = rest.iter().find(|argument| !argument.starts_with("--"));
+            let summary = test::run(filter.map(String::as_str), foreign)?;
+            println!("{summary}");
+            Ok(())
+        }
+        "ci" => ci::run(),
+        "tidy" => tidy::run(&root()?),
+        "codegen" => codegen(rest.iter().any(|argument| argument == "--check")),
+        "deny" => deny::run(),
+        "migrate" => {
+            let mut command = cargo(["run", "--quiet", "--package", "flightdeck", "--", "migrate"])?;
+            let status = command.args(rest).status()?;
+            std::process::exit(status.code().unwrap_or(1));
+        }
+        "bench" => bench(rest),
+        "torture" => {
+            let cycles = rest.first().map_or("2000", String::as_str);
+            let mut command = cargo(["test", "--release", "--package", "flightdeck-tests", "--", "torture", "--nocapture"])?;
+            cargo::check(command.env("FLIGHTDECK_TORTURE_CYCLES", cycles))
+        }
+        other => bail!("there is no chore {other:?}; these there are:\n{CHORES}"),
+    }
+}
+
+fn bench(rest: &[String]) -> Result<()> {
+    match rest.split_first() {
+        Some((what, rest)) if what == "store" => {
+            let mut command = cargo(["bench", "--package", "flightdeck-store-sqlite", "--bench", "store", "--"])?;
+            cargo::check(command.args(rest))
+        }
+        _ => bail!("what is to be measured? There is `cargo xtask bench store`"),
+    }
+}
+
+/// Generated documents are held against the code by tests named `codegen_…`; with this variable they write instead.
+pub(crate) fn codegen(check: bool) -> Result<()> {
+    let mut command = cargo(["test", "--workspace", "--exclude", "xtask", "--quiet", "codegen_"])?;
+    if !check {
+        command.env("FLIGHTDECK_CODEGEN", "write");
+    }
+    cargo::check(&mut command)
+}

@@ -1,7 +1,6 @@
 //! The two kinds of connections: the one that writes, and those that only read.
 
 use std::path::Path;
-use std::time::Duration;
 
 use r2d2_sqlite::SqliteConnectionManager;
 use rusqlite::config::DbConfig;
@@ -15,9 +14,8 @@ use crate::options::Options;
 const CHECKPOINT_PAGES: i64 = 8_000;
 /// What the WAL is cut back to once a checkpoint is done.
 const WAL_BYTES_MAX: i64 = 64 * 1024 * 1024;
-/// Page caches, in KiB.
+/// The writer's page cache, in KiB.
 const WRITER_CACHE_KIB: i64 = 64 * 1024;
-const READER_CACHE_KIB: i64 = 16 * 1024;
 
 /// A setting that SQLite did not take.
 #[derive(Debug)]
@@ -86,7 +84,8 @@ pub(crate) enum Reading {
 }
 
 /// Connections that only read, as the pool makes them. They never copy the WAL back: that is the writer's to do.
-pub(crate) fn readers(path: &Path, reading: Reading, busy_wait: Duration) -> SqliteConnectionManager {
+pub(crate) fn readers(path: &Path, reading: Reading, options: &Options) -> SqliteConnectionManager {
+    let (busy_wait, cache_kib) = (options.busy_wait, i64::from(options.reader_cache_kib));
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let manager = match reading {
         Reading::Shared => SqliteConnectionManager::file(path).with_flags(flags),
@@ -99,7 +98,7 @@ pub(crate) fn readers(path: &Path, reading: Reading, busy_wait: Duration) -> Sql
         harden(conn)?;
         conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
         conn.pragma_update(None, "query_only", true)?;
-        conn.pragma_update(None, "cache_size", -READER_CACHE_KIB)?;
+        conn.pragma_update(None, "cache_size", -cache_kib)?;
         conn.set_prepared_statement_cache_capacity(32);
         Ok(())
     })

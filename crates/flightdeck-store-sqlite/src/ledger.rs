@@ -96,11 +96,11 @@ impl<'c> Ledger<'c> {
             names,
             epoch,
             insert_event: conn.prepare_cached(
-                "INSERT INTO fd_log (position, stream, version, type, schema, recorded, append_rest, id, actor, correlation,
+                "INSERT OR FAIL INTO fd_log (position, stream, version, type, schema, recorded, append_rest, id, actor, correlation,
                    causation, occurred, tags, checksum, hash, further, data)
                  VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)",
             )?,
-            insert_tag: conn.prepare_cached("INSERT INTO fd_tag (tag, position) VALUES (?1, ?2)")?,
+            insert_tag: conn.prepare_cached("INSERT OR FAIL INTO fd_tag (tag, position) VALUES (?1, ?2)")?,
             streams: HashMap::new(),
             types: HashMap::new(),
             committed: tip,

@@ -209,7 +209,7 @@ impl SqliteStore {
         };
         let thread = thread.start(queue).map_err(|source| OpenError::Io { path: path.clone(), source })?;
         let writing = Writing::new(jobs, thread, &options);
-        let pool = pool(connection::readers(&path, Reading::Shared, options.busy_wait), &options);
+        let pool = pool(connection::readers(&path, Reading::Shared, &options), &options);
         Ok(Self::new(path, names, pool, options, epoch, watched, stopped, Some(writing)))
     }
 
@@ -225,7 +225,7 @@ impl SqliteStore {
         let path = disk::absolute(path.as_ref()).map_err(at.io())?;
         let at = At(&path);
         path.metadata().map_err(at.io())?;
-        let mut manager = connection::readers(&path, Reading::Shared, options.busy_wait);
+        let mut manager = connection::readers(&path, Reading::Shared, &options);
         // A first look, before a pool tries again and again.
         let looked = manager.connect().and_then(|conn| look(&conn).map(|()| conn));
         let conn = match looked {
@@ -233,7 +233,7 @@ impl SqliteStore {
             // In a folder that can't be written there is no shared memory to be made; and where there is no WAL,
             // nobody writes.
             Err(_) if !disk::is_writable(&path) && !has_wal(&path) => {
-                manager = connection::readers(&path, Reading::Immutable, options.busy_wait);
+                manager = connection::readers(&path, Reading::Immutable, &options);
                 let conn = manager.connect().map_err(|error| at.sql(error))?;
                 look(&conn).map_err(|error| at.sql(error))?;
                 conn
@@ -274,7 +274,7 @@ impl SqliteStore {
             let nothing = Connection::open_in_memory().map_err(|error| at.sql(error))?;
             return Ok(migrate::status(&nothing, SQLITE)?);
         }
-        let manager = connection::readers(&path, Reading::Shared, options.busy_wait);
+        let manager = connection::readers(&path, Reading::Shared, options);
         let conn = manager.connect().map_err(|error| at.sql(error))?;
         migrate::check_format(&conn, Access::Read)?;
         Ok(migrate::status(&conn, SQLITE)?)

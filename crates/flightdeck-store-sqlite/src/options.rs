@@ -15,6 +15,8 @@ pub struct Options {
     pub ids: Arc<dyn Ids>,
     /// How many reads run at once, each on a connection of its own.
     pub readers: u32,
+    /// The pages that each of these connections keeps in memory at the most, in KiB. Only what is read is kept.
+    pub reader_cache_kib: u32,
     /// How long opening waits for another process to let go of the store.
     pub lock_wait: Duration,
     /// How long a write waits for another program that holds SQLite's lock, before it answers *busy*.
@@ -58,6 +60,7 @@ impl Default for Options {
             clock: Arc::new(SystemClock),
             ids: Arc::new(SystemIds::default()),
             readers: 4,
+            reader_cache_kib: 64 * 1024,
             lock_wait: Duration::ZERO,
             busy_wait: Duration::from_secs(5),
             reserve: Reserve::default(),

@@ -2,7 +2,8 @@
 
 use bytes::Bytes;
 use flightdeck_core::{
-    EventId, Further, Json, KeyId, Metadata, Position, Reference, SchemaNumber, Tag, Tags, Timestamp, Version,
+    EventId, EventType, Further, Json, KeyId, Metadata, Position, Reference, SchemaNumber, StreamId, Tag, Tags, Timestamp,
+    Version,
 };
 use flightdeck_store::chain::{Hash, checksum};
 use flightdeck_store::{Corruption, Data, Recorded};
@@ -55,11 +56,21 @@ pub(crate) struct Rows<'a> {
     conn: &'a Connection,
     names: &'a Names,
     scratch: Vec<u8>,
+    /// What the row before had: neighbours have much in common.
+    before: Option<Before>,
+}
+
+struct Before {
+    stream: (i64, StreamId),
+    event_type: (i64, EventType),
+    actor: Option<Reference>,
+    correlation: Option<Reference>,
+    causation: Option<Reference>,
 }
 
 impl<'a> Rows<'a> {
     pub(crate) fn new(conn: &'a Connection, names: &'a Names) -> Self {
-        Self { conn, names, scratch: Vec::new() }
+        Self { conn, names, scratch: Vec::new(), before: None }
     }
 
     /// The event that a row of [`select_events`] holds, if its checksum is right.
@@ -77,8 +88,9 @@ impl<'a> Rows<'a> {
         Ok(event)
     }
 
-    fn parse(&self, row: &Row<'_>, position: i64) -> Result<(Recorded, u64), Damage> {
+    fn parse(&mut self, row: &Row<'_>, position: i64) -> Result<(Recorded, u64), Damage> {
         let at = Position::new(position).map_err(illegal)?;
+        let now = self.names_of(row)?;
         let append_rest: i64 = row.get(6)?;
         let occurred: Option<i64> = row.get(12)?;
         let further = blob(row, 17)?.map(|bytes| Further::from_stored(Json::from_stored(Bytes::copy_from_slice(bytes))));
@@ -89,18 +101,18 @@ impl<'a> Rows<'a> {
         };
         let event = Recorded {
             position: at,
-            stream: self.names.stream(self.conn, row.get(1)?)?,
+            stream: now.stream.1.clone(),
             version: Version::new(row.get(2)?).map_err(illegal)?,
-            event_type: self.names.event_type(self.conn, row.get(3)?)?,
+            event_type: now.event_type.1.clone(),
             schema: SchemaNumber::new(row.get(4)?).map_err(illegal)?,
             recorded_at: Timestamp::from_micros(row.get(5)?).map_err(illegal)?,
             append_end: Position::new(position.saturating_add(append_rest)).map_err(illegal)?,
             id: EventId::new(uuid(blob(row, 7)?)?).map_err(illegal)?,
             key: blob(row, 8)?.map(array).transpose()?.map(KeyId::from_bytes),
             metadata: Metadata {
-                actor: reference(row, 9)?,
-                correlation: reference(row, 10)?,
-                causation: reference(row, 11)?,
+                actor: now.actor.clone(),
+                correlation: now.correlation.clone(),
+                causation: now.causation.clone(),
                 occurred: occurred.map(Timestamp::from_micros).transpose().map_err(illegal)?,
                 further,
             },
@@ -108,7 +120,27 @@ impl<'a> Rows<'a> {
             hash: Hash::from_bytes(array(blob(row, 15)?.unwrap_or_default())?),
             data,
         };
+        self.before = Some(now);
         Ok((event, row.get::<_, i64>(14)?.cast_unsigned()))
+    }
+
+    /// The names that a row's numbers and texts stand for, shared with the row before where they are the same.
+    fn names_of(&self, row: &Row<'_>) -> Result<Before, Damage> {
+        let before = self.before.as_ref();
+        let (stream, event_type) = (row.get(1)?, row.get(3)?);
+        Ok(Before {
+            stream: match before {
+                Some(before) if before.stream.0 == stream => before.stream.clone(),
+                _ => (stream, self.names.stream(self.conn, stream)?),
+            },
+            event_type: match before {
+                Some(before) if before.event_type.0 == event_type => before.event_type.clone(),
+                _ => (event_type, self.names.event_type(self.conn, event_type)?),
+            },
+            actor: reference(row, 9, before.and_then(|before| before.actor.as_ref()))?,
+            correlation: reference(row, 10, before.and_then(|before| before.correlation.as_ref()))?,
+            causation: reference(row, 11, before.and_then(|before| before.causation.as_ref()))?,
+        })
     }
 }
 
@@ -141,8 +173,12 @@ fn text<'r>(row: &'r Row<'_>, column: usize) -> Result<Option<&'r str>, Damage> 
     }
 }
 
-fn reference(row: &Row<'_>, column: usize) -> Result<Option<Reference>, Damage> {
-    text(row, column)?.map(Reference::new).transpose().map_err(illegal)
+fn reference(row: &Row<'_>, column: usize, before: Option<&Reference>) -> Result<Option<Reference>, Damage> {
+    match (text(row, column)?, before) {
+        (None, _) => Ok(None),
+        (Some(text), Some(before)) if before.as_str() == text => Ok(Some(before.clone())),
+        (Some(text), _) => Reference::new(text).map(Some).map_err(illegal),
+    }
 }
 
 fn array<const N: usize>(bytes: &[u8]) -> Result<[u8; N], Damage> {

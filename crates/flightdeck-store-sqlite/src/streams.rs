@@ -67,7 +67,7 @@ pub(crate) fn insert(conn: &Connection, stream: &StreamId, place: &Place) -> Res
         created: place.recorded_at,
         updated: place.recorded_at,
     };
-    let sql = "INSERT INTO fd_stream (stream, name, version, created, updated, checksum) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+    let sql = "INSERT OR FAIL INTO fd_stream (stream, name, version, created, updated, checksum) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
     conn.prepare_cached(sql)?.execute(params![
         row.number,
         stream.as_str(),
@@ -82,7 +82,7 @@ pub(crate) fn insert(conn: &Connection, stream: &StreamId, place: &Place) -> Res
 /// Brings a stream to where its last event will be.
 pub(crate) fn update(conn: &Connection, stream: &StreamId, before: StreamRow, place: &Place) -> Result<StreamRow, Damage> {
     let row = StreamRow { version: place.version, updated: place.recorded_at, ..before };
-    let sql = "UPDATE fd_stream SET version = ?2, updated = ?3, checksum = ?4 WHERE stream = ?1";
+    let sql = "UPDATE OR FAIL fd_stream SET version = ?2, updated = ?3, checksum = ?4 WHERE stream = ?1";
     let values = params![row.number, row.version.get(), row.updated.micros(), row.checksum(stream.as_str())];
     match conn.prepare_cached(sql)?.execute(values)? {
         1 => Ok(row),

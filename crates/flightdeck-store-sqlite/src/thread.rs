@@ -60,7 +60,7 @@ impl Thread {
             if let Err(error) = conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true) {
                 tracing::error!(%error, "the last checkpoint could not be called off");
             }
-        } else if let Err(error) = conn.pragma_query(None, "wal_checkpoint(TRUNCATE)", |_| Ok(())) {
+        } else if let Err(error) = conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())) {
             tracing::warn!(%error, "the last checkpoint could not be made; the next opening makes it");
         }
         if let Err((_, error)) = conn.close() {

@@ -26,6 +26,8 @@ use crate::snapshots;
 const GROUP_APPENDS_MAX: usize = 1_000;
 /// Bytes in one group.
 const GROUP_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// How long the writer stays awake behind a group: about what it takes to wake a thread that sleeps.
+const AWAKE: Duration = Duration::from_micros(50);
 /// How old a look at the disk's free space may be.
 const ROOM_AGE_MAX: Duration = Duration::from_millis(100);
 
@@ -91,7 +93,7 @@ pub(crate) struct Writer<'c> {
 impl Writer<'_> {
     /// Works until nobody can send any more, or until it must stop.
     pub(crate) fn run(&mut self, jobs: &mut mpsc::Receiver<Job>) -> Next {
-        while let Some(first) = jobs.blocking_recv() {
+        while let Some(first) = next_job(jobs) {
             let (mut group, mut bytes) = (Vec::new(), first.bytes());
             group.push(first);
             while group.len() < GROUP_APPENDS_MAX && bytes < GROUP_BYTES_MAX {
@@ -238,6 +240,19 @@ impl Writer<'_> {
                 }
                 Next::Stop
             }
+        }
+    }
+}
+
+/// Waits for the next job: awake for a moment, for who was just answered often asks again at once, and then asleep.
+fn next_job(jobs: &mut mpsc::Receiver<Job>) -> Option<Job> {
+    let awake_until = Instant::now() + AWAKE;
+    loop {
+        match jobs.try_recv() {
+            Ok(job) => return Some(job),
+            Err(mpsc::error::TryRecvError::Disconnected) => return None,
+            Err(mpsc::error::TryRecvError::Empty) if Instant::now() >= awake_until => return jobs.blocking_recv(),
+            Err(mpsc::error::TryRecvError::Empty) => std::hint::spin_loop(),
         }
     }
 }

@@ -74,7 +74,7 @@ fn the_layout_is_the_documented_one() {
     assert_eq!(made, (Hash::from_bytes(hash), row));
     assert_eq!(
         made.0.to_string(),
-        "PINNED",
+        "7a42a43975f1f63a8bfc23cb47dcb006accb0b6cbeb7a731c8c4dcb0e14ba41d",
     );
 }
 

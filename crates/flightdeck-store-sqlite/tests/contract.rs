@@ -1,0 +1,23 @@
+//! The contract of the port, on SQLite.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use flightdeck_store::EventStore;
+use flightdeck_store_contract::{Subject, event_store_contract};
+use flightdeck_store_sqlite::{Options, SqliteStore};
+
+/// A file in a folder that goes when the test is through.
+struct File(tempfile::TempDir);
+
+#[async_trait]
+impl Subject for File {
+    async fn open(&self) -> Arc<dyn EventStore> {
+        // The store before may still be closing: its lock says when it is done.
+        let options = Options { lock_wait: Duration::from_secs(20), ..Options::default() };
+        Arc::new(SqliteStore::open(self.0.path().join("log.db"), options).unwrap())
+    }
+}
+
+event_store_contract!(|| File(tempfile::tempdir().unwrap()));

@@ -1,0 +1,19 @@
+//! The contract of the port, on the store in memory.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use flightdeck_store::{EventStore, MemoryStore};
+use flightdeck_store_contract::{Subject, event_store_contract};
+
+/// A log in memory outlives its handles as long as one of them is kept.
+struct Memory(MemoryStore);
+
+#[async_trait]
+impl Subject for Memory {
+    async fn open(&self) -> Arc<dyn EventStore> {
+        Arc::new(self.0.clone())
+    }
+}
+
+event_store_contract!(|| Memory(MemoryStore::new()));

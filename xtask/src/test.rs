@@ -1,0 +1,112 @@
+//! The test command: all tests of the workspace, and one summary at the end.
+
+use std::io::{BufRead as _, BufReader};
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, bail};
+
+use crate::cargo::{cargo, check, target, text};
+
+/// What the runs came to.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Summary {
+    passed: u64,
+    failed: u64,
+    ignored: u64,
+}
+
+impl std::fmt::Display for Summary {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} passed, {} failed", self.passed, self.failed)
+    }
+}
+
+impl Summary {
+    /// Adds what a line of a test runner says, if it is one of its closing lines.
+    fn read(&mut self, line: &str) {
+        let Some(counts) = line.trim().strip_prefix("test result: ") else { return };
+        for part in counts.split(['.', ';']) {
+            let Some((number, what)) = part.trim().split_once(' ') else { continue };
+            let Ok(number) = number.parse::<u64>() else { continue };
+            match what {
+                "passed" => self.passed += number,
+                "failed" => self.failed += number,
+                "ignored" => self.ignored += number,
+                _ => {}
+            }
+        }
+    }
+}
+
+/// Runs all tests whose names contain `filter`. The summary is the caller's to print, last of all.
+pub(crate) fn run(filter: Option<&str>, foreign: bool) -> Result<Summary> {
+    let binary = real_binary()?;
+    let mut summary = Summary::default();
+    let mut broken = Vec::new();
+    let most = ["test", "--workspace", "--exclude", "flightdeck-tests", "--locked", "--no-fail-fast"];
+    let runs: [(&[&str], &[&str]); 3] = [
+        (&most, &["--lib", "--bins", "--tests", "--examples"]),
+        (&most, &["--doc"]),
+        (&["test", "--package", "flightdeck-tests", "--locked", "--no-fail-fast"], &[]),
+    ];
+    for (what, kinds) in runs {
+        let mut command = cargo(what.iter().chain(kinds).copied())?;
+        command.args(filter).env("FLIGHTDECK_BIN", &binary);
+        if !count(&mut command, &mut summary)? {
+            broken.push(text(&command));
+        }
+    }
+    if foreign {
+        // The proofs with other people's programs come with the server that they talk to: browsers, SDKs, Schemathesis.
+        println!("there are no proofs with foreign programs yet");
+    }
+    if !broken.is_empty() {
+        bail!("{summary}; these failed: {}", broken.join(", "));
+    }
+    if summary.ignored > 0 {
+        bail!("{} tests are ignored, and an ignored test counts as missing", summary.ignored);
+    }
+    if summary.passed == 0 {
+        bail!("no test ran");
+    }
+    Ok(summary)
+}
+
+/// Builds the binary as it is shipped, with no test feature in it, and puts it where no later build replaces it.
+fn real_binary() -> Result<PathBuf> {
+    check(&mut cargo(["build", "--package", "flightdeck", "--locked"])?)?;
+    let folder = target()?.join("xtask");
+    std::fs::create_dir_all(&folder)?;
+    let (from, to) = (target()?.join("debug/flightdeck"), folder.join("flightdeck"));
+    std::fs::copy(&from, &to).with_context(|| format!("can't copy {}", from.display()))?;
+    Ok(to)
+}
+
+/// Runs a command, shows what it says, and counts its tests. `false` when it failed.
+fn count(command: &mut Command, summary: &mut Summary) -> Result<bool> {
+    println!("$ {}", text(command));
+    let mut child = command.stdout(Stdio::piped()).spawn()?;
+    let output = child.stdout.take().context("cargo has no output")?;
+    for line in BufReader::new(output).lines() {
+        let line = line?;
+        summary.read(&line);
+        println!("{line}");
+    }
+    Ok(child.wait()?.success())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Summary;
+
+    #[test]
+    fn closing_lines_are_added_up() {
+        let mut summary = Summary::default();
+        summary.read("test result: ok. 12 passed; 0 failed; 1 ignored; 0 measured; 3 filtered out; finished in 0.01s");
+        summary.read("test result: FAILED. 1 passed; 2 failed; 0 ignored; 0 measured; 0 filtered out");
+        summary.read("test a ... ok");
+        assert_eq!(summary, Summary { passed: 13, failed: 2, ignored: 1 });
+        assert_eq!(summary.to_string(), "13 passed, 2 failed");
+    }
+}
