@@ -216,8 +216,9 @@ mod tests {
         refused(b"{\"a\\u0000b\":1}", "NUL");
         refused(b"[1e400]", "number out of range");
         refused(b"-1e999", "number out of range");
-        refused(b"\"\\ud800\"", "surrogate");
-        refused(b"\"\\ud800x\"", "surrogate");
+        refused(b"\"\\ud800\"", "hex escape");
+        refused(b"\"\\ud800x\"", "hex escape");
+        refused(b"\"\\ud800\\u0041\"", "surrogate");
         refused(b"\"\xff\"", "unicode");
         refused(b"\"a\nb\"", "control character");
         refused(b"", "EOF");

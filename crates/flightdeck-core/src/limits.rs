@@ -52,3 +52,65 @@ pub const PAGE_SCAN_EVENTS_MAX: i64 = 10_000;
 
 /// The folded state of one stream, kept as a snapshot, in bytes.
 pub const SNAPSHOT_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+#[cfg(test)]
+mod tests {
+    //! The table of limits in this crate's README, made from the constants above and their sentences.
+
+    /// A constant's sentence, name and value.
+    fn table() -> String {
+        let values = [
+            super::INTEGER_MAX,
+            bytes(super::STREAM_NAME_BYTES_MAX),
+            bytes(super::EVENT_TYPE_BYTES_MAX),
+            bytes(super::TAG_BYTES_MAX),
+            bytes(super::TAGS_MAX),
+            bytes(super::EPOCH_BYTES_MAX),
+            bytes(super::REFERENCE_BYTES_MAX),
+            bytes(super::EVENT_DATA_BYTES_MAX),
+            bytes(super::EVENT_METADATA_BYTES_MAX),
+            bytes(super::JSON_DEPTH_MAX),
+            bytes(super::APPEND_EVENTS_MAX),
+            bytes(super::APPEND_BYTES_MAX),
+            bytes(super::APPEND_EXPECTED_MAX),
+            bytes(super::CONDITION_ITEMS_MAX),
+            bytes(super::TYPES_MAX),
+            bytes(super::FILTER_STREAMS_MAX),
+            super::CONDITION_AGE_EVENTS_MAX,
+            bytes(super::REQUEST_KEY_BYTES_MAX),
+            bytes(super::PAGE_EVENTS_MAX),
+            bytes(super::PAGE_BYTES_MAX),
+            super::PAGE_SCAN_EVENTS_MAX,
+            bytes(super::SNAPSHOT_BYTES_MAX),
+        ];
+        let mut rows = String::from("| limit | what | at most |\n| --- | --- | --- |\n");
+        let (mut sentence, mut values) = (String::new(), values.into_iter());
+        for line in include_str!("limits.rs").lines().take_while(|line| !line.starts_with("#[cfg(test)]")) {
+            if let Some(text) = line.strip_prefix("/// ") {
+                sentence = text.trim_end_matches('.').to_owned();
+            } else if let Some((name, _)) = line.strip_prefix("pub const ").and_then(|line| line.split_once(':')) {
+                let value = values.next().expect("every constant has its value above");
+                rows.push_str(&format!("| `{name}` | {sentence} | {value} |\n"));
+            }
+        }
+        assert_eq!(values.next(), None, "every value has its constant");
+        rows
+    }
+
+    fn bytes(number: usize) -> i64 {
+        i64::try_from(number).unwrap()
+    }
+
+    #[test]
+    fn codegen_limits() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/README.md");
+        let readme = std::fs::read_to_string(path).unwrap();
+        let (head, _) = readme.split_once("## Limits\n").expect("the README has a section of limits");
+        let text = format!("{head}## Limits\n\nMade from `src/limits.rs` by `cargo xtask codegen`.\n\n{}", table());
+        if std::env::var_os("FLIGHTDECK_CODEGEN").is_some_and(|what| what == "write") {
+            std::fs::write(path, &text).unwrap();
+        } else {
+            assert!(readme == text, "the table of limits is behind its code: run `cargo xtask codegen`");
+        }
+    }
+}

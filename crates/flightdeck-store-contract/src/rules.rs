@@ -42,16 +42,16 @@ impl Rule {
         let (said, says) = mpsc::channel();
         let run = self.run;
         // A store that blocks the runtime must not block the suite: the thread is left behind.
-        let rule = thread::spawn(move || {
+        let rule = thread::Builder::new().name(self.name.to_owned()).spawn(move || {
             let subject: Arc<dyn Subject> = Arc::new(subject);
             let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
             let runtime = runtime.expect("a runtime can be built");
             runtime.block_on(run(&*subject));
             runtime.shutdown_background();
             drop(subject);
-            // Nobody waits any more when it took too long.
-            drop(said.send(()));
+            let _nobody_waits = said.send(());
         });
+        let rule = rule.expect("a thread can be started");
         match says.recv_timeout(limit) {
             Ok(()) => Ok(()),
             Err(mpsc::RecvTimeoutError::Timeout) => Err(Broken::TookTooLong),

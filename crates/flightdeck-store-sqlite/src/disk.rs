@@ -1,6 +1,6 @@
 //! What lies beneath the file: its path, its rights, its file system, and how much room there is.
 
-use std::fs::{DirBuilder, OpenOptions};
+use std::fs::{DirBuilder, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
@@ -26,13 +26,18 @@ pub(crate) fn absolute(path: &Path) -> io::Result<PathBuf> {
 ///
 /// It is closed again before SQLite opens it: closing it later would drop SQLite's own locks.
 pub(crate) fn create_if_missing(path: &Path) -> io::Result<()> {
+    let missing: Vec<&Path> = path.ancestors().skip(1).take_while(|folder| !folder.exists()).collect();
     if let Some(folder) = path.parent() {
         DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
     }
     match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
-        _ => Ok(()),
+        Ok(file) => file.sync_all()?,
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(()),
+        Err(error) => return Err(error),
     }
+    // A new name is only safe from a power cut once the folder that it stands in is flushed.
+    let named = missing.into_iter().chain([path]);
+    named.filter_map(Path::parent).try_for_each(|folder| File::open(folder)?.sync_all())
 }
 
 /// Whether file and folder may be written by this process.

@@ -4,7 +4,6 @@
 //! remembers between groups (streams, types, the tip) is thrown away whenever a transaction is.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 
 use flightdeck_core::{Cursor, Epoch, EventId, EventType, Position, StreamId, Timestamp, Version};
 use flightdeck_store::admit::{Done, Ground, Remembered};
@@ -74,7 +73,8 @@ impl From<AppendError> for Trouble {
 /// The writer's side of the store: its connection, its statements, and what it keeps in mind.
 pub(crate) struct Ledger<'c> {
     conn: &'c Connection,
-    names: Arc<Names>,
+    /// Its own, not the readers': it sees names that may yet be rolled back.
+    names: Names,
     epoch: Epoch,
     insert_event: CachedStatement<'c>,
     insert_tag: CachedStatement<'c>,
@@ -89,7 +89,8 @@ pub(crate) struct Ledger<'c> {
 }
 
 impl<'c> Ledger<'c> {
-    pub(crate) fn open(conn: &'c Connection, names: Arc<Names>, epoch: Epoch) -> Result<Self, Damage> {
+    pub(crate) fn open(conn: &'c Connection, epoch: Epoch) -> Result<Self, Damage> {
+        let names = Names::default();
         let tip = Tip::read(conn, &names)?;
         Ok(Self {
             conn,
@@ -125,6 +126,7 @@ impl<'c> Ledger<'c> {
         self.tip = self.committed;
         self.streams.clear();
         self.types.clear();
+        self.names = Names::default();
     }
 
     /// Runs a check that asks this ledger things; what SQLite fails with on the way is not the check's to judge.
@@ -422,3 +424,6 @@ fn search(
     }
     Ok(None)
 }
+
+#[cfg(test)]
+mod tests;

@@ -42,6 +42,14 @@ impl Lock {
     }
 }
 
+/// Whether nobody has the store open for writing, as far as this user may look.
+pub(crate) fn is_free(store: &Path) -> bool {
+    match File::open(path_of(store)) {
+        Ok(file) => file.try_lock_shared().is_ok(),
+        Err(error) => error.kind() == io::ErrorKind::NotFound,
+    }
+}
+
 /// `store.db` is locked by `store.db.lock`.
 fn path_of(store: &Path) -> std::path::PathBuf {
     let mut path = store.as_os_str().to_owned();

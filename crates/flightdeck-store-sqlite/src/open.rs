@@ -15,7 +15,7 @@ use tokio::sync::{Semaphore, mpsc, watch};
 use crate::connection::{self, NotOpened, Reading};
 use crate::disk;
 use crate::ledger::Tip;
-use crate::lock::{Lock, NotLocked};
+use crate::lock::{self, Lock, NotLocked};
 use crate::migrate::{self, Access, MigrateError, Step};
 use crate::names::Names;
 use crate::options::Options;
@@ -199,7 +199,6 @@ impl SqliteStore {
         let thread = thread::Thread {
             conn,
             lock,
-            names: Arc::clone(&names),
             epoch: epoch.clone(),
             clock: Arc::clone(&options.clock),
             head,
@@ -230,9 +229,8 @@ impl SqliteStore {
         let looked = manager.connect().and_then(|conn| look(&conn).map(|()| conn));
         let conn = match looked {
             Ok(conn) => conn,
-            // In a folder that can't be written there is no shared memory to be made; and where there is no WAL,
-            // nobody writes.
-            Err(_) if !disk::is_writable(&path) && !has_wal(&path) => {
+            // In a folder that can't be written there is no shared memory to be made; and none is needed where nobody writes.
+            Err(_) if !disk::is_writable(&path) && !has_wal(&path) && lock::is_free(&path) => {
                 manager = connection::readers(&path, Reading::Immutable, &options);
                 let conn = manager.connect().map_err(|error| at.sql(error))?;
                 look(&conn).map_err(|error| at.sql(error))?;
@@ -285,6 +283,7 @@ fn look(conn: &Connection) -> rusqlite::Result<()> {
     conn.query_row("SELECT 1 FROM sqlite_schema LIMIT 1", [], |_| Ok(())).optional().map(|_| ())
 }
 
+/// Whether there is anything in a WAL that the file itself does not have.
 fn has_wal(path: &Path) -> bool {
     let mut wal = path.as_os_str().to_owned();
     wal.push("-wal");

@@ -5,10 +5,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use async_trait::async_trait;
+use flightdeck_core::limits::SNAPSHOT_BYTES_MAX;
 use flightdeck_core::{Epoch, EventId, Position, SchemaNumber, StreamId};
 use flightdeck_store::chain::Sealed;
 use flightdeck_store::{
-    Append, AppendError, Appended, EventStore, Head, LogPage, LogQuery, Reason, Recorded, RequestKey, Snapshot, StoreError,
+    Append, AppendError, Appended, EventStore, Head, LogPage, LogQuery, NewEvent, Reason, Recorded, RequestKey, Snapshot, StoreError,
     StreamInfo, StreamPage, StreamQuery, StreamsPage, StreamsQuery,
 };
 use r2d2_sqlite::SqliteConnectionManager;
@@ -151,10 +152,13 @@ impl SqliteStore {
         }
     }
 
-    fn seal(&self, append: &Append) -> Vec<Sealed> {
+    fn seal(&self, events: Vec<NewEvent>) -> Vec<Sealed> {
         let now = self.0.options.clock.now();
-        let id = |id: Option<EventId>| id.unwrap_or_else(|| self.0.options.ids.event_id(now));
-        append.events.iter().map(|event| Sealed::new(event.clone(), id(event.id))).collect()
+        let seal = |event: NewEvent| {
+            let id = event.id.unwrap_or_else(|| self.0.options.ids.event_id(now));
+            Sealed::new(event, id)
+        };
+        events.into_iter().map(seal).collect()
     }
 
     fn writing(&self) -> Result<&Writing, AppendError> {
@@ -233,7 +237,7 @@ fn to_store_error(error: AppendError) -> StoreError {
 
 #[async_trait]
 impl EventStore for SqliteStore {
-    async fn append(&self, append: Append) -> Result<Appended, AppendError> {
+    async fn append(&self, mut append: Append) -> Result<Appended, AppendError> {
         append.check()?;
         let writing = self.writing()?;
         // An event is more than its data: what its row and its hash need counts as well.
@@ -241,7 +245,7 @@ impl EventStore for SqliteStore {
         let permits = u32::try_from(bytes.min(writing.room_max)).unwrap_or(u32::MAX);
         let room = Arc::clone(&writing.room).acquire_many_owned(permits).await;
         let room = room.map_err(|_| AppendError::not_committed(Reason::Closed))?;
-        let sealed = self.seal(&append);
+        let sealed = self.seal(std::mem::take(&mut append.events));
         self.ask(|answer| Job::Append(Box::new(AppendJob { append, sealed, bytes, answer, _room: room }))).await
     }
 
@@ -291,6 +295,9 @@ impl EventStore for SqliteStore {
     }
 
     async fn save_snapshot(&self, stream: &StreamId, snapshot: Snapshot) -> Result<(), StoreError> {
+        if snapshot.state.len() > SNAPSHOT_BYTES_MAX {
+            return Ok(());
+        }
         let stream = stream.clone();
         self.ask(|answer| Job::SaveSnapshot(stream, snapshot, answer)).await.map_err(to_store_error)
     }

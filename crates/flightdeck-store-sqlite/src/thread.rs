@@ -14,7 +14,6 @@ use tokio::sync::{mpsc, watch};
 
 use crate::ledger::Ledger;
 use crate::lock::Lock;
-use crate::names::Names;
 use crate::options::Reserve;
 use crate::writer::{Job, Next, Writer};
 
@@ -22,7 +21,6 @@ use crate::writer::{Job, Next, Writer};
 pub(crate) struct Thread {
     pub(crate) conn: Connection,
     pub(crate) lock: Lock,
-    pub(crate) names: Arc<Names>,
     pub(crate) epoch: Epoch,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) head: watch::Sender<Position>,
@@ -37,9 +35,9 @@ impl Thread {
     }
 
     fn run(self, mut jobs: mpsc::Receiver<Job>) {
-        let Self { conn, lock, names, epoch, clock, head, path, reserve, stopped } = self;
+        let Self { conn, lock, epoch, clock, head, path, reserve, stopped } = self;
         let work = || -> Next {
-            let ledger = match Ledger::open(&conn, names, epoch) {
+            let ledger = match Ledger::open(&conn, epoch) {
                 Ok(ledger) => ledger,
                 Err(damage) => {
                     tracing::error!(?damage, "the writer can't begin");

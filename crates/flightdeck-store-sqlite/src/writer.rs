@@ -10,9 +10,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use flightdeck_core::{Clock, Position, StreamId};
-use flightdeck_store::admit::{Admission, admit};
+use flightdeck_store::admit::{Admission, Done, admit};
 use flightdeck_store::chain::Sealed;
-use flightdeck_store::{Append, AppendError, Appended, Reason, Snapshot};
+use flightdeck_store::{Append, AppendError, Appended, Corruption, Reason, Snapshot};
 use rusqlite::{Connection, ErrorCode};
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot, watch};
 
@@ -111,8 +111,8 @@ impl Writer<'_> {
     /// Does a group in one transaction, and answers.
     fn commit(&mut self, group: Vec<Job>) -> Next {
         kill_point!("before-begin");
-        if let Err(error) = self.conn.execute_batch("BEGIN IMMEDIATE") {
-            return self.fail(group, error, Stage::Begin);
+        if let Err(error) = self.conn.prepare_cached("BEGIN IMMEDIATE").and_then(|mut begin| begin.execute([])) {
+            return self.fail(group, &error.into(), Stage::Begin);
         }
         let before = self.ledger.committed().position;
         let mut results = Vec::with_capacity(group.len());
@@ -123,21 +123,21 @@ impl Writer<'_> {
                     wrote |= did_write;
                     results.push(result);
                 }
-                Err(error) => return self.fail(group, error, Stage::Work),
+                Err(broke) => return self.fail(group, &broke, Stage::Work),
             }
         }
         if !wrote {
-            // Nothing to flush: refusals and repetitions cost no commit.
-            self.roll_back();
+            // Nothing to flush: refusals and repetitions cost no commit, and what was learned stays true.
+            self.end_transaction();
             answer(group, results);
             return Next::GoOn;
         }
         kill_point!("before-commit");
-        if let Err(error) = self.conn.execute_batch("COMMIT") {
+        if let Err(error) = self.conn.prepare_cached("COMMIT").and_then(|mut commit| commit.execute([])) {
             // What was done before this group is as certain as ever.
             let (done_before, rest) = split(group, results, before);
             answer_all(done_before);
-            return self.fail(rest, error, Stage::Commit);
+            return self.fail(rest, &error.into(), Stage::Commit);
         }
         kill_point!("after-commit");
         self.ledger.keep();
@@ -148,39 +148,49 @@ impl Writer<'_> {
     }
 
     /// Does one job within the open transaction. Says whether it wrote anything.
-    fn one(&mut self, job: &Job) -> Result<(Result1, bool), rusqlite::Error> {
+    fn one(&mut self, job: &Job) -> Result<(Result1, bool), Broke> {
         match job {
-            Job::Append(job) => match self.append(&job.append, &job.sealed) {
-                Ok((appended, wrote)) => Ok((Result1::Append(Ok(appended)), wrote)),
+            Job::Append(job) => match self.admit(&job.append, &job.sealed) {
+                Ok(admitted) => {
+                    let (appended, wrote) = self.write(&job.append, &job.sealed, admitted)?;
+                    Ok((Result1::Append(Ok(appended)), wrote))
+                }
+                // Nothing of it was written yet, so the others can go on.
                 Err(Trouble::Refused(error)) => Ok((Result1::Append(Err(error)), false)),
-                Err(Trouble::Sql(error)) => Err(error),
+                Err(Trouble::Sql(error)) => Err(error.into()),
             },
             Job::SaveSnapshot(stream, snapshot, _) => {
-                snapshots::save(self.conn, stream, snapshot).map(|wrote| (Result1::Snapshot, wrote))
+                Ok((Result1::Snapshot, snapshots::save(self.conn, stream, snapshot)?))
             }
-            Job::DeleteSnapshot(stream, _) => {
-                snapshots::delete(self.conn, stream).map(|wrote| (Result1::Snapshot, wrote))
-            }
+            Job::DeleteSnapshot(stream, _) => Ok((Result1::Snapshot, snapshots::delete(self.conn, stream)?)),
         }
     }
 
-    fn append(&mut self, append: &Append, sealed: &[Sealed]) -> Result<(Appended, bool), Trouble> {
-        let admission = self.ledger.check(|ledger| admit(ledger, append, sealed))?;
-        let remembers = append.request.is_some();
-        let (done, appended, writes) = match admission {
-            Admission::Fresh => {
-                if (remembers || !sealed.is_empty()) && self.below_reserve() {
-                    return Err(AppendError::not_committed(Reason::Full).into());
-                }
-                let (done, appended) = self.ledger.write(sealed, self.clock.now())?;
-                (done, appended, remembers || !sealed.is_empty())
-            }
-            Admission::Known(done) => (done, self.ledger.recall(done)?, remembers),
-            Admission::Remembered(done) => return Ok((self.ledger.recall(done)?, false)),
+    /// Looks at everything that an append can be refused for.
+    fn admit(&mut self, append: &Append, sealed: &[Sealed]) -> Result<Admitted, Trouble> {
+        let admitted = match self.ledger.check(|ledger| admit(ledger, append, sealed))? {
+            Admission::Fresh => Admitted::Fresh,
+            Admission::Known(done) => Admitted::Known(done, self.ledger.recall(done)?),
+            Admission::Remembered(done) => Admitted::Remembered(self.ledger.recall(done)?),
+        };
+        let writes = append.request.is_some() || !sealed.is_empty();
+        if matches!(admitted, Admitted::Fresh) && writes && self.below_reserve() {
+            return Err(AppendError::not_committed(Reason::Full).into());
+        }
+        Ok(admitted)
+    }
+
+    /// Writes what was admitted. Whatever goes wrong from here on breaks the transaction: half of an append is none.
+    fn write(&mut self, append: &Append, sealed: &[Sealed], admitted: Admitted) -> Result<(Appended, bool), Broke> {
+        let (done, appended) = match admitted {
+            Admitted::Fresh => self.ledger.write(sealed, self.clock.now())?,
+            Admitted::Known(done, appended) => (done, appended),
+            Admitted::Remembered(appended) => return Ok((appended, false)),
         };
         if let Some(request) = &append.request {
             self.ledger.remember(request, done)?;
         }
+        let writes = append.request.is_some() || !appended.duplicate && !sealed.is_empty();
         Ok((appended, writes))
     }
 
@@ -197,21 +207,22 @@ impl Writer<'_> {
         below
     }
 
-    fn roll_back(&mut self) {
+    fn end_transaction(&self) {
         // SQLite has rolled back by itself after the worst errors; a second ROLLBACK would be an error too.
         if !self.conn.is_autocommit()
             && let Err(error) = self.conn.execute_batch("ROLLBACK")
         {
             tracing::error!(%error, "a transaction could not be rolled back");
         }
-        self.ledger.forget();
     }
 
     /// Says what became of a group whose transaction failed.
-    fn fail(&mut self, group: Vec<Job>, error: rusqlite::Error, stage: Stage) -> Next {
-        self.roll_back();
+    fn fail(&mut self, group: Vec<Job>, broke: &Broke, stage: Stage) -> Next {
+        self.end_transaction();
+        self.ledger.forget();
         self.room = None;
-        match fate(&error, stage) {
+        let error = broke.to_string();
+        match fate(broke, stage) {
             Fate::NotCommitted(reason) => {
                 tracing::warn!(%error, %reason, appends = group.len(), "a group was not committed");
                 for job in group {
@@ -226,16 +237,17 @@ impl Writer<'_> {
             }
             Fate::OneOfThem => {
                 tracing::error!(%error, "an append failed");
-                let what = format!("the store refused the append: {error}");
-                let damage = flightdeck_store::Corruption { position: None, what };
+                let damage = match broke {
+                    Broke::Damaged(damage) => damage.clone(),
+                    Broke::Sql(_) => Corruption { position: None, what: format!("the file refused the append: {error}") },
+                };
                 group.into_iter().for_each(|job| job.fail(AppendError::not_committed(Reason::Corrupt(damage.clone()))));
                 Next::GoOn
             }
             Fate::Unknown => {
                 tracing::error!(%error, ?stage, "the storage failed, and the store stops");
-                let text = error.to_string();
                 for job in group {
-                    let source = Some(text.clone().into());
+                    let source = Some(error.clone().into());
                     job.fail(AppendError::Unknown { reason: Reason::Storage, source });
                 }
                 Next::Stop
@@ -253,6 +265,47 @@ fn next_job(jobs: &mut mpsc::Receiver<Job>) -> Option<Job> {
             Err(mpsc::error::TryRecvError::Disconnected) => return None,
             Err(mpsc::error::TryRecvError::Empty) if Instant::now() >= awake_until => return jobs.blocking_recv(),
             Err(mpsc::error::TryRecvError::Empty) => std::hint::spin_loop(),
+        }
+    }
+}
+
+/// What an append was admitted as.
+enum Admitted {
+    Fresh,
+    /// Its events are known, and its request key, if it has one, is not yet.
+    Known(Done, Appended),
+    Remembered(Appended),
+}
+
+/// What broke a transaction.
+#[derive(Debug)]
+enum Broke {
+    Sql(rusqlite::Error),
+    /// The file holds something that it can't.
+    Damaged(Corruption),
+}
+
+impl From<rusqlite::Error> for Broke {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Sql(error)
+    }
+}
+
+impl From<Trouble> for Broke {
+    fn from(trouble: Trouble) -> Self {
+        match trouble {
+            Trouble::Sql(error) => Self::Sql(error),
+            Trouble::Refused(AppendError::NotCommitted { reason: Reason::Corrupt(damage), .. }) => Self::Damaged(damage),
+            Trouble::Refused(error) => Self::Damaged(Corruption { position: None, what: error.to_string() }),
+        }
+    }
+}
+
+impl std::fmt::Display for Broke {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Sql(error) => error.fmt(f),
+            Self::Damaged(damage) => damage.fmt(f),
         }
     }
 }
@@ -275,7 +328,10 @@ enum Fate {
     Unknown,
 }
 
-fn fate(error: &rusqlite::Error, stage: Stage) -> Fate {
+fn fate(broke: &Broke, stage: Stage) -> Fate {
+    let Broke::Sql(error) = broke else {
+        return Fate::OneOfThem;
+    };
     match (error.sqlite_error_code(), stage) {
         // The only write error after which SQLite has certainly taken everything back.
         (Some(ErrorCode::DiskFull), _) => Fate::NotCommitted(Reason::Full),
@@ -283,6 +339,8 @@ fn fate(error: &rusqlite::Error, stage: Stage) -> Fate {
             Fate::NotCommitted(Reason::Busy)
         }
         (Some(ErrorCode::ReadOnly), Stage::Begin) => Fate::NotCommitted(Reason::ReadOnly),
+        // Nothing of this group was written yet; but a disk that fails is not trusted any more.
+        (code, Stage::Begin) if code != Some(ErrorCode::SystemIoFailure) => Fate::NotCommitted(Reason::Storage),
         (Some(ErrorCode::ConstraintViolation | ErrorCode::DatabaseCorrupt | ErrorCode::TooBig), Stage::Work) => {
             Fate::OneOfThem
         }

@@ -176,7 +176,11 @@ impl Follower {
     async fn wait(&mut self) {
         let silence = self.options.checkpoint_after.saturating_sub(self.told_at.elapsed());
         let moved = self.query.after.position() != self.told;
-        let most = if moved { self.options.poll.min(silence) } else { self.options.poll };
+        self.pause(if moved { self.options.poll.min(silence) } else { self.options.poll }).await;
+    }
+
+    /// Sleeps until the head moves, but no longer than `most`. Where nothing tells of the head, that is how long.
+    async fn pause(&mut self, most: Duration) {
         if let Ok(Err(_closed)) = timeout(most, self.watch.changed()).await {
             tokio::time::sleep(most).await;
         }
@@ -187,7 +191,7 @@ impl Follower {
         let deadline = Instant::now() + self.options.ahead_grace;
         while Instant::now() < deadline {
             let left = deadline.saturating_duration_since(Instant::now());
-            let _hint = timeout(left.min(self.options.poll), self.watch.changed()).await;
+            self.pause(left.min(self.options.poll)).await;
             if self.store.head().await?.cursor.position() >= self.query.after.position() {
                 return Ok(());
             }

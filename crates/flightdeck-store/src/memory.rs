@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
-use flightdeck_core::limits::{PAGE_BYTES_MAX, PAGE_SCAN_EVENTS_MAX};
+use flightdeck_core::limits::{PAGE_BYTES_MAX, PAGE_SCAN_EVENTS_MAX, SNAPSHOT_BYTES_MAX};
 use flightdeck_core::{Clock, Cursor, Epoch, EventId, Ids, Position, SchemaNumber, StreamId, Timestamp, Version};
 use tokio::sync::watch;
 
@@ -271,7 +271,7 @@ impl EventStore for MemoryStore {
         let ahead = log.last_version(stream).is_none_or(|version| snapshot.version > version);
         let kept = log.snapshots.get(stream);
         let behind = kept.is_some_and(|kept| kept.schema == snapshot.schema && kept.version > snapshot.version);
-        if !ahead && !behind {
+        if !ahead && !behind && snapshot.state.len() <= SNAPSHOT_BYTES_MAX {
             log.snapshots.insert(stream.clone(), snapshot);
         }
         Ok(())

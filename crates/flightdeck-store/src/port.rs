@@ -147,7 +147,7 @@ pub trait EventStore: Send + Sync + 'static {
 
     /// Keeps a snapshot of a stream in place of the one before.
     ///
-    /// - One that is behind the kept one of the same schema, or ahead of the stream, is not kept.
+    /// - One that is behind the kept one of the same schema, ahead of the stream, or larger than 4 MiB is not kept.
     /// - A snapshot never changes what a stream or the log is read as.
     ///
     /// # Errors
