@@ -41,6 +41,7 @@ pub(crate) fn text(command: &Command) -> String {
 /// Where cargo builds.
 pub(crate) fn target() -> Result<PathBuf> {
     let output = cargo(["metadata", "--no-deps", "--format-version", "1"])?.output()?;
-    let metadata: serde_json::Value = serde_json::from_slice(&output.stdout).context("cargo metadata says nothing")?;
+    let metadata: serde_json::Value =
+        serde_json::from_slice(&output.stdout).context("cargo metadata says nothing")?;
     metadata["target_directory"].as_str().map(PathBuf::from).context("cargo names no target directory")
 }

@@ -11,7 +11,9 @@ const VERSION: &str = "0.20.2";
 
 pub(crate) fn run() -> Result<()> {
     let program = find()?;
-    check(Command::new(program).current_dir(root()?).args(["--locked", "check", "licenses", "bans", "sources"]))
+    check(
+        Command::new(program).current_dir(root()?).args(["--locked", "check", "licenses", "bans", "sources"]),
+    )
 }
 
 /// The program: on the path, or built once beside everything else that is built.

@@ -1,5 +1,4 @@
 //! The chores of the repository: `cargo xtask` lists them.
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "chores speak to whoever runs them")]
 
 mod cargo;
 mod ci;
@@ -60,7 +59,15 @@ fn run(chore: &str, rest: &[String]) -> Result<()> {
         "bench" => bench(rest),
         "torture" => {
             let cycles = rest.first().map_or("2000", String::as_str);
-            let mut command = cargo(["test", "--release", "--package", "flightdeck-tests", "--", "torture", "--nocapture"])?;
+            let mut command = cargo([
+                "test",
+                "--release",
+                "--package",
+                "flightdeck-tests",
+                "--",
+                "torture",
+                "--nocapture",
+            ])?;
             cargo::check(command.env("FLIGHTDECK_TORTURE_CYCLES", cycles))
         }
         other => bail!("there is no chore {other:?}; these there are:\n{CHORES}"),
@@ -70,7 +77,8 @@ fn run(chore: &str, rest: &[String]) -> Result<()> {
 fn bench(rest: &[String]) -> Result<()> {
     match rest.split_first() {
         Some((what, rest)) if what == "store" => {
-            let mut command = cargo(["bench", "--package", "flightdeck-store-sqlite", "--bench", "store", "--"])?;
+            let mut command =
+                cargo(["bench", "--package", "flightdeck-store-sqlite", "--bench", "store", "--"])?;
             cargo::check(command.args(rest))
         }
         _ => bail!("what is to be measured? There is `cargo xtask bench store`"),

@@ -103,7 +103,9 @@ mod tests {
     #[test]
     fn closing_lines_are_added_up() {
         let mut summary = Summary::default();
-        summary.read("test result: ok. 12 passed; 0 failed; 1 ignored; 0 measured; 3 filtered out; finished in 0.01s");
+        summary.read(
+            "test result: ok. 12 passed; 0 failed; 1 ignored; 0 measured; 3 filtered out; finished in 0.01s",
+        );
         summary.read("test result: FAILED. 1 passed; 2 failed; 0 ignored; 0 measured; 0 filtered out");
         summary.read("test a ... ok");
         assert_eq!(summary, Summary { passed: 13, failed: 2, ignored: 1 });

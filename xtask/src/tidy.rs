@@ -49,7 +49,11 @@ impl House {
     }
 
     fn files_ending(&self, ending: &str) -> Vec<PathBuf> {
-        self.files.iter().filter(|path| path.extension().is_some_and(|found| found == ending)).cloned().collect()
+        self.files
+            .iter()
+            .filter(|path| path.extension().is_some_and(|found| found == ending))
+            .cloned()
+            .collect()
     }
 
     fn check(&mut self) -> Result<()> {
@@ -77,7 +81,10 @@ pub(crate) fn run(root: &Path) -> Result<()> {
 
 /// What git tracks, and what it would track if it were added.
 fn files(root: &Path) -> Result<Vec<PathBuf>> {
-    let list = Command::new("git").current_dir(root).args(["ls-files", "--cached", "--others", "--exclude-standard", "-z"]).output();
+    let list = Command::new("git")
+        .current_dir(root)
+        .args(["ls-files", "--cached", "--others", "--exclude-standard", "-z"])
+        .output();
     let list = list.context("git can't be run")?;
     if !list.status.success() {
         bail!("git does not list the files: {}", String::from_utf8_lossy(&list.stderr));

@@ -31,16 +31,16 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
-pub mod limits;
-pub mod place;
-pub mod stream;
-pub mod event;
-pub mod tag;
-pub mod json;
-pub mod metadata;
-pub mod time;
 pub mod decider;
+pub mod event;
+pub mod json;
+pub mod limits;
+pub mod metadata;
+pub mod place;
 pub mod registry;
+pub mod stream;
+pub mod tag;
+pub mod time;
 
 mod words;
 

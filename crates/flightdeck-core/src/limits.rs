@@ -88,7 +88,9 @@ mod tests {
         for line in include_str!("limits.rs").lines().take_while(|line| !line.starts_with("#[cfg(test)]")) {
             if let Some(text) = line.strip_prefix("/// ") {
                 sentence = text.trim_end_matches('.').to_owned();
-            } else if let Some((name, _)) = line.strip_prefix("pub const ").and_then(|line| line.split_once(':')) {
+            } else if let Some((name, _)) =
+                line.strip_prefix("pub const ").and_then(|line| line.split_once(':'))
+            {
                 let value = values.next().expect("every constant has its value above");
                 rows.push_str(&format!("| `{name}` | {sentence} | {value} |\n"));
             }
@@ -106,7 +108,8 @@ mod tests {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/README.md");
         let readme = std::fs::read_to_string(path).unwrap();
         let (head, _) = readme.split_once("## Limits\n").expect("the README has a section of limits");
-        let text = format!("{head}## Limits\n\nMade from `src/limits.rs` by `cargo xtask codegen`.\n\n{}", table());
+        let text =
+            format!("{head}## Limits\n\nMade from `src/limits.rs` by `cargo xtask codegen`.\n\n{}", table());
         if std::env::var_os("FLIGHTDECK_CODEGEN").is_some_and(|what| what == "write") {
             std::fs::write(path, &text).unwrap();
         } else {

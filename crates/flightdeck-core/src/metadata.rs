@@ -94,7 +94,9 @@ mod tests {
     fn further_members_are_an_object_without_the_servers() {
         assert!(Further::new("{\"a\":{\"userId\":1}}").is_ok());
         assert_eq!(Further::new("{ }").unwrap().as_json().as_bytes(), b"{ }");
-        for bad in ["[]", "1", "null", "", "{\"userId\":1}", "{\"a\":1,\"user\\u0049d\":1}", "{\"occurredAt\":\"\"}"] {
+        for bad in
+            ["[]", "1", "null", "", "{\"userId\":1}", "{\"a\":1,\"user\\u0049d\":1}", "{\"occurredAt\":\"\"}"]
+        {
             assert!(Further::new(bad).is_err(), "{bad} was taken");
         }
         assert!(Further::new(format!("{{\"a\":\"{}\"}}", "x".repeat(16 * 1024))).is_err());

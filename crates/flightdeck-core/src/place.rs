@@ -200,7 +200,8 @@ impl FromStr for Cursor {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let malformed = || WordError::new("cursor", "is not of the form epoch-position");
         let (epoch, number) = text.split_once('-').ok_or_else(malformed)?;
-        let canonical = number == "0" || (!number.starts_with('0') && number.bytes().all(|b| b.is_ascii_digit()));
+        let canonical =
+            number == "0" || (!number.starts_with('0') && number.bytes().all(|b| b.is_ascii_digit()));
         if !canonical {
             return Err(malformed());
         }
@@ -252,8 +253,24 @@ mod tests {
     #[test]
     fn cursors_are_parsed_strictly() {
         for bad in [
-            "", "-", "e", "e-", "-1", "e-01", "e-+1", "e--1", "E-1", "e-1 ", " e-1", "e-1-2", "e-1x", "é-1",
-            "abcdefghijklm-1", "e-9007199254740992", "e-99999999999999999999", "e-1\n",
+            "",
+            "-",
+            "e",
+            "e-",
+            "-1",
+            "e-01",
+            "e-+1",
+            "e--1",
+            "E-1",
+            "e-1 ",
+            " e-1",
+            "e-1-2",
+            "e-1x",
+            "é-1",
+            "abcdefghijklm-1",
+            "e-9007199254740992",
+            "e-99999999999999999999",
+            "e-1\n",
         ] {
             assert!(bad.parse::<Cursor>().is_err(), "{bad:?} was taken");
         }

@@ -151,13 +151,22 @@ impl Registry {
     ///
     /// # Errors
     /// When the shape is newer than this program, or an upcast refuses it.
-    pub fn current<'a>(&self, name: &str, schema: SchemaNumber, data: &'a [u8]) -> Result<Option<Cow<'a, [u8]>>, RegistryError> {
+    pub fn current<'a>(
+        &self,
+        name: &str,
+        schema: SchemaNumber,
+        data: &'a [u8],
+    ) -> Result<Option<Cow<'a, [u8]>>, RegistryError> {
         self.get(name).map(|stored| upcast(stored, schema, data)).transpose()
     }
 }
 
 /// Brings `data` from the shape `schema` to the newest shape of `stored`.
-fn upcast<'a>(stored: &StoredType, schema: SchemaNumber, data: &'a [u8]) -> Result<Cow<'a, [u8]>, RegistryError> {
+fn upcast<'a>(
+    stored: &StoredType,
+    schema: SchemaNumber,
+    data: &'a [u8],
+) -> Result<Cow<'a, [u8]>, RegistryError> {
     let name = || stored.name.to_owned();
     if schema > stored.schema() {
         return Err(RegistryError::Newer { name: name(), found: schema, known: stored.schema() });
@@ -223,7 +232,8 @@ pub trait StoredEvents: Serialize + DeserializeOwned {
         let tagged: Tagged<'_> = serde_json::from_str(&text).map_err(shape)?;
         let stored = Self::TYPES.iter().find(|stored| stored.name == tagged.event_type);
         let stored = stored.ok_or_else(|| RegistryError::Unlisted(tagged.event_type.clone().into_owned()))?;
-        let name = EventType::new(stored.name).map_err(|error| RegistryError::Name { name: stored.name, error })?;
+        let name =
+            EventType::new(stored.name).map_err(|error| RegistryError::Name { name: stored.name, error })?;
         let data = tagged.data.map_or("null", RawValue::get).to_owned();
         let data = Json::new(data, EVENT_DATA_BYTES_MAX)
             .map_err(|source| RegistryError::Data { name: stored.name.to_owned(), source })?;

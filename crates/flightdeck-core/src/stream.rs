@@ -57,7 +57,10 @@ fn check_stream(name: &str) -> Result<(), WordError> {
             _ => false,
         };
         if !legal {
-            return Err(WordError::new(WHAT, format!("has {character:?} at byte {place}, which is not allowed")));
+            return Err(WordError::new(
+                WHAT,
+                format!("has {character:?} at byte {place}, which is not allowed"),
+            ));
         }
     }
     match name {
@@ -88,9 +91,13 @@ mod tests {
 
     #[test]
     fn a_name_has_a_category() {
-        for (name, category) in
-            [("content-1", "content"), ("content-a-b", "content"), ("$token-x", "$token"), ("$audit", "$audit"), ("a/b-c", "a/b")]
-        {
+        for (name, category) in [
+            ("content-1", "content"),
+            ("content-a-b", "content"),
+            ("$token-x", "$token"),
+            ("$audit", "$audit"),
+            ("a/b-c", "a/b"),
+        ] {
             assert_eq!(StreamId::new(name).unwrap().category(), Category::new(category).unwrap());
         }
     }

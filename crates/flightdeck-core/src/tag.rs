@@ -134,7 +134,8 @@ mod tests {
     #[test]
     fn a_tag_is_a_key_and_a_value() {
         assert_eq!((tag("slug:a:b").key(), tag("slug:a:b").value()), ("slug", "a:b"));
-        for bad in ["", "slug", ":a", "slug:", "sl ug:a", "slug:a,b", "slug:a\n", "slug: a", "slug:a ", "é:a"] {
+        for bad in ["", "slug", ":a", "slug:", "sl ug:a", "slug:a,b", "slug:a\n", "slug: a", "slug:a ", "é:a"]
+        {
             assert!(Tag::new(bad).is_err(), "{bad:?} was taken");
         }
         assert!(Tag::new(format!("k:{}", "x".repeat(199))).is_err());

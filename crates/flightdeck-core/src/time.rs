@@ -52,7 +52,8 @@ impl Timestamp {
     /// The moment as the `time` crate has it.
     #[must_use]
     pub fn to_time(self) -> OffsetDateTime {
-        OffsetDateTime::from_unix_timestamp_nanos(i128::from(self.0) * 1_000).unwrap_or(OffsetDateTime::UNIX_EPOCH)
+        OffsetDateTime::from_unix_timestamp_nanos(i128::from(self.0) * 1_000)
+            .unwrap_or(OffsetDateTime::UNIX_EPOCH)
     }
 }
 
@@ -116,8 +117,14 @@ mod tests {
         let moment: Timestamp = "2026-11-21T09:30:00.1Z".parse().unwrap();
         assert_eq!(moment.to_string(), "2026-11-21T09:30:00.100000Z");
         assert_eq!(Timestamp::from_micros(-1).unwrap().to_string(), "1969-12-31T23:59:59.999999Z");
-        assert_eq!(Timestamp::from_micros(super::MICROS_MAX).unwrap().to_string(), "9999-12-31T23:59:59.999999Z");
-        assert_eq!(Timestamp::from_micros(super::MICROS_MIN).unwrap().to_string(), "0001-01-01T00:00:00.000000Z");
+        assert_eq!(
+            Timestamp::from_micros(super::MICROS_MAX).unwrap().to_string(),
+            "9999-12-31T23:59:59.999999Z"
+        );
+        assert_eq!(
+            Timestamp::from_micros(super::MICROS_MIN).unwrap().to_string(),
+            "0001-01-01T00:00:00.000000Z"
+        );
     }
 
     #[test]
@@ -128,7 +135,9 @@ mod tests {
 
     #[test]
     fn other_texts_are_refused() {
-        for bad in ["", "now", "2026-11-21", "2026-11-21 09:30", "2026-13-01T00:00:00Z", "9999-12-31T23:59:59-01:00"] {
+        for bad in
+            ["", "now", "2026-11-21", "2026-11-21 09:30", "2026-13-01T00:00:00Z", "9999-12-31T23:59:59-01:00"]
+        {
             assert!(bad.parse::<Timestamp>().is_err(), "{bad} was taken");
         }
         assert!(Timestamp::from_micros(i64::MAX).is_err());

@@ -12,8 +12,8 @@ use futures_util::FutureExt as _;
 
 use crate::Subject;
 use crate::given::{
-    append, at_once, event, event_type, events_of, fill, head, heavy, id, json, log, numbered, one_each, position,
-    positions, refusal, request, stream, streams, tag, tagged, texts, typed, version, versions,
+    append, at_once, event, event_type, events_of, fill, head, heavy, id, json, log, numbered, one_each,
+    position, positions, refusal, request, stream, streams, tag, tagged, texts, typed, version, versions,
 };
 
 /// The answer names the streams in the order of their first event, their versions, the range, and a cursor.
@@ -21,7 +21,8 @@ pub(crate) async fn answers_with_what_was_done(subject: &dyn Subject) {
     let store = subject.open().await;
     fill(&store, "b-1", 2).await;
     let done = append(&store, [event("b-1"), event("c-1"), event("a-1"), event("b-1")]).await;
-    let of = |name, from, to| AppendedStream { stream: stream(name), from: version(from), version: version(to) };
+    let of =
+        |name, from, to| AppendedStream { stream: stream(name), from: version(from), version: version(to) };
     assert_eq!(done.streams, [of("b-1", 3, 4), of("c-1", 1, 1), of("a-1", 1, 1)]);
     assert_eq!(done.range, Some((position(3), position(6))));
     assert_eq!(done.cursor, store.head().await.unwrap().cursor);
@@ -74,7 +75,13 @@ pub(crate) async fn refuses_a_missing_stream_where_one_is_expected(subject: &dyn
 /// An append whose expectations hold is taken: there are no false conflicts.
 pub(crate) async fn takes_every_expectation_that_holds(subject: &dyn Subject) {
     let store = subject.open().await;
-    let holding = [Expected::NoStream, Expected::Exists, Expected::Exactly(version(2)), Expected::Any, Expected::Exactly(version(4))];
+    let holding = [
+        Expected::NoStream,
+        Expected::Exists,
+        Expected::Exactly(version(2)),
+        Expected::Any,
+        Expected::Exactly(version(4)),
+    ];
     for expected in holding {
         let append = Append::of([event("a-1")]).expecting(stream("a-1"), expected);
         let done = store.append(append).await;
@@ -112,7 +119,8 @@ pub(crate) async fn expects_the_state_before_the_append(subject: &dyn Subject) {
 pub(crate) async fn looks_at_streams_that_receive_nothing(subject: &dyn Subject) {
     let store = subject.open().await;
     fill(&store, "read-1", 2).await;
-    let reading = |seen| Append::of([event("a-1")]).expecting(stream("read-1"), Expected::Exactly(version(seen)));
+    let reading =
+        |seen| Append::of([event("a-1")]).expecting(stream("read-1"), Expected::Exactly(version(seen)));
     assert!(matches!(refusal(&store, reading(1)).await, AppendError::Conflict(_)));
     let done = store.append(reading(2)).await.unwrap();
     assert_eq!(done.version_of(&stream("read-1")), None);
@@ -170,7 +178,10 @@ pub(crate) async fn says_of_a_refusal_that_nothing_was_committed(subject: &dyn S
     let store = subject.open().await;
     append(&store, [tagged("a-1", &["k:1"]).with_id(id(1))]).await;
     store.append(Append::of([]).with_request(request("me", "key", 1))).await.unwrap();
-    let spoilt = Condition { any: vec![ConditionItem { tags: vec![tag("k:1")], types: vec![] }], ..Condition::default() };
+    let spoilt = Condition {
+        any: vec![ConditionItem { tags: vec![tag("k:1")], types: vec![] }],
+        ..Condition::default()
+    };
     for (what, append) in [
         ("a conflict", Append::of([event("a-1")]).expecting(stream("a-1"), Expected::NoStream)),
         ("a condition", Append::of([event("a-1")]).on_condition(spoilt)),
@@ -236,7 +247,10 @@ pub(crate) async fn refuses_an_id_that_is_there_twice(subject: &dyn Subject) {
     let store = subject.open().await;
     let append = Append::of([event("a-1").with_id(id(1)), event("b-1"), event("b-1").with_id(id(1))]);
     let error = refusal(&store, append).await;
-    assert!(matches!(&error, AppendError::Invalid(InvalidAppend::IdTwice { id: twice }) if *twice == id(1)), "{error}");
+    assert!(
+        matches!(&error, AppendError::Invalid(InvalidAppend::IdTwice { id: twice }) if *twice == id(1)),
+        "{error}"
+    );
     assert!(store.event(id(1)).await.unwrap().is_none());
 }
 
@@ -318,7 +332,11 @@ pub(crate) async fn keeps_the_largest_payload(subject: &dyn Subject) {
     append(&store, [heavy("a-1", EVENT_DATA_BYTES_MAX)]).await;
     let expected = heavy("a-1", EVENT_DATA_BYTES_MAX);
     let events = log(&store).await;
-    assert!(events[0].data_bytes() == expected.data.as_bytes(), "{} bytes came back", events[0].data_bytes().len());
+    assert!(
+        events[0].data_bytes() == expected.data.as_bytes(),
+        "{} bytes came back",
+        events[0].data_bytes().len()
+    );
 }
 
 /// Every member of the metadata comes back, the client's further ones as their bytes.
@@ -358,7 +376,10 @@ pub(crate) async fn keeps_types_schemas_and_tags(subject: &dyn Subject) {
     ];
     append(&store, given.clone()).await;
     for (kept, given) in log(&store).await.iter().zip(given) {
-        assert_eq!((&kept.event_type, kept.schema, &kept.tags), (&given.event_type, given.schema, &given.tags));
+        assert_eq!(
+            (&kept.event_type, kept.schema, &kept.tags),
+            (&given.event_type, given.schema, &given.tags)
+        );
         assert_eq!(kept.key, None);
     }
 }
@@ -395,9 +416,15 @@ pub(crate) async fn loses_nothing_of_many_writers(subject: &dyn Subject) {
             let mut told = Vec::new();
             for number in 0..25 {
                 let own = format!("own-{writer}");
-                let done = append(&store, [numbered(&own, number), numbered("shared-1", writer * 100 + number)]).await;
+                let done =
+                    append(&store, [numbered(&own, number), numbered("shared-1", writer * 100 + number)])
+                        .await;
                 told.push((done.range.unwrap().0, own, number.to_string()));
-                told.push((done.range.unwrap().1, "shared-1".to_owned(), (writer * 100 + number).to_string()));
+                told.push((
+                    done.range.unwrap().1,
+                    "shared-1".to_owned(),
+                    (writer * 100 + number).to_string(),
+                ));
             }
             told
         }
@@ -405,7 +432,11 @@ pub(crate) async fn loses_nothing_of_many_writers(subject: &dyn Subject) {
     let told: BTreeSet<_> = told.await.into_iter().flatten().collect();
     let events = log(&store).await;
     let kept = events[100..].iter().map(|event| {
-        (event.position, event.stream.as_str().to_owned(), String::from_utf8_lossy(event.data_bytes()).into_owned())
+        (
+            event.position,
+            event.stream.as_str().to_owned(),
+            String::from_utf8_lossy(event.data_bytes()).into_owned(),
+        )
     });
     assert_eq!(kept.collect::<BTreeSet<_>>(), told);
     assert_eq!(positions(&events), (1..=700).collect::<Vec<_>>());
@@ -432,7 +463,10 @@ pub(crate) async fn stays_together_while_others_write(subject: &dyn Subject) {
     for ((first, last), data) in ranges.into_iter().flatten() {
         assert_eq!(last.get() - first.get(), 4, "five events take five positions");
         let own = events.iter().filter(|event| (first..=last).contains(&event.position));
-        assert!(own.clone().all(|event| event.data_bytes() == data.as_bytes()), "someone else's event stands between");
+        assert!(
+            own.clone().all(|event| event.data_bytes() == data.as_bytes()),
+            "someone else's event stands between"
+        );
         assert!(own.clone().all(|event| event.append_end == last) && own.count() == 5);
     }
 }
@@ -444,7 +478,9 @@ pub(crate) async fn lets_one_of_many_rivals_win(subject: &dyn Subject) {
         let expected = Expected::from((round > 0).then(|| version(round)));
         let answers = at_once(12, |rival| {
             let store = Arc::clone(&store);
-            async move { store.append(Append::of([numbered("a-1", rival)]).expecting(stream("a-1"), expected)).await }
+            async move {
+                store.append(Append::of([numbered("a-1", rival)]).expecting(stream("a-1"), expected)).await
+            }
         });
         let answers = answers.await;
         assert_eq!(answers.iter().filter(|answer| answer.is_ok()).count(), 1, "one wins: {answers:?}");

@@ -73,8 +73,11 @@ pub(crate) async fn is_whole_while_many_write(subject: &dyn Subject) {
         async move {
             for round in 0..10 {
                 match number {
-                    0 => drop(walk(&store).await),
-                    _ => drop(append(&store, [numbered("a-1", round), numbered(&format!("own-{number}"), round)]).await),
+                    0 => assert!(walk(&store).await.is_between_appends(), "a reader saw half an append"),
+                    _ => drop(
+                        append(&store, [numbered("a-1", round), numbered(&format!("own-{number}"), round)])
+                            .await,
+                    ),
                 }
             }
         }

@@ -8,8 +8,8 @@ use flightdeck_store::{Append, AppendError, Appended, Condition, ConditionItem, 
 
 use crate::Subject;
 use crate::given::{
-    Store, append, at_once, event, event_type, fill, head, numbered, one_each, position, refusal, stream, tag, tagged, typed,
-    version, with_tags,
+    Store, append, at_once, event, event_type, fill, head, numbered, one_each, position, refusal, stream,
+    tag, tagged, typed, version, with_tags,
 };
 
 fn item(tags: &[&str], types: &[&str]) -> ConditionItem {
@@ -44,7 +44,8 @@ async fn holds(store: &Store, condition: Condition) -> Appended {
 /// Two kinds of events, with tags: 1 to 6.
 async fn six(subject: &dyn Subject) -> Store {
     let store = subject.open().await;
-    let of = |name: &str, tags: &[&str], of: &str| NewEvent { event_type: event_type(of), ..tagged(name, tags) };
+    let of =
+        |name: &str, tags: &[&str], of: &str| NewEvent { event_type: event_type(of), ..tagged(name, tags) };
     for event in [
         of("a-1", &["slug:a"], "Taken"),
         of("a-2", &["slug:b", "lang:en"], "Taken"),
@@ -78,7 +79,8 @@ pub(crate) async fn looks_only_beyond_its_decision(subject: &dyn Subject) {
 pub(crate) async fn holds_when_nothing_matches(subject: &dyn Subject) {
     let store = six(subject).await;
     holds(&store, unless(0, vec![item(&["slug:z"], &[])])).await;
-    holds(&store, unless(0, vec![item(&["slug:A"], &[]), item(&["slug:aa"], &[]), item(&[], &["Take"])])).await;
+    holds(&store, unless(0, vec![item(&["slug:A"], &[]), item(&["slug:aa"], &[]), item(&[], &["Take"])]))
+        .await;
     assert_eq!(head(&store).await, 8);
 }
 
@@ -114,7 +116,10 @@ pub(crate) async fn fails_by_any_of_its_items(subject: &dyn Subject) {
     let never = || item(&["slug:z"], &[]);
     assert_eq!(spoiler(&store, unless(0, vec![never(), item(&["slug:c"], &[])])).await, 3);
     assert_eq!(spoiler(&store, unless(0, vec![item(&["slug:c"], &[]), never()])).await, 3);
-    assert_eq!(spoiler(&store, unless(0, vec![item(&["slug:c"], &[]), item(&["slug:b"], &["Taken"])])).await, 2);
+    assert_eq!(
+        spoiler(&store, unless(0, vec![item(&["slug:c"], &[]), item(&["slug:b"], &["Taken"])])).await,
+        2
+    );
 }
 
 /// A condition without items holds, whatever has happened.
@@ -144,7 +149,8 @@ pub(crate) async fn does_not_look_at_its_own_events(subject: &dyn Subject) {
 pub(crate) async fn holds_beside_expectations(subject: &dyn Subject) {
     let store = six(subject).await;
     let append = |seen, after| {
-        on(unless(after, vec![item(&["slug:b"], &[])])).expecting(stream("a-1"), Expected::Exactly(version(seen)))
+        on(unless(after, vec![item(&["slug:b"], &[])]))
+            .expecting(stream("a-1"), Expected::Exactly(version(seen)))
     };
     assert!(matches!(refusal(&store, append(1, 6)).await, AppendError::Conflict(_)));
     assert!(matches!(refusal(&store, append(2, 5)).await, AppendError::ConditionFailed { .. }));
@@ -237,7 +243,9 @@ pub(crate) async fn refuses_to_be_ahead_of_the_log(subject: &dyn Subject) {
     let store = six(subject).await;
     for ahead in [7, 100] {
         match refusal(&store, on(unless(ahead, vec![item(&["slug:z"], &[])]))).await {
-            AppendError::AheadOfLog { after, head } => assert_eq!((after, head), (position(ahead), position(6))),
+            AppendError::AheadOfLog { after, head } => {
+                assert_eq!((after, head), (position(ahead), position(6)))
+            }
             other => panic!("{other}"),
         }
     }

@@ -7,8 +7,8 @@ use bytes::Bytes;
 use flightdeck_core::limits::EVENT_DATA_BYTES_MAX;
 use flightdeck_core::{Category, EventId, EventType, Json, Position, StreamId, Tag, Tags, Version};
 use flightdeck_store::{
-    Append, AppendError, Appended, Direction, EventStore, Filter, Limit, LogQuery, NewEvent, Recorded, RequestKey,
-    StreamPattern, StreamQuery, TypePattern,
+    Append, AppendError, Appended, Direction, EventStore, Filter, Limit, LogQuery, NewEvent, Recorded,
+    RequestKey, StreamPattern, StreamQuery, TypePattern,
 };
 use tokio::sync::Barrier;
 use uuid::Uuid;
@@ -106,7 +106,11 @@ pub(crate) async fn one_each(store: &Store, names: &[&str]) {
 pub(crate) async fn refusal(store: &Store, append: Append) -> AppendError {
     let before = store.head().await.unwrap();
     let error = store.append(append).await.expect_err("an append that must be refused was taken");
-    assert_eq!(store.head().await.unwrap(), before, "something was written, although it was refused with: {error}");
+    assert_eq!(
+        store.head().await.unwrap(),
+        before,
+        "something was written, although it was refused with: {error}"
+    );
     error
 }
 
@@ -181,7 +185,13 @@ pub(crate) async fn with_tags(store: &Store, tags: &[&str]) -> Vec<i64> {
 }
 
 /// The positions in a range of the log, read in one direction by pages of `page`.
-pub(crate) async fn range(store: &Store, after: i64, until: Option<i64>, direction: Direction, page: usize) -> Vec<i64> {
+pub(crate) async fn range(
+    store: &Store,
+    after: i64,
+    until: Option<i64>,
+    direction: Direction,
+    page: usize,
+) -> Vec<i64> {
     let query = LogQuery {
         until: until.map(position),
         direction,

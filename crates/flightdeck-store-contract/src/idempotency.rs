@@ -7,8 +7,8 @@ use flightdeck_store::{Append, AppendError, Appended, Condition, ConditionItem, 
 
 use crate::Subject;
 use crate::given::{
-    Store, append, at_once, event, event_type, events_of, fill, head, id, json, log, numbered, one_each, position, refusal,
-    reopen, request, stream, tag, tagged, texts, version,
+    Store, append, at_once, event, event_type, events_of, fill, head, id, json, log, numbered, one_each,
+    position, refusal, reopen, request, stream, tag, tagged, texts, version,
 };
 
 /// The first outcome as a repetition is told of it.
@@ -76,7 +76,15 @@ pub(crate) async fn refuses_a_key_with_another_fingerprint(subject: &dyn Subject
 /// Keys of different callers never meet, nor do keys that differ in a byte.
 pub(crate) async fn keeps_the_keys_of_different_callers_apart(subject: &dyn Subject) {
     let store = subject.open().await;
-    let pairs = [("me", "key"), ("you", "key"), ("Me", "key"), ("me", "Key"), ("mek", "ey"), ("me", "key2"), ("m", "ekey")];
+    let pairs = [
+        ("me", "key"),
+        ("you", "key"),
+        ("Me", "key"),
+        ("me", "Key"),
+        ("mek", "ey"),
+        ("me", "key2"),
+        ("m", "ekey"),
+    ];
     for (number, (caller, key)) in pairs.iter().enumerate() {
         let append = Append::of([numbered("a-1", number)]).with_request(request(caller, key, 1));
         assert!(!taken(&store, append).await.duplicate, "{caller} {key} met another");
@@ -136,7 +144,11 @@ pub(crate) async fn tells_nothing_for_another_fingerprint(subject: &dyn Subject)
 pub(crate) async fn answers_known_ids_with_what_was_done(subject: &dyn Subject) {
     let store = subject.open().await;
     fill(&store, "b-1", 2).await;
-    let append = Append::of([numbered("b-1", 1).with_id(id(1)), numbered("a-1", 2).with_id(id(2)), numbered("b-1", 3).with_id(id(3))]);
+    let append = Append::of([
+        numbered("b-1", 1).with_id(id(1)),
+        numbered("a-1", 2).with_id(id(2)),
+        numbered("b-1", 3).with_id(id(3)),
+    ]);
     let first = taken(&store, append.clone()).await;
     assert!(!first.duplicate);
     one_each(&store, &["a-1", "c-1"]).await;
@@ -159,7 +171,8 @@ pub(crate) async fn answers_known_ids_when_the_state_moved_on(subject: &dyn Subj
 /// A known id with another stream, type, schema, data, tags or further metadata is refused.
 pub(crate) async fn refuses_a_known_id_with_other_content(subject: &dyn Subject) {
     let store = subject.open().await;
-    let further = |text: &'static str| Metadata { further: Some(Further::new(text).unwrap()), ..Metadata::default() };
+    let further =
+        |text: &'static str| Metadata { further: Some(Further::new(text).unwrap()), ..Metadata::default() };
     let event = tagged("a-1", &["k:1"]).with_id(id(1)).with_metadata(further("{\"a\":1}"));
     append(&store, [event.clone()]).await;
     for (what, other) in [
@@ -172,7 +185,10 @@ pub(crate) async fn refuses_a_known_id_with_other_content(subject: &dyn Subject)
         ("missing metadata", event.clone().with_metadata(Metadata::default())),
     ] {
         let error = refusal(&store, Append::of([other])).await;
-        assert!(matches!(error, AppendError::IdReused { id: reused } if reused == id(1)), "another {what}: {error}");
+        assert!(
+            matches!(error, AppendError::IdReused { id: reused } if reused == id(1)),
+            "another {what}: {error}"
+        );
     }
     assert!(repeated(&store, Append::of([event])).await.duplicate);
 }
@@ -182,7 +198,11 @@ pub(crate) async fn overlooks_what_the_server_adds(subject: &dyn Subject) {
     let store = subject.open().await;
     let event = numbered("a-1", 1).with_id(id(1));
     let reference = |text| Some(Reference::new(text).unwrap());
-    let first = append(&store, [event.clone().with_metadata(Metadata { actor: reference("one"), ..Metadata::default() })]).await;
+    let first = append(
+        &store,
+        [event.clone().with_metadata(Metadata { actor: reference("one"), ..Metadata::default() })],
+    )
+    .await;
     let later = Metadata {
         actor: reference("two"),
         correlation: reference("three"),
@@ -198,7 +218,11 @@ pub(crate) async fn overlooks_what_the_server_adds(subject: &dyn Subject) {
 pub(crate) async fn refuses_an_append_of_which_half_is_known(subject: &dyn Subject) {
     let store = subject.open().await;
     append(&store, [numbered("a-1", 1).with_id(id(1)), numbered("a-1", 2).with_id(id(2))]).await;
-    let (one, two, new) = (numbered("a-1", 1).with_id(id(1)), numbered("a-1", 2).with_id(id(2)), numbered("a-1", 3).with_id(id(3)));
+    let (one, two, new) = (
+        numbered("a-1", 1).with_id(id(1)),
+        numbered("a-1", 2).with_id(id(2)),
+        numbered("a-1", 3).with_id(id(3)),
+    );
     for half in [
         vec![one.clone(), two.clone(), new.clone()],
         vec![new.clone(), one.clone(), two.clone()],
@@ -224,7 +248,11 @@ pub(crate) async fn refuses_known_ids_in_another_order(subject: &dyn Subject) {
         assert!(reused(&error), "{other:?}: {error}");
     }
     let done = repeated(&store, Append::of([event(2), event(3)])).await;
-    assert_eq!((done.range, done.duplicate), (Some((position(2), position(3))), true), "they stand next to each other");
+    assert_eq!(
+        (done.range, done.duplicate),
+        (Some((position(2), position(3))), true),
+        "they stand next to each other"
+    );
 }
 
 /// An id is taken for the whole store: another stream can't use it for itself.
@@ -268,7 +296,9 @@ pub(crate) async fn does_known_ids_once_when_they_come_many_times_at_once(subjec
         let answers = at_once(12, |_| {
             let store = Arc::clone(&store);
             let ids = (id(u128::from(round) * 2 + 1), id(u128::from(round) * 2 + 2));
-            async move { taken(&store, Append::of([event("a-1").with_id(ids.0), event("b-1").with_id(ids.1)])).await }
+            async move {
+                taken(&store, Append::of([event("a-1").with_id(ids.0), event("b-1").with_id(ids.1)])).await
+            }
         });
         one_outcome(&answers.await);
         assert_eq!(head(&store).await, (i64::from(round) + 1) * 2);

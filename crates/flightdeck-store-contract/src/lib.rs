@@ -51,26 +51,26 @@
     reason = "a rule that does not hold panics: that is how a test says so"
 )]
 
-mod subject;
-mod rules;
 mod given;
+mod rules;
+mod subject;
 
 mod append;
-mod stream;
-mod log;
-mod follow;
-mod snapshot;
-mod condition;
-mod idempotency;
 mod chain;
+mod condition;
+mod follow;
+mod idempotency;
+mod log;
+mod snapshot;
+mod stream;
 mod tag;
 
 pub mod saboteur;
 
 pub use crate::rules::{Broken, Rule, check, rules};
+pub use crate::subject::Subject;
 #[doc(hidden)]
 pub use crate::subject::made;
-pub use crate::subject::Subject;
 
 #[cfg(doc)]
 use flightdeck_store::EventStore;

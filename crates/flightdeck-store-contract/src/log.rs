@@ -3,14 +3,16 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use flightdeck_core::limits::{EVENT_DATA_BYTES_MAX, FILTER_STREAMS_MAX, PAGE_BYTES_MAX, PAGE_SCAN_EVENTS_MAX};
+use flightdeck_core::limits::{
+    EVENT_DATA_BYTES_MAX, FILTER_STREAMS_MAX, PAGE_BYTES_MAX, PAGE_SCAN_EVENTS_MAX,
+};
 use flightdeck_core::{Cursor, Epoch, Position};
 use flightdeck_store::{Direction, Filter, InvalidRead, LogQuery, StoreError, StreamPattern, TypePattern};
 
 use crate::Subject;
 use crate::given::{
-    Store, append, at_once, event, event_type, fill, head, heavy, id, in_streams, limit, log, numbered, of_types, one_each,
-    passing, position, positions, range, read, reopen, stream, tag, tagged, texts, typed,
+    Store, append, at_once, event, event_type, fill, head, heavy, id, in_streams, limit, log, numbered,
+    of_types, one_each, passing, position, positions, range, read, reopen, stream, tag, tagged, texts, typed,
 };
 
 /// Seven events in several streams.
@@ -75,9 +77,17 @@ pub(crate) async fn after_excludes_and_until_includes(subject: &dyn Subject) {
         (5, Some(2), vec![]),
         (5, Some(100), vec![6, 7]),
     ] {
-        assert_eq!(range(&store, after, until, Direction::Forward, 1_000).await, expected, "forward {after} {until:?}");
+        assert_eq!(
+            range(&store, after, until, Direction::Forward, 1_000).await,
+            expected,
+            "forward {after} {until:?}"
+        );
         let reverse: Vec<_> = expected.into_iter().rev().collect();
-        assert_eq!(range(&store, after, until, Direction::Backward, 1_000).await, reverse, "backward {after} {until:?}");
+        assert_eq!(
+            range(&store, after, until, Direction::Backward, 1_000).await,
+            reverse,
+            "backward {after} {until:?}"
+        );
     }
 }
 
@@ -96,7 +106,11 @@ pub(crate) async fn has_pages_of_the_limit(subject: &dyn Subject) {
 pub(crate) async fn comes_whole_in_pages_of_any_size(subject: &dyn Subject) {
     let store = seven(subject).await;
     for page in [1, 2, 3, 6, 7, 8] {
-        assert_eq!(range(&store, 0, None, Direction::Forward, page).await, [1, 2, 3, 4, 5, 6, 7], "by {page}");
+        assert_eq!(
+            range(&store, 0, None, Direction::Forward, page).await,
+            [1, 2, 3, 4, 5, 6, 7],
+            "by {page}"
+        );
         assert_eq!(range(&store, 1, Some(6), Direction::Forward, page).await, [2, 3, 4, 5, 6], "by {page}");
     }
 }
@@ -105,7 +119,11 @@ pub(crate) async fn comes_whole_in_pages_of_any_size(subject: &dyn Subject) {
 pub(crate) async fn comes_whole_in_pages_read_backwards(subject: &dyn Subject) {
     let store = seven(subject).await;
     for page in [1, 2, 3, 6, 7, 8] {
-        assert_eq!(range(&store, 0, None, Direction::Backward, page).await, [7, 6, 5, 4, 3, 2, 1], "by {page}");
+        assert_eq!(
+            range(&store, 0, None, Direction::Backward, page).await,
+            [7, 6, 5, 4, 3, 2, 1],
+            "by {page}"
+        );
         assert_eq!(range(&store, 1, Some(6), Direction::Backward, page).await, [6, 5, 4, 3, 2], "by {page}");
     }
 }
@@ -130,7 +148,11 @@ pub(crate) async fn has_nothing_behind_its_head(subject: &dyn Subject) {
         for after in [7, 8, 100] {
             let query = LogQuery::after(position(after)).matching(filter.clone());
             let page = store.read_log(&query).await.unwrap();
-            assert_eq!((page.events, page.scanned_to, page.end), (vec![], position(after), true), "after {after}");
+            assert_eq!(
+                (page.events, page.scanned_to, page.end),
+                (vec![], position(after), true),
+                "after {after}"
+            );
             assert_eq!(page.head.position(), position(7));
         }
     }
@@ -148,7 +170,10 @@ pub(crate) async fn says_how_far_it_looked(subject: &dyn Subject) {
         (LogQuery { until: Some(position(100)), ..LogQuery::default() }, 7),
         (LogQuery { until: Some(position(5)), ..LogQuery::default() }, 5),
         (LogQuery::default().matching(nothing.clone()), 7),
-        (LogQuery { until: Some(position(100)), ..LogQuery::after(position(2)) }.matching(nothing.clone()), 7),
+        (
+            LogQuery { until: Some(position(100)), ..LogQuery::after(position(2)) }.matching(nothing.clone()),
+            7,
+        ),
         (LogQuery { until: Some(position(5)), ..LogQuery::default() }.matching(nothing), 5),
     ] {
         let page = store.read_log(&query).await.unwrap();
@@ -156,7 +181,11 @@ pub(crate) async fn says_how_far_it_looked(subject: &dyn Subject) {
         assert_eq!(page.scanned_to(), Cursor::new(page.head.epoch().clone(), position(scanned_to)));
     }
     let backward = LogQuery { limit: limit(3), direction: Direction::Backward, ..LogQuery::default() };
-    assert_eq!(store.read_log(&backward).await.unwrap().scanned_to, position(4), "everything behind 4 has come");
+    assert_eq!(
+        store.read_log(&backward).await.unwrap().scanned_to,
+        position(4),
+        "everything behind 4 has come"
+    );
 }
 
 /// A page says whether it came to the end of what was asked for.
@@ -173,7 +202,12 @@ pub(crate) async fn says_whether_it_came_to_the_end(subject: &dyn Subject) {
             (3, 0, Some(3), true),
             (3, 4, Some(100), true),
         ] {
-            let query = LogQuery { until: until.map(position), direction, limit: limit(page), ..LogQuery::after(position(after)) };
+            let query = LogQuery {
+                until: until.map(position),
+                direction,
+                limit: limit(page),
+                ..LogQuery::after(position(after))
+            };
             assert_eq!(store.read_log(&query).await.unwrap().end, end, "{query:?}");
         }
     }
@@ -273,7 +307,10 @@ pub(crate) async fn has_a_head_that_never_goes_back(subject: &dyn Subject) {
                     _ => seen,
                 };
                 let now = head(&store).await;
-                assert!(now >= seen.max(least), "the head was at {seen}, an append ended at {least}, and now it is at {now}");
+                assert!(
+                    now >= seen.max(least),
+                    "the head was at {seen}, an append ended at {least}, and now it is at {now}"
+                );
                 seen = now;
             }
         }
@@ -307,7 +344,20 @@ pub(crate) async fn is_filtered_by_a_stream(subject: &dyn Subject) {
 /// A filter by category passes its streams, and none whose category only begins alike.
 pub(crate) async fn is_filtered_by_a_category(subject: &dyn Subject) {
     let store = subject.open().await;
-    one_each(&store, &["content", "content-1", "contents-1", "$content-1", "content-a-b", "Content-1", "content.a-1", "conten-1"]).await;
+    one_each(
+        &store,
+        &[
+            "content",
+            "content-1",
+            "contents-1",
+            "$content-1",
+            "content-a-b",
+            "Content-1",
+            "content.a-1",
+            "conten-1",
+        ],
+    )
+    .await;
     assert_eq!(in_streams(&store, &["content-*"]).await, [1, 2, 5]);
     assert_eq!(in_streams(&store, &["$content-*"]).await, [4]);
 }
@@ -318,7 +368,11 @@ pub(crate) async fn is_filtered_by_the_beginning_of_a_name(subject: &dyn Subject
     one_each(&store, &["a_b-1", "aXb-1", "A_b-1", "a_b-12", "a_b", "b-a_b-1", "a_c-1"]).await;
     assert_eq!(in_streams(&store, &["a_b-1*"]).await, [1, 4]);
     assert_eq!(in_streams(&store, &["a_*"]).await, [1, 4, 5, 7]);
-    append(&store, [typed("t-1", "Do_It"), typed("t-1", "DoXIt"), typed("t-1", "do_It"), typed("t-1", "Do_")]).await;
+    append(
+        &store,
+        [typed("t-1", "Do_It"), typed("t-1", "DoXIt"), typed("t-1", "do_It"), typed("t-1", "Do_")],
+    )
+    .await;
     assert_eq!(of_types(&store, &["Do_*"]).await, [8, 11]);
 }
 
@@ -363,14 +417,20 @@ pub(crate) async fn is_filtered_by_any_of_several(subject: &dyn Subject) {
 /// What passes a filter passes all of its parts: streams, types and tags.
 pub(crate) async fn is_filtered_by_all_parts_of_a_filter(subject: &dyn Subject) {
     let store = subject.open().await;
-    let created = |name, tags: &[&str]| flightdeck_store::NewEvent { event_type: event_type("Created"), ..tagged(name, tags) };
-    append(&store, [
-        created("a-1", &["k:1"]),
-        created("a-1", &["k:2"]),
-        created("b-1", &["k:1"]),
-        tagged("a-1", &["k:1"]),
-        created("a-2", &["k:1", "k:2"]),
-    ])
+    let created = |name, tags: &[&str]| flightdeck_store::NewEvent {
+        event_type: event_type("Created"),
+        ..tagged(name, tags)
+    };
+    append(
+        &store,
+        [
+            created("a-1", &["k:1"]),
+            created("a-1", &["k:2"]),
+            created("b-1", &["k:1"]),
+            tagged("a-1", &["k:1"]),
+            created("a-2", &["k:1", "k:2"]),
+        ],
+    )
     .await;
     let filter = Filter {
         streams: vec![StreamPattern::parse("a-*").unwrap()],
@@ -383,8 +443,10 @@ pub(crate) async fn is_filtered_by_all_parts_of_a_filter(subject: &dyn Subject) 
 /// A filter with more parts than a filter may have is refused as invalid.
 pub(crate) async fn refuses_a_filter_without_end(subject: &dyn Subject) {
     let store = seven(subject).await;
-    let streams = |count| (0..count).map(|number| StreamPattern::Exact(stream(&format!("a-{number}")))).collect();
-    let types = |count| (0..count).map(|number| TypePattern::Exact(event_type(&format!("T{number}")))).collect();
+    let streams =
+        |count| (0..count).map(|number| StreamPattern::Exact(stream(&format!("a-{number}")))).collect();
+    let types =
+        |count| (0..count).map(|number| TypePattern::Exact(event_type(&format!("T{number}")))).collect();
     let tags = |count| (0..count).map(|number| tag(&format!("k:{number}"))).collect();
     for filter in [
         Filter { streams: streams(FILTER_STREAMS_MAX + 1), ..Filter::ALL },
@@ -473,7 +535,11 @@ pub(crate) async fn has_times_that_never_go_backwards(subject: &dyn Subject) {
 /// Opening the store again finds the same log, byte for byte, and the same head.
 pub(crate) async fn is_the_same_after_reopening(subject: &dyn Subject) {
     let store = seven(subject).await;
-    append(&store, [tagged("$a-1", &["k:1", "k:2"]), heavy("a-1", 100_000), numbered("a-1", 8).with_id(id(8))]).await;
+    append(
+        &store,
+        [tagged("$a-1", &["k:1", "k:2"]), heavy("a-1", 100_000), numbered("a-1", 8).with_id(id(8))],
+    )
+    .await;
     let (events, before) = (log(&store).await, store.head().await.unwrap());
     let store = reopen(subject, store).await;
     assert_eq!(log(&store).await, events);

@@ -253,6 +253,7 @@ macro_rules! for_each_rule {
                 does_not_give_way_to_an_older_one
                 gives_way_to_another_schema
                 is_not_kept_ahead_of_its_stream
+                is_not_kept_when_it_is_too_large
                 is_gone_when_thrown_away
                 can_be_thrown_away_when_there_is_none
                 never_changes_what_is_read

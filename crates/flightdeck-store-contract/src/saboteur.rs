@@ -4,11 +4,11 @@
 //! [`Sabotage`] between it and whoever uses it. It is published with the suite for whoever adds a rule of
 //! their own and wants to see it catch something.
 
-mod sabotage;
-mod store;
 mod append;
 mod read;
+mod sabotage;
 mod snapshot;
+mod store;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -38,7 +38,12 @@ impl Saboteur {
     /// A store behind the same wrapping that breaks none: it shows that the wrapping itself does no harm.
     #[must_use]
     pub fn honest() -> Self {
-        Self { sabotage: None, store: MemoryStore::new(), memo: Arc::default(), opened: AtomicBool::new(false) }
+        Self {
+            sabotage: None,
+            store: MemoryStore::new(),
+            memo: Arc::default(),
+            opened: AtomicBool::new(false),
+        }
     }
 }
 
@@ -48,6 +53,11 @@ impl Subject for Saboteur {
         let reopened = self.opened.swap(true, Ordering::SeqCst);
         let last = self.store.head().await.expect("memory can be read").cursor.position();
         let forgotten = reopened.then_some(last);
-        Arc::new(Sabotaged { sabotage: self.sabotage, inner: self.store.clone(), memo: Arc::clone(&self.memo), forgotten })
+        Arc::new(Sabotaged {
+            sabotage: self.sabotage,
+            inner: self.store.clone(),
+            memo: Arc::clone(&self.memo),
+            forgotten,
+        })
     }
 }

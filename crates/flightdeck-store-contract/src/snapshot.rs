@@ -1,6 +1,7 @@
 //! Snapshots: kept when they may be, thrown away when asked, and never more than a head start.
 
 use flightdeck_core::SchemaNumber;
+use flightdeck_core::limits::SNAPSHOT_BYTES_MAX;
 use flightdeck_store::Snapshot;
 
 use crate::Subject;
@@ -105,6 +106,16 @@ pub(crate) async fn is_not_kept_ahead_of_its_stream(subject: &dyn Subject) {
     save(&store, "a-1", 5, 1, "at the end").await;
     save(&store, "a-1", 6, 2, "ahead").await;
     assert_eq!(kept(&store, "a-1", 1).await, Some(snapshot(5, 1, "at the end")), "the kept one stays");
+}
+
+/// A snapshot of 4 MiB is kept; one that is larger is not, and the one before stays.
+pub(crate) async fn is_not_kept_when_it_is_too_large(subject: &dyn Subject) {
+    let store = five(subject).await;
+    let of_bytes = |at, bytes| Snapshot { state: vec![1; bytes].into(), ..snapshot(at, 1, "") };
+    store.save_snapshot(&stream("a-1"), of_bytes(3, SNAPSHOT_BYTES_MAX)).await.unwrap();
+    store.save_snapshot(&stream("a-1"), of_bytes(4, SNAPSHOT_BYTES_MAX + 1)).await.unwrap();
+    let kept = kept(&store, "a-1", 1).await.map(|kept| (kept.version, kept.state.len()));
+    assert_eq!(kept, Some((version(3), SNAPSHOT_BYTES_MAX)));
 }
 
 /// A snapshot is gone when it was thrown away, and older ones may be kept again.

@@ -7,12 +7,18 @@ use flightdeck_store::{Direction, Limit, StreamInfo, StreamQuery, StreamsQuery};
 
 use crate::Subject;
 use crate::given::{
-    Store, append, at_once, category, event, events_of, fill, heavy, limit, log, numbered, one_each, read_stream, reopen,
-    stream, texts, version, versions,
+    Store, append, at_once, category, event, events_of, fill, heavy, limit, log, numbered, one_each,
+    read_stream, reopen, stream, texts, version, versions,
 };
 
 /// The versions in a part of `a-1`, read in one direction by pages of `page`.
-async fn part(store: &Store, after: Option<i64>, to: Option<i64>, direction: Direction, page: usize) -> Vec<i64> {
+async fn part(
+    store: &Store,
+    after: Option<i64>,
+    to: Option<i64>,
+    direction: Direction,
+    page: usize,
+) -> Vec<i64> {
     let query = StreamQuery {
         after: after.map(version),
         to: to.map(version),
@@ -70,7 +76,8 @@ pub(crate) async fn comes_backwards_when_asked(subject: &dyn Subject) {
 /// What a stream is read as is what the log has of it.
 pub(crate) async fn has_the_events_that_the_log_has(subject: &dyn Subject) {
     let store = seven(subject).await;
-    let from_log: Vec<_> = log(&store).await.into_iter().filter(|event| event.stream == stream("a-1")).collect();
+    let from_log: Vec<_> =
+        log(&store).await.into_iter().filter(|event| event.stream == stream("a-1")).collect();
     assert_eq!(events_of(&store, "a-1").await, from_log);
 }
 
@@ -85,9 +92,17 @@ pub(crate) async fn after_excludes_and_to_includes(subject: &dyn Subject) {
         (Some(4), Some(4), vec![]),
         (Some(5), Some(2), vec![]),
     ] {
-        assert_eq!(part(&store, after, to, Direction::Forward, 1_000).await, expected, "forward {after:?} {to:?}");
+        assert_eq!(
+            part(&store, after, to, Direction::Forward, 1_000).await,
+            expected,
+            "forward {after:?} {to:?}"
+        );
         let reverse: Vec<_> = expected.into_iter().rev().collect();
-        assert_eq!(part(&store, after, to, Direction::Backward, 1_000).await, reverse, "backward {after:?} {to:?}");
+        assert_eq!(
+            part(&store, after, to, Direction::Backward, 1_000).await,
+            reverse,
+            "backward {after:?} {to:?}"
+        );
     }
 }
 
@@ -96,9 +111,14 @@ pub(crate) async fn ends_where_it_ends(subject: &dyn Subject) {
     let store = seven(subject).await;
     for direction in [Direction::Forward, Direction::Backward] {
         for after in [7, 8, 100] {
-            let query = StreamQuery { after: Some(version(after)), direction, ..StreamQuery::of(stream("a-1")) };
+            let query =
+                StreamQuery { after: Some(version(after)), direction, ..StreamQuery::of(stream("a-1")) };
             let page = store.read_stream(&query).await.unwrap();
-            assert_eq!((page.events, page.version, page.end), (vec![], Some(version(7)), true), "after {after}");
+            assert_eq!(
+                (page.events, page.version, page.end),
+                (vec![], Some(version(7)), true),
+                "after {after}"
+            );
         }
     }
     assert_eq!(part(&store, Some(5), Some(100), Direction::Forward, 1_000).await, [6, 7]);
@@ -145,8 +165,16 @@ pub(crate) async fn says_whether_more_was_asked_for(subject: &dyn Subject) {
 pub(crate) async fn comes_whole_in_pages_of_any_size(subject: &dyn Subject) {
     let store = seven(subject).await;
     for page in [1, 2, 3, 6, 7, 8] {
-        assert_eq!(part(&store, None, None, Direction::Forward, page).await, [1, 2, 3, 4, 5, 6, 7], "by {page}");
-        assert_eq!(part(&store, Some(1), Some(6), Direction::Forward, page).await, [2, 3, 4, 5, 6], "by {page}");
+        assert_eq!(
+            part(&store, None, None, Direction::Forward, page).await,
+            [1, 2, 3, 4, 5, 6, 7],
+            "by {page}"
+        );
+        assert_eq!(
+            part(&store, Some(1), Some(6), Direction::Forward, page).await,
+            [2, 3, 4, 5, 6],
+            "by {page}"
+        );
     }
 }
 
@@ -154,8 +182,16 @@ pub(crate) async fn comes_whole_in_pages_of_any_size(subject: &dyn Subject) {
 pub(crate) async fn comes_whole_in_pages_read_backwards(subject: &dyn Subject) {
     let store = seven(subject).await;
     for page in [1, 2, 3, 6, 7, 8] {
-        assert_eq!(part(&store, None, None, Direction::Backward, page).await, [7, 6, 5, 4, 3, 2, 1], "by {page}");
-        assert_eq!(part(&store, Some(1), Some(6), Direction::Backward, page).await, [6, 5, 4, 3, 2], "by {page}");
+        assert_eq!(
+            part(&store, None, None, Direction::Backward, page).await,
+            [7, 6, 5, 4, 3, 2, 1],
+            "by {page}"
+        );
+        assert_eq!(
+            part(&store, Some(1), Some(6), Direction::Backward, page).await,
+            [6, 5, 4, 3, 2],
+            "by {page}"
+        );
     }
 }
 
@@ -186,7 +222,7 @@ pub(crate) async fn has_pages_of_a_mebibyte_at_most(subject: &dyn Subject) {
 /// Names are compared byte by byte: case counts, and a longer name is another one.
 pub(crate) async fn is_told_apart_byte_by_byte(subject: &dyn Subject) {
     let store = subject.open().await;
-    let names = ["a-1", "A-1", "a-10", "a-1-", "a", "a-", "a_1", "a%1".replace('%', ".").as_str()].map(str::to_owned);
+    let names = ["a-1", "A-1", "a-10", "a-1-", "a", "a-", "a_1", "a.1"];
     for (number, name) in names.iter().enumerate() {
         append(&store, [numbered(name, number), event("other-1")]).await;
     }
@@ -257,9 +293,22 @@ pub(crate) async fn is_listed_once_in_pages_of_any_size(subject: &dyn Subject) {
 /// The list of a category has its streams, and none whose category only begins alike.
 pub(crate) async fn is_listed_by_its_category(subject: &dyn Subject) {
     let store = subject.open().await;
-    let all = ["content", "content-", "content-1", "content-a-b", "content.x-1", "contents-1", "Content-1", "$content-1", "conten-1"];
+    let all = [
+        "content",
+        "content-",
+        "content-1",
+        "content-a-b",
+        "content.x-1",
+        "contents-1",
+        "Content-1",
+        "$content-1",
+        "conten-1",
+    ];
     one_each(&store, &all).await;
-    assert_eq!(names(&store, Some("content"), 1_000).await, ["content", "content-", "content-1", "content-a-b"]);
+    assert_eq!(
+        names(&store, Some("content"), 1_000).await,
+        ["content", "content-", "content-1", "content-a-b"]
+    );
     assert_eq!(names(&store, Some("$content"), 1_000).await, ["$content-1"]);
     assert_eq!(names(&store, Some("none"), 1_000).await, Vec::<String>::new());
 }

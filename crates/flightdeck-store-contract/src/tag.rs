@@ -4,7 +4,9 @@ use flightdeck_core::{Tag, Tags};
 use flightdeck_store::{Direction, Filter, LogQuery};
 
 use crate::Subject;
-use crate::given::{Store, append, event, fill, limit, log, one_each, positions, read, reopen, tag, tagged, with_tags};
+use crate::given::{
+    Store, append, event, fill, limit, log, one_each, positions, read, reopen, tag, tagged, with_tags,
+};
 
 async fn last(store: &Store, text: &str) -> Option<i64> {
     store.last_tagged(&tag(text)).await.unwrap().map(|event| event.position.get())
@@ -35,7 +37,17 @@ pub(crate) async fn finds_events_that_have_all_of_several(subject: &dyn Subject)
 /// Tags are compared byte by byte: case, accents and longer values count.
 pub(crate) async fn is_told_apart_byte_by_byte(subject: &dyn Subject) {
     let store = subject.open().await;
-    let all = ["slug:a", "slug:A", "Slug:a", "slug:ab", "slug:a:b", "slug:\u{e9}", "slug:e\u{301}", "slug:a_", "slug:a%"];
+    let all = [
+        "slug:a",
+        "slug:A",
+        "Slug:a",
+        "slug:ab",
+        "slug:a:b",
+        "slug:\u{e9}",
+        "slug:e\u{301}",
+        "slug:a_",
+        "slug:a%",
+    ];
     for text in all {
         append(&store, [tagged("a-1", &[text])]).await;
     }
@@ -105,9 +117,15 @@ pub(crate) async fn comes_whole_in_pages(subject: &dyn Subject) {
         append(&store, [tagged("a-1", tags)]).await;
     }
     for page in 1..=5 {
-        for (direction, expected) in [(Direction::Forward, [3, 6, 9, 12]), (Direction::Backward, [12, 9, 6, 3])] {
+        for (direction, expected) in
+            [(Direction::Forward, [3, 6, 9, 12]), (Direction::Backward, [12, 9, 6, 3])]
+        {
             let query = LogQuery { limit: limit(page), direction, ..LogQuery::default() };
-            assert_eq!(positions(&read(&store, query.matching(Filter::tagged(tag("k:1")))).await), expected, "by {page}");
+            assert_eq!(
+                positions(&read(&store, query.matching(Filter::tagged(tag("k:1")))).await),
+                expected,
+                "by {page}"
+            );
         }
     }
 }

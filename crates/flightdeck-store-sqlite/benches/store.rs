@@ -2,7 +2,7 @@
 //!
 //! `cargo xtask bench store` prints a table for people; `--append` and `--read` measure only that; `--growth` goes
 //! on to 6 million events; `--quick` is for seeing that it runs. Rates wander with the machine: what counts is the ratio to the floor of the same round.
-#![expect(clippy::print_stdout, clippy::unwrap_used, reason = "a benchmark speaks to its user, and ends when it fails")]
+#![expect(clippy::unwrap_used, reason = "a benchmark ends when it fails")]
 
 #[path = "store/floor.rs"]
 mod floor;
@@ -26,10 +26,18 @@ struct Scale {
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let asked = |name: &str| arguments.iter().any(|argument| argument == name);
-    let scale = if asked("--quick") { Scale { rounds: 1, events: 2_000 } } else { Scale { rounds: 5, events: 40_000 } };
+    let scale = if asked("--quick") {
+        Scale { rounds: 1, events: 2_000 }
+    } else {
+        Scale { rounds: 5, events: 40_000 }
+    };
     // Beside the build, so that it lies on a real disk: /tmp often is memory.
     let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
-    println!("sqlite {}, data of 350 bytes, 10,000 streams in changing order, {} rounds\n", flightdeck_store_sqlite::sqlite_version(), scale.rounds);
+    println!(
+        "sqlite {}, data of 350 bytes, 10,000 streams in changing order, {} rounds\n",
+        flightdeck_store_sqlite::sqlite_version(),
+        scale.rounds
+    );
     if !asked("--read") {
         append(folder.path(), scale);
     }
@@ -46,7 +54,10 @@ fn main() {
 }
 
 fn append(folder: &Path, scale: Scale) {
-    println!("{:>5} {:<22} {:>10} {:>8} {:>9} {:>9} {:>9}", "group", "", "events/s", "µs CPU", "bytes wr.", "to file", "to lean");
+    println!(
+        "{:>5} {:<22} {:>10} {:>8} {:>9} {:>9} {:>9}",
+        "group", "", "events/s", "µs CPU", "bytes wr.", "to file", "to lean"
+    );
     for group in [1, 10, 100, 1_000] {
         let events = scale.events.min(group * 2_000).max(group);
         let mut rows: Vec<(&str, Vec<Cost>)> = vec![
@@ -67,7 +78,11 @@ fn append(folder: &Path, scale: Scale) {
             let cost = Cost::median(costs);
             println!(
                 "{group:>5} {name:<22} {:>10.0} {:>8.1} {:>9.0} {:>9} {:>9}",
-                cost.rate, cost.cpu_micros, cost.bytes_written, ratio(costs, &rows[0].1), ratio(costs, &rows[1].1)
+                cost.rate,
+                cost.cpu_micros,
+                cost.bytes_written,
+                ratio(costs, &rows[0].1),
+                ratio(costs, &rows[1].1)
             );
         }
         println!();
@@ -92,7 +107,11 @@ fn growth(folder: &Path) {
         filler.fill(1_000_000, 1_000);
         rates.push(1e6 / begin.elapsed().as_secs_f64());
         let bytes = path.metadata().unwrap().len();
-        println!("{million} million: {:>8.0} events/s, {:>6.0} bytes an event", rates[million - 1], bytes as f64 / (million as f64 * 1e6));
+        println!(
+            "{million} million: {:>8.0} events/s, {:>6.0} bytes an event",
+            rates[million - 1],
+            bytes as f64 / (million as f64 * 1e6)
+        );
     }
     println!("the sixth million beside the second: {:.2}", rates[5] / rates[1]);
 }

@@ -47,8 +47,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let store = SqliteStore::open(folder.path().join("halls.db"), Options::default())?;
     let (halls, hall) = (Handler::<Hall>::new(Arc::new(store)), StreamId::new("hall-1")?);
     // Three want 40 seats each, at once; one of them comes too late. Whoever loses a race is decided again.
-    let context = Context::default();
-    let book = || halls.handle(&hall, 40, &context);
+    let book = || async { halls.handle(&hall, 40, &Context::default()).await };
     for booking in <[_; 3]>::from(tokio::join!(book(), book(), book())) {
         match booking {
             Ok(done) => println!("booked; {} seats are free", done.state),

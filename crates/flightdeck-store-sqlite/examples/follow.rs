@@ -3,14 +3,17 @@
 use std::sync::Arc;
 
 use flightdeck_core::{EventType, Json, Position, StreamId};
-use flightdeck_store::{Append, EventStore, Filter, FollowOptions, Followed, NewEvent, StreamPattern, follow};
+use flightdeck_store::{
+    Append, EventStore, Filter, FollowOptions, Followed, NewEvent, StreamPattern, follow,
+};
 use flightdeck_store_sqlite::{Options, SqliteStore};
 use futures_util::{StreamExt as _, pin_mut};
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let folder = tempfile::tempdir()?;
-    let store: Arc<dyn EventStore> = Arc::new(SqliteStore::open(folder.path().join("log.db"), Options::default())?);
+    let store: Arc<dyn EventStore> =
+        Arc::new(SqliteStore::open(folder.path().join("log.db"), Options::default())?);
     let note = |number: u32| -> Result<Append, Box<dyn std::error::Error>> {
         let stream = StreamId::new(format!("note-{}", number % 3))?;
         let data = Json::new(format!("{{\"number\":{number}}}"), 1024)?;
@@ -23,8 +26,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let notes = Filter { streams: vec![StreamPattern::parse("note-*")?], ..Filter::ALL };
     let followed = follow(Arc::clone(&store), Position::START, notes.clone(), FollowOptions::default());
     pin_mut!(followed);
-    let mut keep = None;
-    let mut number = 5;
+    let (mut keep, mut number) = (None, 5);
     while let Some(item) = followed.next().await {
         match item? {
             Followed::Event(event, cursor) => {
@@ -33,7 +35,9 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
             }
             Followed::CaughtUp(cursor) => println!("caught up at {cursor}; from here on it is live"),
             Followed::Checkpoint(cursor) => keep = Some(cursor),
-            Followed::Reset(reason, head) => return Err(format!("reset: {reason:?}, the head is {head}").into()),
+            Followed::Reset(reason, head) => {
+                return Err(format!("reset: {reason:?}, the head is {head}").into());
+            }
         }
         if keep.as_ref().is_some_and(|cursor| cursor.position().get() >= 5) {
             number += 1;
@@ -44,7 +48,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         }
     }
 
-    // Whoever was away goes on from the last cursor it kept: the event behind it comes next.
+    // Whoever was away goes on from the last cursor it kept.
     let last = keep.ok_or("nothing was kept")?;
     let rest = follow(store, last.clone(), notes, FollowOptions::default());
     pin_mut!(rest);

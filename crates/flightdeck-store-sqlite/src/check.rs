@@ -70,7 +70,7 @@ impl SqliteStore {
     /// # Errors
     /// When the store can't be read at all.
     pub async fn verify(&self) -> Result<Verified, StoreError> {
-        let structure = self.read(|conn, _| Ok(structure(conn)?)).await;
+        let structure = self.read(|conn, _| structure(conn)).await;
         let head = match self.head().await {
             Ok(head) => head,
             // A head that can't be read is what there is to report.
@@ -109,7 +109,8 @@ fn structure(conn: &Connection) -> Result<Vec<String>, Damage> {
 /// Walks over the next events.
 fn chunk(conn: &Connection, names: &Names, mut progress: Progress, until: i64) -> Result<Progress, Damage> {
     let end = (progress.position + CHUNK_EVENTS).min(until);
-    let mut statement = conn.prepare_cached(select_events!("WHERE position > ?1 AND position <= ?2 ORDER BY position"))?;
+    let mut statement =
+        conn.prepare_cached(select_events!("WHERE position > ?1 AND position <= ?2 ORDER BY position"))?;
     let mut rows = statement.query(params![progress.position, end])?;
     let mut reader = Rows::new(conn, names);
     loop {
@@ -147,7 +148,8 @@ fn step(conn: &Connection, progress: &mut Progress, event: &Recorded) -> Result<
     let at = Some(event.position);
     if let Err(broken) = progress.walk.step(event) {
         // Behind an event that was reported already, the link can't be checked, and is no finding of its own.
-        let reported = progress.problems.last().is_some_and(|last| last.position == Some(event.position.previous()));
+        let reported =
+            progress.problems.last().is_some_and(|last| last.position == Some(event.position.previous()));
         if !reported {
             progress.problem(at, broken.to_string());
         }
@@ -155,12 +157,15 @@ fn step(conn: &Connection, progress: &mut Progress, event: &Recorded) -> Result<
     }
     let last = progress.versions.insert(event.stream.clone(), event.version);
     if event.version != Version::after(last) && progress.problems.is_empty() {
-        progress.problem(at, format!("version {} of stream {} is not the next one", event.version, event.stream));
+        progress
+            .problem(at, format!("version {} of stream {} is not the next one", event.version, event.stream));
     }
     for tag in &event.tags {
         progress.tags += 1;
         let sql = "SELECT EXISTS (SELECT 1 FROM fd_tag WHERE tag = ?1 AND position = ?2)";
-        let found = conn.prepare_cached(sql)?.query_row(params![tag.as_str(), event.position.get()], |row| row.get(0));
+        let found = conn
+            .prepare_cached(sql)?
+            .query_row(params![tag.as_str(), event.position.get()], |row| row.get(0));
         match found {
             Ok(true) => {}
             Ok(false) => progress.problem(at, format!("the tag {tag} is not in the index of tags")),
@@ -170,9 +175,12 @@ fn step(conn: &Connection, progress: &mut Progress, event: &Recorded) -> Result<
     Ok(())
 }
 
+/// One look at something beside the log.
+type Check = fn(&Connection, &Names, &mut Progress, i64) -> Result<(), Damage>;
+
 /// Checks what is kept beside the log. What is newer than the walk is left alone.
 fn beside(conn: &Connection, names: &Names, mut progress: Progress, until: i64) -> Result<Progress, Damage> {
-    let checked: [fn(&Connection, &Names, &mut Progress, i64) -> Result<(), Damage>; 4] = [tags, all_streams, requests, snapshots];
+    let checked: [Check; 4] = [tags, all_streams, requests, snapshots];
     for check in checked {
         if let Err(damage) = check(conn, names, &mut progress, until) {
             progress.found(damage)?;
@@ -185,7 +193,10 @@ fn tags(conn: &Connection, _: &Names, progress: &mut Progress, until: i64) -> Re
     let sql = "SELECT count(*) FROM fd_tag WHERE position <= ?1";
     let indexed: i64 = conn.query_row(sql, [until], |row| row.get(0))?;
     if indexed != progress.tags {
-        progress.problem(None, format!("the index of tags has {indexed} entries, and the events have {} tags", progress.tags));
+        progress.problem(
+            None,
+            format!("the index of tags has {indexed} entries, and the events have {} tags", progress.tags),
+        );
     }
     Ok(())
 }
@@ -204,9 +215,13 @@ fn all_streams(conn: &Connection, _: &Names, progress: &mut Progress, until: i64
             progress.problem(None, format!("stream {stream} has events and no row"));
             continue;
         };
-        let newer: i64 = conn.prepare_cached(newer)?.query_row(params![row.number, until], |row| row.get(0))?;
+        let newer: i64 =
+            conn.prepare_cached(newer)?.query_row(params![row.number, until], |row| row.get(0))?;
         if row.version.get() != version.get() + newer {
-            progress.problem(None, format!("stream {stream} says version {}, and its events say {version}", row.version));
+            progress.problem(
+                None,
+                format!("stream {stream} says version {}, and its events say {version}", row.version),
+            );
         }
     }
     Ok(())
@@ -222,7 +237,8 @@ fn requests(conn: &Connection, _: &Names, progress: &mut Progress, until: i64) -
         match request.map(|request| ledger::remembered(conn, &request)) {
             Ok(Ok(Some(_))) if row.get::<_, i64>(3)? <= until.max(progress.position) => {}
             Ok(Ok(Some(_))) => {
-                let newest: i64 = conn.query_row("SELECT ifnull(max(position), 0) FROM fd_log", [], |row| row.get(0))?;
+                let newest: i64 =
+                    conn.query_row("SELECT ifnull(max(position), 0) FROM fd_log", [], |row| row.get(0))?;
                 if row.get::<_, i64>(3)? > newest {
                     progress.problem(None, what);
                 }
@@ -250,7 +266,10 @@ fn snapshots(conn: &Connection, _: &Names, progress: &mut Progress, _: i64) -> R
             None => false,
         };
         if !good {
-            progress.problem(None, format!("the snapshot of stream number {number} is damaged; it is safe to delete"));
+            progress.problem(
+                None,
+                format!("the snapshot of stream number {number} is damaged; it is safe to delete"),
+            );
         }
     }
     Ok(())

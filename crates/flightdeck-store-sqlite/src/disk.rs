@@ -4,8 +4,8 @@ use std::fs::{DirBuilder, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Once};
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Once};
 
 use rustix::fs::{Access, access, statfs, statvfs};
 
@@ -82,7 +82,8 @@ pub(crate) fn survive_file_size_limit() {
     const FILE_SIZE_EXCEEDED: i32 = 25;
     ONCE.call_once(|| {
         // A handler that only sets a flag which nobody reads: the write then fails as any other does.
-        if let Err(error) = signal_hook::flag::register(FILE_SIZE_EXCEEDED, Arc::new(AtomicBool::new(false))) {
+        if let Err(error) = signal_hook::flag::register(FILE_SIZE_EXCEEDED, Arc::new(AtomicBool::new(false)))
+        {
             tracing::warn!(%error, "a write beyond the file size limit will end this process");
         }
     });

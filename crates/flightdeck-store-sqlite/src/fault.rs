@@ -27,7 +27,6 @@ pub(crate) fn synchronous() -> &'static str {
 }
 
 #[cfg(feature = "faults")]
-#[expect(clippy::print_stderr, reason = "a test wants to see where its victim died")]
 pub(crate) fn come_by(point: &str) {
     use std::sync::OnceLock;
     use std::sync::atomic::{AtomicU32, Ordering};

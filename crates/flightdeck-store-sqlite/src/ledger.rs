@@ -58,7 +58,9 @@ impl From<rusqlite::Error> for Trouble {
 impl From<Damage> for Trouble {
     fn from(damage: Damage) -> Self {
         match damage {
-            Damage::Corrupt(corruption) => Self::Refused(AppendError::not_committed(Reason::Corrupt(corruption))),
+            Damage::Corrupt(corruption) => {
+                Self::Refused(AppendError::not_committed(Reason::Corrupt(corruption)))
+            }
             Damage::Sql(error) => Self::Sql(error),
         }
     }
@@ -130,7 +132,10 @@ impl<'c> Ledger<'c> {
     }
 
     /// Runs a check that asks this ledger things; what SQLite fails with on the way is not the check's to judge.
-    pub(crate) fn check<T>(&mut self, check: impl FnOnce(&mut Self) -> Result<T, AppendError>) -> Result<T, Trouble> {
+    pub(crate) fn check<T>(
+        &mut self,
+        check: impl FnOnce(&mut Self) -> Result<T, AppendError>,
+    ) -> Result<T, Trouble> {
         self.failed = None;
         let checked = check(self);
         match self.failed.take() {
@@ -243,7 +248,9 @@ impl<'c> Ledger<'c> {
         let sql = "SELECT max(version) FROM fd_log WHERE stream = ?1";
         let last: Option<i64> = self.conn.prepare_cached(sql)?.query_row([row.number], |row| row.get(0))?;
         if last != Some(row.version.get()) {
-            return Err(Damage::new(format!("stream {stream} and its events disagree about its version")).into());
+            return Err(
+                Damage::new(format!("stream {stream} and its events disagree about its version")).into()
+            );
         }
         if self.streams.len() >= KNOWN_MAX {
             self.streams.clear();
@@ -322,7 +329,11 @@ impl Ground for Ledger<'_> {
         self.sql(found)
     }
 
-    fn first_match(&mut self, after: Position, any: &[ConditionItem]) -> Result<Option<Position>, AppendError> {
+    fn first_match(
+        &mut self,
+        after: Position,
+        any: &[ConditionItem],
+    ) -> Result<Option<Position>, AppendError> {
         let found = first_match(self.conn, &self.names, after, any).map_err(Trouble::from);
         self.sql(found)
     }
@@ -350,8 +361,16 @@ pub(crate) fn remembered(conn: &Connection, request: &RequestKey) -> Result<Opti
 }
 
 fn request_checksum(caller: &str, key: &str, fingerprint: &[u8; 32], first: i64, last: i64) -> i64 {
-    let bytes =
-        [caller.as_bytes(), b"\0", key.as_bytes(), b"\0", fingerprint, &first.to_be_bytes(), &last.to_be_bytes()].concat();
+    let bytes = [
+        caller.as_bytes(),
+        b"\0",
+        key.as_bytes(),
+        b"\0",
+        fingerprint,
+        &first.to_be_bytes(),
+        &last.to_be_bytes(),
+    ]
+    .concat();
     xxhash_rust::xxh3::xxh3_64(&bytes).cast_signed()
 }
 
@@ -366,12 +385,18 @@ pub(crate) fn event_of(conn: &Connection, names: &Names, id: EventId) -> Result<
 }
 
 /// What an append did that was done before: its events stand next to each other, so the log says the rest.
-pub(crate) fn recall(conn: &Connection, names: &Names, epoch: &Epoch, done: Done) -> Result<Appended, Damage> {
+pub(crate) fn recall(
+    conn: &Connection,
+    names: &Names,
+    epoch: &Epoch,
+    done: Done,
+) -> Result<Appended, Damage> {
     let (first, last) = match done {
         Done::Events(first, last) => (first, last),
         Done::Nothing(at) => (at.next(), at),
     };
-    let mut statement = conn.prepare_cached(select_events!("WHERE position BETWEEN ?1 AND ?2 ORDER BY position"))?;
+    let mut statement =
+        conn.prepare_cached(select_events!("WHERE position BETWEEN ?1 AND ?2 ORDER BY position"))?;
     let mut rows = statement.query([first.get(), last.get()])?;
     let (mut reader, mut events) = (Rows::new(conn, names), Vec::new());
     while let Some(row) = rows.next()? {

@@ -60,20 +60,20 @@
 //!
 //! Open `writer.rs` first, then `ledger.rs`; `reader.rs` is the other half.
 
-mod open;
-mod store;
-mod writer;
-mod ledger;
-mod reader;
-mod row;
-mod streams;
-mod snapshots;
-mod names;
 mod check;
 mod connection;
-mod thread;
 mod disk;
+mod ledger;
 mod lock;
+mod names;
+mod open;
+mod reader;
+mod row;
+mod snapshots;
+mod store;
+mod streams;
+mod thread;
+mod writer;
 
 pub mod fault;
 pub mod migrate;

@@ -8,7 +8,9 @@ use std::time::{Duration, Instant};
 
 /// The lock, held until this is dropped.
 #[derive(Debug)]
-pub(crate) struct Lock(#[expect(dead_code, reason = "held, not read: the lock goes when the file is closed")] File);
+pub(crate) struct Lock(
+    #[expect(dead_code, reason = "held, not read: the lock goes when the file is closed")] File,
+);
 
 /// Why the lock was not to be had.
 #[derive(Debug)]
@@ -23,7 +25,8 @@ impl Lock {
     /// Takes the lock of the store at `store`, waiting up to `wait` for whoever holds it.
     pub(crate) fn take(store: &Path, wait: Duration) -> Result<Self, NotLocked> {
         let path = path_of(store);
-        let options = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).clone();
+        let options =
+            OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).clone();
         let mut file = options.open(path).map_err(NotLocked::Io)?;
         let deadline = Instant::now() + wait;
         loop {
@@ -37,7 +40,10 @@ impl Lock {
             }
         }
         let name = format!("{}\n", std::process::id());
-        file.rewind().and_then(|()| file.set_len(0)).and_then(|()| file.write_all(name.as_bytes())).map_err(NotLocked::Io)?;
+        file.rewind()
+            .and_then(|()| file.set_len(0))
+            .and_then(|()| file.write_all(name.as_bytes()))
+            .map_err(NotLocked::Io)?;
         Ok(Self(file))
     }
 }

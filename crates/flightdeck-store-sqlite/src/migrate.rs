@@ -92,7 +92,11 @@ pub(crate) fn check_format(conn: &Connection, access: Access) -> Result<(), Migr
 }
 
 fn has_table(conn: &Connection, name: &str) -> rusqlite::Result<bool> {
-    conn.query_row("SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?1)", [name], |row| row.get(0))
+    conn.query_row(
+        "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?1)",
+        [name],
+        |row| row.get(0),
+    )
 }
 
 /// Every step there is, and which of them the store has. Changes nothing.
@@ -123,7 +127,11 @@ fn applied(conn: &Connection, migration: &Migration) -> Result<Option<Timestamp>
 }
 
 /// Takes every step that is still to come, and returns those.
-pub(crate) fn run(conn: &mut Connection, migrations: &[Migration], now: Timestamp) -> Result<Vec<Step>, MigrateError> {
+pub(crate) fn run(
+    conn: &mut Connection,
+    migrations: &[Migration],
+    now: Timestamp,
+) -> Result<Vec<Step>, MigrateError> {
     let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
     tx.execute_batch(
         "CREATE TABLE IF NOT EXISTS fd_migration (
@@ -143,12 +151,7 @@ pub(crate) fn run(conn: &mut Connection, migrations: &[Migration], now: Timestam
         kill_point!("migration-step");
         tx.execute(
             "INSERT INTO fd_migration (number, name, checksum, applied) VALUES (?1, ?2, ?3, ?4)",
-            params![
-                migration.number,
-                migration.name,
-                sha256(migration.sql.as_bytes()),
-                now.micros()
-            ],
+            params![migration.number, migration.name, sha256(migration.sql.as_bytes()), now.micros()],
         )?;
         tx.commit()?;
         taken.push(Step { number: migration.number, name: migration.name.to_owned(), applied: Some(now) });

@@ -31,7 +31,12 @@ impl Names {
     /// The event type of that number.
     pub(crate) fn event_type(&self, conn: &Connection, number: i64) -> Result<EventType, Damage> {
         let sql = "SELECT name FROM fd_type WHERE type = ?1";
-        look_up(&self.types, number, || name(conn, sql, number, "event type"), |name| EventType::new(name).ok())
+        look_up(
+            &self.types,
+            number,
+            || name(conn, sql, number, "event type"),
+            |name| EventType::new(name).ok(),
+        )
     }
 }
 
@@ -45,7 +50,8 @@ fn look_up<T: Clone>(
         return Ok(found.clone());
     }
     let name = read()?;
-    let found = parse(&name).ok_or_else(|| Damage::new(format!("the name of number {number} is not legal")))?;
+    let found =
+        parse(&name).ok_or_else(|| Damage::new(format!("the name of number {number} is not legal")))?;
     let mut table = table.write().unwrap_or_else(PoisonError::into_inner);
     if table.len() >= ENTRIES_MAX {
         table.clear();

@@ -121,8 +121,12 @@ impl Range {
 /// Looks at every event of the range in its order. Positions are dense: one that is missing is damage.
 fn scan(conn: &Connection, names: &Names, range: &Range, page: &mut Page<'_>) -> Result<(), Damage> {
     let mut statement = conn.prepare_cached(match range.direction {
-        Direction::Forward => select_events!("WHERE position > ?1 AND position <= ?2 ORDER BY position LIMIT ?3"),
-        Direction::Backward => select_events!("WHERE position > ?1 AND position <= ?2 ORDER BY position DESC LIMIT ?3"),
+        Direction::Forward => {
+            select_events!("WHERE position > ?1 AND position <= ?2 ORDER BY position LIMIT ?3")
+        }
+        Direction::Backward => {
+            select_events!("WHERE position > ?1 AND position <= ?2 ORDER BY position DESC LIMIT ?3")
+        }
     })?;
     let most = if page.filter.is_all() { page.limit as i64 } else { PAGE_SCAN_EVENTS_MAX };
     let mut rows = statement.query(params![range.after.get(), range.until.get(), most])?;
@@ -257,7 +261,8 @@ fn fetch(
     let mut reader = Rows::new(conn, names);
     for position in candidates.positions {
         let mut rows = statement.query([position])?;
-        let row = rows.next()?.ok_or_else(|| Damage::at(position, "an index names an event that is missing"))?;
+        let row =
+            rows.next()?.ok_or_else(|| Damage::at(position, "an index names an event that is missing"))?;
         let event = reader.event(row)?;
         if !belongs(&event) {
             return Err(Damage::at(position, "an index names an event that does not belong there"));
@@ -294,7 +299,9 @@ pub(crate) fn stream(conn: &Connection, names: &Names, query: &StreamQuery) -> R
         Direction::Forward => (first, 1),
         Direction::Backward => (last, -1),
     };
-    let missing = |version: i64| Damage::new(format!("version {version} of stream {} is missing", query.stream));
+    let missing =
+        |version: i64| Damage::new(format!("version {version} of stream {} is missing", query.stream));
+    page.events.reserve(usize::try_from(wanted).unwrap_or(0));
     let mut full = false;
     while let Some(row) = rows.next()? {
         let event = reader.event(row)?;

@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 use flightdeck_core::{
-    EventId, EventType, Further, Json, KeyId, Metadata, Position, Reference, SchemaNumber, StreamId, Tag, Tags, Timestamp,
-    Version,
+    EventId, EventType, Further, Json, KeyId, Metadata, Position, Reference, SchemaNumber, StreamId, Tag,
+    Tags, Timestamp, Version,
 };
 use flightdeck_store::chain::{Hash, checksum};
 use flightdeck_store::{Corruption, Data, Recorded};
@@ -93,7 +93,8 @@ impl<'a> Rows<'a> {
         let now = self.names_of(row)?;
         let append_rest: i64 = row.get(6)?;
         let occurred: Option<i64> = row.get(12)?;
-        let further = blob(row, 17)?.map(|bytes| Further::from_stored(Json::from_stored(Bytes::copy_from_slice(bytes))));
+        let further = blob(row, 17)?
+            .map(|bytes| Further::from_stored(Json::from_stored(Bytes::copy_from_slice(bytes))));
         let data = match (blob(row, 18)?, blob(row, 16)?) {
             (Some(data), None) => Data::Json(Json::from_stored(Bytes::copy_from_slice(data))),
             (None, Some(tombstone)) => Data::Tombstone(array(tombstone)?),
@@ -152,7 +153,10 @@ fn illegal(error: flightdeck_core::WordError) -> Damage {
 /// Whether SQLite read the row, and a value in it is of another type than it was written as.
 fn is_shape(error: &rusqlite::Error) -> bool {
     use rusqlite::Error::{FromSqlConversionFailure, IntegralValueOutOfRange, InvalidColumnType, Utf8Error};
-    matches!(error, FromSqlConversionFailure(..) | IntegralValueOutOfRange(..) | InvalidColumnType(..) | Utf8Error(..))
+    matches!(
+        error,
+        FromSqlConversionFailure(..) | IntegralValueOutOfRange(..) | InvalidColumnType(..) | Utf8Error(..)
+    )
 }
 
 fn blob<'r>(row: &'r Row<'_>, column: usize) -> Result<Option<&'r [u8]>, Damage> {
@@ -166,9 +170,9 @@ fn blob<'r>(row: &'r Row<'_>, column: usize) -> Result<Option<&'r [u8]>, Damage>
 fn text<'r>(row: &'r Row<'_>, column: usize) -> Result<Option<&'r str>, Damage> {
     match row.get_ref(column)? {
         ValueRef::Null => Ok(None),
-        ValueRef::Text(bytes) => {
-            std::str::from_utf8(bytes).map(Some).map_err(|_| Damage::new(format!("column {column} is not UTF-8")))
-        }
+        ValueRef::Text(bytes) => std::str::from_utf8(bytes)
+            .map(Some)
+            .map_err(|_| Damage::new(format!("column {column} is not UTF-8"))),
         other => Err(Damage::new(format!("column {column} is of type {}", other.data_type()))),
     }
 }

@@ -36,8 +36,13 @@ pub(crate) fn delete(conn: &Connection, stream: &StreamId) -> rusqlite::Result<b
 }
 
 /// The snapshot of a stream, if there is one of that schema. A damaged one is as good as none: it is only a head start.
-pub(crate) fn find(conn: &Connection, stream: &StreamId, schema: SchemaNumber) -> Result<Option<Snapshot>, Damage> {
-    let sql = "SELECT s.stream, s.version, s.checksum, s.state FROM fd_snapshot s JOIN fd_stream USING (stream)
+pub(crate) fn find(
+    conn: &Connection,
+    stream: &StreamId,
+    schema: SchemaNumber,
+) -> Result<Option<Snapshot>, Damage> {
+    let sql =
+        "SELECT s.stream, s.version, s.checksum, s.state FROM fd_snapshot s JOIN fd_stream USING (stream)
                WHERE fd_stream.name = ?1 AND s.schema = ?2";
     let mut statement = conn.prepare_cached(sql)?;
     let read = |row: &rusqlite::Row<'_>| {

@@ -9,8 +9,8 @@ use flightdeck_core::limits::SNAPSHOT_BYTES_MAX;
 use flightdeck_core::{Epoch, EventId, Position, SchemaNumber, StreamId};
 use flightdeck_store::chain::Sealed;
 use flightdeck_store::{
-    Append, AppendError, Appended, EventStore, Head, LogPage, LogQuery, NewEvent, Reason, Recorded, RequestKey, Snapshot, StoreError,
-    StreamInfo, StreamPage, StreamQuery, StreamsPage, StreamsQuery,
+    Append, AppendError, Appended, EventStore, Head, LogPage, LogQuery, NewEvent, Reason, Recorded,
+    RequestKey, Snapshot, StoreError, StreamInfo, StreamPage, StreamQuery, StreamsPage, StreamsQuery,
 };
 use r2d2_sqlite::SqliteConnectionManager;
 use rusqlite::{Connection, ErrorCode};
@@ -139,7 +139,8 @@ impl SqliteStore {
             result.map_err(to_error)
         };
         let result = tokio::task::spawn_blocking(read).await;
-        let result = result.map_err(|error| StoreError::Failed { reason: Reason::Storage, source: Some(error.into()) })?;
+        let result = result
+            .map_err(|error| StoreError::Failed { reason: Reason::Storage, source: Some(error.into()) })?;
         // What was read from a store that has stopped meanwhile may not be on the disk.
         self.check_running()?;
         result
@@ -184,7 +185,10 @@ impl SqliteStore {
 }
 
 /// All reads of one answer see one state of the file.
-fn in_transaction<T>(conn: &Connection, read: impl FnOnce(&Connection) -> Result<T, Damage>) -> Result<T, Damage> {
+fn in_transaction<T>(
+    conn: &Connection,
+    read: impl FnOnce(&Connection) -> Result<T, Damage>,
+) -> Result<T, Damage> {
     conn.prepare_cached("BEGIN")?.execute([])?;
     let result = read(conn);
     let ended = conn.prepare_cached("COMMIT").and_then(|mut commit| commit.execute([]));
@@ -209,7 +213,10 @@ fn to_error(damage: Damage) -> StoreError {
     match damage {
         Damage::Corrupt(corruption) => corruption.into(),
         Damage::Sql(error) => {
-            let busy = matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked));
+            let busy = matches!(
+                error.sqlite_error_code(),
+                Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked)
+            );
             let reason = if busy { Reason::Busy } else { Reason::Storage };
             StoreError::Failed { reason, source: Some(error.into()) }
         }
@@ -246,7 +253,8 @@ impl EventStore for SqliteStore {
         let room = Arc::clone(&writing.room).acquire_many_owned(permits).await;
         let room = room.map_err(|_| AppendError::not_committed(Reason::Closed))?;
         let sealed = self.seal(std::mem::take(&mut append.events));
-        self.ask(|answer| Job::Append(Box::new(AppendJob { append, sealed, bytes, answer, _room: room }))).await
+        self.ask(|answer| Job::Append(Box::new(AppendJob { append, sealed, bytes, answer, _room: room })))
+            .await
     }
 
     async fn outcome_of(&self, request: &RequestKey) -> Result<Option<Appended>, AppendError> {
@@ -302,7 +310,11 @@ impl EventStore for SqliteStore {
         self.ask(|answer| Job::SaveSnapshot(stream, snapshot, answer)).await.map_err(to_store_error)
     }
 
-    async fn snapshot(&self, stream: &StreamId, schema: SchemaNumber) -> Result<Option<Snapshot>, StoreError> {
+    async fn snapshot(
+        &self,
+        stream: &StreamId,
+        schema: SchemaNumber,
+    ) -> Result<Option<Snapshot>, StoreError> {
         let stream = stream.clone();
         self.read(move |conn, _| snapshots::find(conn, &stream, schema)).await
     }

@@ -80,7 +80,12 @@ pub(crate) fn insert(conn: &Connection, stream: &StreamId, place: &Place) -> Res
 }
 
 /// Brings a stream to where its last event will be.
-pub(crate) fn update(conn: &Connection, stream: &StreamId, before: StreamRow, place: &Place) -> Result<StreamRow, Damage> {
+pub(crate) fn update(
+    conn: &Connection,
+    stream: &StreamId,
+    before: StreamRow,
+    place: &Place,
+) -> Result<StreamRow, Damage> {
     let row = StreamRow { version: place.version, updated: place.recorded_at, ..before };
     let sql = "UPDATE OR FAIL fd_stream SET version = ?2, updated = ?3, checksum = ?4 WHERE stream = ?1";
     let values = params![row.number, row.version.get(), row.updated.micros(), row.checksum(stream.as_str())];

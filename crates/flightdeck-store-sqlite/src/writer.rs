@@ -61,7 +61,9 @@ impl Job {
     pub(crate) fn fail(self, error: AppendError) {
         match self {
             Self::Append(job) => drop(job.answer.send(Err(error))),
-            Self::SaveSnapshot(_, _, answer) | Self::DeleteSnapshot(_, answer) => drop(answer.send(Err(error))),
+            Self::SaveSnapshot(_, _, answer) | Self::DeleteSnapshot(_, answer) => {
+                drop(answer.send(Err(error)))
+            }
         }
     }
 }
@@ -111,7 +113,9 @@ impl Writer<'_> {
     /// Does a group in one transaction, and answers.
     fn commit(&mut self, group: Vec<Job>) -> Next {
         kill_point!("before-begin");
-        if let Err(error) = self.conn.prepare_cached("BEGIN IMMEDIATE").and_then(|mut begin| begin.execute([])) {
+        if let Err(error) =
+            self.conn.prepare_cached("BEGIN IMMEDIATE").and_then(|mut begin| begin.execute([]))
+        {
             return self.fail(group, &error.into(), Stage::Begin);
         }
         let before = self.ledger.committed().position;
@@ -181,7 +185,12 @@ impl Writer<'_> {
     }
 
     /// Writes what was admitted. Whatever goes wrong from here on breaks the transaction: half of an append is none.
-    fn write(&mut self, append: &Append, sealed: &[Sealed], admitted: Admitted) -> Result<(Appended, bool), Broke> {
+    fn write(
+        &mut self,
+        append: &Append,
+        sealed: &[Sealed],
+        admitted: Admitted,
+    ) -> Result<(Appended, bool), Broke> {
         let (done, appended) = match admitted {
             Admitted::Fresh => self.ledger.write(sealed, self.clock.now())?,
             Admitted::Known(done, appended) => (done, appended),
@@ -233,15 +242,23 @@ impl Writer<'_> {
             // One append must not fail its neighbours: each is tried by itself.
             Fate::OneOfThem if group.len() > 1 => {
                 tracing::warn!(%error, appends = group.len(), "a group failed, and is tried one by one");
-                group.into_iter().map(|job| self.commit(vec![job])).find(|next| *next == Next::Stop).unwrap_or(Next::GoOn)
+                group
+                    .into_iter()
+                    .map(|job| self.commit(vec![job]))
+                    .find(|next| *next == Next::Stop)
+                    .unwrap_or(Next::GoOn)
             }
             Fate::OneOfThem => {
                 tracing::error!(%error, "an append failed");
                 let damage = match broke {
                     Broke::Damaged(damage) => damage.clone(),
-                    Broke::Sql(_) => Corruption { position: None, what: format!("the file refused the append: {error}") },
+                    Broke::Sql(_) => {
+                        Corruption { position: None, what: format!("the file refused the append: {error}") }
+                    }
                 };
-                group.into_iter().for_each(|job| job.fail(AppendError::not_committed(Reason::Corrupt(damage.clone()))));
+                group
+                    .into_iter()
+                    .for_each(|job| job.fail(AppendError::not_committed(Reason::Corrupt(damage.clone()))));
                 Next::GoOn
             }
             Fate::Unknown => {
@@ -263,7 +280,9 @@ fn next_job(jobs: &mut mpsc::Receiver<Job>) -> Option<Job> {
         match jobs.try_recv() {
             Ok(job) => return Some(job),
             Err(mpsc::error::TryRecvError::Disconnected) => return None,
-            Err(mpsc::error::TryRecvError::Empty) if Instant::now() >= awake_until => return jobs.blocking_recv(),
+            Err(mpsc::error::TryRecvError::Empty) if Instant::now() >= awake_until => {
+                return jobs.blocking_recv();
+            }
             Err(mpsc::error::TryRecvError::Empty) => std::hint::spin_loop(),
         }
     }
@@ -295,7 +314,9 @@ impl From<Trouble> for Broke {
     fn from(trouble: Trouble) -> Self {
         match trouble {
             Trouble::Sql(error) => Self::Sql(error),
-            Trouble::Refused(AppendError::NotCommitted { reason: Reason::Corrupt(damage), .. }) => Self::Damaged(damage),
+            Trouble::Refused(AppendError::NotCommitted { reason: Reason::Corrupt(damage), .. }) => {
+                Self::Damaged(damage)
+            }
             Trouble::Refused(error) => Self::Damaged(Corruption { position: None, what: error.to_string() }),
         }
     }
@@ -340,10 +361,13 @@ fn fate(broke: &Broke, stage: Stage) -> Fate {
         }
         (Some(ErrorCode::ReadOnly), Stage::Begin) => Fate::NotCommitted(Reason::ReadOnly),
         // Nothing of this group was written yet; but a disk that fails is not trusted any more.
-        (code, Stage::Begin) if code != Some(ErrorCode::SystemIoFailure) => Fate::NotCommitted(Reason::Storage),
-        (Some(ErrorCode::ConstraintViolation | ErrorCode::DatabaseCorrupt | ErrorCode::TooBig), Stage::Work) => {
-            Fate::OneOfThem
+        (code, Stage::Begin) if code != Some(ErrorCode::SystemIoFailure) => {
+            Fate::NotCommitted(Reason::Storage)
         }
+        (
+            Some(ErrorCode::ConstraintViolation | ErrorCode::DatabaseCorrupt | ErrorCode::TooBig),
+            Stage::Work,
+        ) => Fate::OneOfThem,
         // What is no error of SQLite's is a value that could not be read: damage, met before anything was committed.
         (None, Stage::Work) => Fate::OneOfThem,
         _ => Fate::Unknown,
@@ -351,7 +375,6 @@ fn fate(broke: &Broke, stage: Stage) -> Fate {
 }
 
 /// Splits off the appends that were done before the group, and so do not depend on its commit.
-#[expect(clippy::type_complexity, reason = "two lists, named where they are made")]
 fn split(group: Vec<Job>, results: Vec<Result1>, before: Position) -> (Vec<(Job, Result1)>, Vec<Job>) {
     let (done, rest): (Vec<_>, Vec<_>) = group.into_iter().zip(results).partition(|(_, result)| {
         matches!(result, Result1::Append(Ok(appended)) if appended.duplicate && appended.cursor.position() <= before)
@@ -367,8 +390,12 @@ fn answer_all(answers: Vec<(Job, Result1)>) {
     for (job, result) in answers {
         match (job, result) {
             (Job::Append(job), Result1::Append(result)) => drop(job.answer.send(result)),
-            (Job::SaveSnapshot(_, _, answer) | Job::DeleteSnapshot(_, answer), _) => drop(answer.send(Ok(()))),
-            (job @ Job::Append(_), Result1::Snapshot) => job.fail(AppendError::not_committed(Reason::Stopped)),
+            (Job::SaveSnapshot(_, _, answer) | Job::DeleteSnapshot(_, answer), _) => {
+                drop(answer.send(Ok(())))
+            }
+            (job @ Job::Append(_), Result1::Snapshot) => {
+                job.fail(AppendError::not_committed(Reason::Stopped))
+            }
         }
     }
 }

@@ -1,4 +1,5 @@
 //! The contract of the port, on SQLite.
+#![expect(clippy::unwrap_used, reason = "a test that fails panics")]
 
 use std::sync::Arc;
 use std::time::Duration;

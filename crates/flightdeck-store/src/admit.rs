@@ -32,7 +32,11 @@ pub trait Ground {
     ///
     /// # Errors
     /// When it can't be looked up.
-    fn first_match(&mut self, after: Position, any: &[ConditionItem]) -> Result<Option<Position>, AppendError>;
+    fn first_match(
+        &mut self,
+        after: Position,
+        any: &[ConditionItem],
+    ) -> Result<Option<Position>, AppendError>;
 }
 
 /// What a store remembers of a request.

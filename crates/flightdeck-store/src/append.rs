@@ -166,7 +166,8 @@ impl ConditionItem {
     /// Whether an event of that type with those tags matches.
     #[must_use]
     pub fn matches(&self, event_type: &EventType, tags: &Tags) -> bool {
-        (self.types.is_empty() || self.types.contains(event_type)) && self.tags.iter().all(|tag| tags.contains(tag))
+        (self.types.is_empty() || self.types.contains(event_type))
+            && self.tags.iter().all(|tag| tags.contains(tag))
     }
 }
 

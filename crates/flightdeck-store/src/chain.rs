@@ -28,7 +28,9 @@
 use std::fmt;
 
 use bytes::Bytes;
-use flightdeck_core::{EventId, EventType, KeyId, Metadata, Position, SchemaNumber, StreamId, Tags, Timestamp, Version};
+use flightdeck_core::{
+    EventId, EventType, KeyId, Metadata, Position, SchemaNumber, StreamId, Tags, Timestamp, Version,
+};
 use sha2::{Digest as _, Sha256};
 use thiserror::Error;
 
@@ -95,7 +97,8 @@ impl Place {
     fn to_bytes(self) -> [u8; PLACE_BYTES] {
         let mut bytes = [0; PLACE_BYTES];
         bytes[0] = LAYOUT;
-        let numbers = [self.position.get(), self.version.get(), self.recorded_at.micros(), self.append_end.get()];
+        let numbers =
+            [self.position.get(), self.version.get(), self.recorded_at.micros(), self.append_end.get()];
         for (slot, number) in bytes[1..].chunks_exact_mut(8).zip(numbers) {
             slot.copy_from_slice(&number.to_be_bytes());
         }
@@ -360,7 +363,12 @@ impl Walk {
     /// Begins before the first event.
     #[must_use]
     pub const fn from_start() -> Self {
-        Self { position: Position::START, hash: Hash::GENESIS, append_end: Position::START, recorded_at: None }
+        Self {
+            position: Position::START,
+            hash: Hash::GENESIS,
+            append_end: Position::START,
+            recorded_at: None,
+        }
     }
 
     /// Goes on behind an event that is taken as it is.

@@ -1,7 +1,9 @@
 //! Events on their way in ([`NewEvent`]) and as the log keeps them ([`Recorded`]).
 
 use bytes::Bytes;
-use flightdeck_core::{EventId, EventType, Json, KeyId, Metadata, Position, SchemaNumber, StreamId, Tags, Timestamp, Version};
+use flightdeck_core::{
+    EventId, EventType, Json, KeyId, Metadata, Position, SchemaNumber, StreamId, Tags, Timestamp, Version,
+};
 
 use crate::chain::Hash;
 

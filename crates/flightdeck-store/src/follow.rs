@@ -156,16 +156,18 @@ impl Follower {
             self.ready.push_back(Followed::Event(Box::new(event), cursor));
         }
         let moved = at.position() != self.told;
-        let (first_end, quiet) = (page.end && !self.caught_up, self.told_at.elapsed() >= self.options.checkpoint_after);
-        if first_end {
-            self.caught_up = true;
+        let quiet = self.told_at.elapsed() >= self.options.checkpoint_after;
+        let far = at.position().get() - self.told.get() >= self.options.checkpoint_events;
+        if page.end && !self.caught_up {
+            (self.caught_up, self.told) = (true, at.position());
             self.ready.push_back(Followed::CaughtUp(at.clone()));
-        } else if moved && (quiet || at.position().get() - self.told.get() >= self.options.checkpoint_events) {
+        } else if moved && (quiet || far) {
+            self.told = at.position();
             self.ready.push_back(Followed::Checkpoint(at.clone()));
         }
-        self.query.after = at.clone().into();
+        self.query.after = at.into();
         if !self.ready.is_empty() {
-            (self.told, self.told_at) = (at.position().max(self.told), Instant::now());
+            self.told_at = Instant::now();
         } else if page.end {
             self.wait().await;
         }
@@ -187,12 +189,13 @@ impl Follower {
     }
 
     /// The cursor is ahead of the log: a node that lags may come to it, another history will not.
-    async fn wait_for_the_log(&mut self, head: Cursor) -> Result<(), StoreError> {
+    async fn wait_for_the_log(&mut self, mut head: Cursor) -> Result<(), StoreError> {
         let deadline = Instant::now() + self.options.ahead_grace;
         while Instant::now() < deadline {
             let left = deadline.saturating_duration_since(Instant::now());
             self.pause(left.min(self.options.poll)).await;
-            if self.store.head().await?.cursor.position() >= self.query.after.position() {
+            head = self.store.head().await?.cursor;
+            if head.position() >= self.query.after.position() {
                 return Ok(());
             }
         }

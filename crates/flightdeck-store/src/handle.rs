@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use flightdeck_core::registry::RegistryError;
-use flightdeck_core::{Decider, Metadata, Position, SchemaNumber, StoredEvents, StreamId, Tags, Version, WordError};
+use flightdeck_core::{
+    Decider, Metadata, Position, SchemaNumber, StoredEvents, StreamId, Tags, Version, WordError,
+};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use thiserror::Error;
@@ -158,8 +160,8 @@ where
             }
             match self.attempt(stream, command.clone(), context).await {
                 // The same request may have run between the look and the decision.
-                Err(HandleError::Refused(refusal)) => {
-                    return self.done_before(stream, context).await?.ok_or(HandleError::Refused(refusal));
+                Err(refusal @ (HandleError::Refused(_) | HandleError::Conflict(_))) => {
+                    return self.done_before(stream, context).await?.ok_or(refusal);
                 }
                 Err(HandleError::Append(AppendError::Conflict(conflict))) if attempt >= self.attempts_max => {
                     return Err(HandleError::Conflict(conflict));
@@ -269,7 +271,13 @@ where
     }
 
     /// Keeps a snapshot when it is time. One that can't be kept is no error: it is only ever a head start.
-    async fn keep_snapshot(&self, stream: &StreamId, state: &D::State, version: Option<Version>, before: Option<Version>) {
+    async fn keep_snapshot(
+        &self,
+        stream: &StreamId,
+        state: &D::State,
+        version: Option<Version>,
+        before: Option<Version>,
+    ) {
         let (Some(policy), Some(version)) = (&self.snapshots, version) else {
             return;
         };
@@ -298,7 +306,11 @@ where
         .map_err(|source| HandleError::Event { position, source })
 }
 
-fn write<E, Ev: StoredEvents>(stream: &StreamId, event: &Ev, metadata: &Metadata) -> Result<NewEvent, HandleError<E>> {
+fn write<E, Ev: StoredEvents>(
+    stream: &StreamId,
+    event: &Ev,
+    metadata: &Metadata,
+) -> Result<NewEvent, HandleError<E>> {
     let written = event.to_stored()?;
     Ok(NewEvent {
         schema: written.schema,

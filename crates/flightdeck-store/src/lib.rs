@@ -10,7 +10,7 @@
 //! - the port: [`EventStore`], what goes in ([`Append`], [`NewEvent`]) and what comes out ([`Recorded`], the pages);
 //! - the [`MemoryStore`]: the smallest honest store, for tests and for reading how a store works;
 //! - [`Handler`]: load a stream, fold it, decide, append, and try again when someone was faster;
-//! - [`follow`]: the log as an endless stream, from any cursor through history to live;
+//! - [`follow`](fn@follow): the log as an endless stream, from any cursor through history to live;
 //! - [`chain`]: the byte layout of hashes and checksums; [`admit`](mod@admit): the one order in which an append is checked;
 //! - [`system`]: the real clock and the real source of ids.
 //!
@@ -43,20 +43,20 @@
 //! # }
 //! ```
 
-pub mod port;
+pub mod admit;
 pub mod append;
+pub mod chain;
 pub mod event;
-pub mod read;
 pub mod follow;
 pub mod handle;
-pub mod chain;
-pub mod admit;
 pub mod memory;
+pub mod port;
+pub mod read;
 pub mod system;
 
 pub use crate::append::{
-    Append, AppendError, Appended, AppendedStream, Condition, ConditionItem, Conflict, Expected, InvalidAppend, Outcome,
-    Reason, RequestKey, Source,
+    Append, AppendError, Appended, AppendedStream, Condition, ConditionItem, Conflict, Expected,
+    InvalidAppend, Outcome, Reason, RequestKey, Source,
 };
 pub use crate::event::{Data, NewEvent, Recorded};
 pub use crate::follow::{FollowOptions, Followed, ResetReason, follow};
@@ -64,6 +64,6 @@ pub use crate::handle::{Context, HandleError, Handled, Handler, Loaded};
 pub use crate::memory::MemoryStore;
 pub use crate::port::EventStore;
 pub use crate::read::{
-    After, Corruption, Direction, Filter, Head, InvalidRead, Limit, LogPage, LogQuery, Snapshot, StoreError, StreamInfo,
-    StreamPage, StreamPattern, StreamQuery, StreamsPage, StreamsQuery, TypePattern,
+    After, Corruption, Direction, Filter, Head, InvalidRead, Limit, LogPage, LogQuery, Snapshot, StoreError,
+    StreamInfo, StreamPage, StreamPattern, StreamQuery, StreamsPage, StreamsQuery, TypePattern,
 };

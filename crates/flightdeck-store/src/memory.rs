@@ -5,7 +5,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use flightdeck_core::limits::{PAGE_BYTES_MAX, PAGE_SCAN_EVENTS_MAX, SNAPSHOT_BYTES_MAX};
-use flightdeck_core::{Clock, Cursor, Epoch, EventId, Ids, Position, SchemaNumber, StreamId, Timestamp, Version};
+use flightdeck_core::{
+    Clock, Cursor, Epoch, EventId, Ids, Position, SchemaNumber, StreamId, Timestamp, Version,
+};
 use tokio::sync::watch;
 
 use crate::admit::{Admission, Done, Ground, Remembered, admit, recall};
@@ -14,8 +16,8 @@ use crate::chain::{Hash, Place, Sealed};
 use crate::event::Recorded;
 use crate::port::EventStore;
 use crate::read::{
-    Direction, Head, LogPage, LogQuery, Snapshot, StoreError, StreamInfo, StreamPage, StreamQuery, StreamsPage,
-    StreamsQuery,
+    Direction, Head, LogPage, LogQuery, Snapshot, StoreError, StreamInfo, StreamPage, StreamQuery,
+    StreamsPage, StreamsQuery,
 };
 use crate::system::{SystemClock, SystemIds};
 
@@ -83,7 +85,8 @@ impl Log {
 
     /// The events behind `after` up to `until`, as far as the log goes.
     fn between(&self, after: Position, until: Position) -> &[Recorded] {
-        let index = |position: Position| usize::try_from(position.get()).unwrap_or(usize::MAX).min(self.events.len());
+        let index =
+            |position: Position| usize::try_from(position.get()).unwrap_or(usize::MAX).min(self.events.len());
         self.events.get(index(after)..index(until)).unwrap_or_default()
     }
 
@@ -152,7 +155,11 @@ impl Ground for Log {
     fn version(&mut self, stream: &StreamId) -> Result<Option<Version>, AppendError> {
         Ok(self.last_version(stream))
     }
-    fn first_match(&mut self, after: Position, any: &[ConditionItem]) -> Result<Option<Position>, AppendError> {
+    fn first_match(
+        &mut self,
+        after: Position,
+        any: &[ConditionItem],
+    ) -> Result<Option<Position>, AppendError> {
         let spoils = |event: &&Recorded| any.iter().any(|item| item.matches(&event.event_type, &event.tags));
         Ok(self.between(after, Position::MAX).iter().find(spoils).map(|event| event.position))
     }
@@ -160,7 +167,10 @@ impl Ground for Log {
 
 /// Looks at events until a page is full, and says at which it looked last. A page is full when it has as many
 /// events as its limit or as many bytes as a page may; how many it looks at is limited too.
-fn scan<'a>(asked: impl Iterator<Item = &'a Recorded>, query: &LogQuery) -> (Vec<Recorded>, Option<Position>) {
+fn scan<'a>(
+    asked: impl Iterator<Item = &'a Recorded>,
+    query: &LogQuery,
+) -> (Vec<Recorded>, Option<Position>) {
     let (mut events, mut bytes, mut looked_at) = (Vec::new(), 0, None);
     for event in asked.take(usize::try_from(PAGE_SCAN_EVENTS_MAX).unwrap_or(usize::MAX)) {
         if query.filter.matches(event) {
@@ -180,7 +190,9 @@ impl EventStore for MemoryStore {
     async fn append(&self, append: Append) -> Result<Appended, AppendError> {
         append.check()?;
         let now = self.clock.now();
-        let seal = |event: &crate::NewEvent| Sealed::new(event.clone(), event.id.unwrap_or_else(|| self.ids.event_id(now)));
+        let seal = |event: &crate::NewEvent| {
+            Sealed::new(event.clone(), event.id.unwrap_or_else(|| self.ids.event_id(now)))
+        };
         let sealed: Vec<Sealed> = append.events.iter().map(seal).collect();
         let mut log = self.log();
         let admission = admit(&mut *log, &append, &sealed)?;
@@ -210,7 +222,9 @@ impl EventStore for MemoryStore {
         let positions = log.streams.get(&query.stream).map_or(&[][..], Vec::as_slice);
         let version = log.last_version(&query.stream);
         let first = usize::try_from(Version::count(query.after)).unwrap_or(usize::MAX).min(positions.len());
-        let last = query.to.map_or(positions.len(), |to| usize::try_from(to.get()).unwrap_or(usize::MAX).min(positions.len()));
+        let last = query.to.map_or(positions.len(), |to| {
+            usize::try_from(to.get()).unwrap_or(usize::MAX).min(positions.len())
+        });
         let asked = positions.get(first..last).unwrap_or_default();
         let asked_events = asked.iter().filter_map(|position| log.at(*position));
         let page = LogQuery { limit: query.limit, ..LogQuery::default() };
@@ -237,7 +251,9 @@ impl EventStore for MemoryStore {
         };
         let (scanned_to, end) = match query.direction {
             Direction::Forward => looked_at.map_or((after, true), |at| (at, at >= until)),
-            Direction::Backward => looked_at.map_or((after, true), |at| (at.previous(), at.previous() <= after)),
+            Direction::Backward => {
+                looked_at.map_or((after, true), |at| (at.previous(), at.previous() <= after))
+            }
         };
         Ok(LogPage { events, scanned_to, head, end })
     }
@@ -257,7 +273,11 @@ impl EventStore for MemoryStore {
         let behind = |name: &StreamId| query.after.as_ref().is_none_or(|after| name > after);
         let wanted = |name: &StreamId| query.category.as_ref().is_none_or(|category| category.contains(name));
         let mut found = log.streams.iter().filter(|(name, _)| behind(name) && wanted(name));
-        let streams = found.by_ref().take(query.limit.get()).filter_map(|(name, positions)| log.info(name, positions)).collect();
+        let streams = found
+            .by_ref()
+            .take(query.limit.get())
+            .filter_map(|(name, positions)| log.info(name, positions))
+            .collect();
         Ok(StreamsPage { streams, end: found.next().is_none() })
     }
 
@@ -270,14 +290,19 @@ impl EventStore for MemoryStore {
         let mut log = self.log();
         let ahead = log.last_version(stream).is_none_or(|version| snapshot.version > version);
         let kept = log.snapshots.get(stream);
-        let behind = kept.is_some_and(|kept| kept.schema == snapshot.schema && kept.version > snapshot.version);
+        let behind =
+            kept.is_some_and(|kept| kept.schema == snapshot.schema && kept.version > snapshot.version);
         if !ahead && !behind && snapshot.state.len() <= SNAPSHOT_BYTES_MAX {
             log.snapshots.insert(stream.clone(), snapshot);
         }
         Ok(())
     }
 
-    async fn snapshot(&self, stream: &StreamId, schema: SchemaNumber) -> Result<Option<Snapshot>, StoreError> {
+    async fn snapshot(
+        &self,
+        stream: &StreamId,
+        schema: SchemaNumber,
+    ) -> Result<Option<Snapshot>, StoreError> {
         Ok(self.log().snapshots.get(stream).filter(|kept| kept.schema == schema).cloned())
     }
 
@@ -290,4 +315,3 @@ impl EventStore for MemoryStore {
         self.head.subscribe()
     }
 }
-

@@ -7,8 +7,8 @@ use tokio::sync::watch;
 use crate::append::{Append, AppendError, Appended, RequestKey};
 use crate::event::Recorded;
 use crate::read::{
-    Direction, Filter, Head, Limit, LogPage, LogQuery, Snapshot, StoreError, StreamInfo, StreamPage, StreamQuery, StreamsPage,
-    StreamsQuery,
+    Direction, Filter, Head, Limit, LogPage, LogQuery, Snapshot, StoreError, StreamInfo, StreamPage,
+    StreamQuery, StreamsPage, StreamsQuery,
 };
 
 /// An append-only log of events, cut into streams.
@@ -158,7 +158,8 @@ pub trait EventStore: Send + Sync + 'static {
     ///
     /// # Errors
     /// See [`StoreError`].
-    async fn snapshot(&self, stream: &StreamId, schema: SchemaNumber) -> Result<Option<Snapshot>, StoreError>;
+    async fn snapshot(&self, stream: &StreamId, schema: SchemaNumber)
+    -> Result<Option<Snapshot>, StoreError>;
 
     /// Throws the snapshot of a stream away, if there is one.
     ///

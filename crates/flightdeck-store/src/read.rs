@@ -2,7 +2,9 @@
 
 use bytes::Bytes;
 use flightdeck_core::limits::{FILTER_STREAMS_MAX, PAGE_EVENTS_MAX, TAGS_MAX, TYPES_MAX};
-use flightdeck_core::{Category, Cursor, Epoch, EventType, Position, SchemaNumber, StreamId, Tag, Timestamp, Version, WordError};
+use flightdeck_core::{
+    Category, Cursor, Epoch, EventType, Position, SchemaNumber, StreamId, Tag, Timestamp, Version, WordError,
+};
 use thiserror::Error;
 
 use crate::append::{Reason, Source};

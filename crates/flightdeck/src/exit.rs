@@ -40,16 +40,31 @@ impl fmt::Display for Failure {
 impl From<OpenError> for Failure {
     fn from(error: OpenError) -> Self {
         let (code, next) = match &error {
-            OpenError::Locked { .. } => (LOCKED, "stop that process, or wait until it is done, and try again"),
-            OpenError::ReadOnly { .. } => (REFUSED, "run it as the user that owns the store, or mend the rights of file and folder"),
-            OpenError::NetworkFileSystem { .. } => (CONFIGURATION, "name a path on a local disk with --store sqlite:PATH"),
-            OpenError::Migrate(MigrateError::TooNew { .. }) => (CONFIGURATION, "install the newer flightdeck that made it"),
-            OpenError::Migrate(MigrateError::Foreign) => (CONFIGURATION, "name another file with --store sqlite:PATH"),
-            OpenError::Migrate(MigrateError::Edited { .. }) => {
-                (CONFIGURATION, "run the flightdeck that the store was made with; a released migration never changes")
+            OpenError::Locked { .. } => {
+                (LOCKED, "stop that process, or wait until it is done, and try again")
             }
-            OpenError::Damaged(_) => (REFUSED, "restore a backup, or open the store for reading only and save what is good"),
-            OpenError::Setting { .. } | OpenError::OldSqlite { .. } => (CONFIGURATION, "use a flightdeck as it is released"),
+            OpenError::ReadOnly { .. } => {
+                (REFUSED, "run it as the user that owns the store, or mend the rights of file and folder")
+            }
+            OpenError::NetworkFileSystem { .. } => {
+                (CONFIGURATION, "name a path on a local disk with --store sqlite:PATH")
+            }
+            OpenError::Migrate(MigrateError::TooNew { .. }) => {
+                (CONFIGURATION, "install the newer flightdeck that made it")
+            }
+            OpenError::Migrate(MigrateError::Foreign) => {
+                (CONFIGURATION, "name another file with --store sqlite:PATH")
+            }
+            OpenError::Migrate(MigrateError::Edited { .. }) => (
+                CONFIGURATION,
+                "run the flightdeck that the store was made with; a released migration never changes",
+            ),
+            OpenError::Damaged(_) => {
+                (REFUSED, "restore a backup, or open the store for reading only and save what is good")
+            }
+            OpenError::Setting { .. } | OpenError::OldSqlite { .. } => {
+                (CONFIGURATION, "use a flightdeck as it is released")
+            }
             _ => (UNREACHABLE, "look whether the disk and the folder are there, and who may use them"),
         };
         let mut text = error.to_string();

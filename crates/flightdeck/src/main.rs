@@ -1,7 +1,6 @@
 //! FlightDeck, the binary: it reads the command line, picks the store, and says what happened by its exit code.
 //!
 //! So far it migrates a store and tells its versions; the server comes with the HTTP API.
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command line speaks to its user")]
 
 mod exit;
 mod migrate;
@@ -16,7 +15,12 @@ use crate::exit::Failure;
 use crate::target::Target;
 
 #[derive(Parser)]
-#[command(name = "flightdeck", version, about = "An event-sourced platform in one binary", arg_required_else_help = true)]
+#[command(
+    name = "flightdeck",
+    version,
+    about = "An event-sourced platform in one binary",
+    arg_required_else_help = true
+)]
 struct Cli {
     #[command(subcommand)]
     command: Command,

@@ -9,8 +9,19 @@ use super::House;
 
 /// What may lie at the top level, beside dotfiles and tool settings (`*.toml`).
 const TOP: [&str; 13] = [
-    "Cargo.toml", "Cargo.lock", "crates", "migrations", "xtask", "tests", "README.md", "ARCHITECTURE.md", "CHANGELOG.md",
-    "CONTRIBUTING.md", "SECURITY.md", "LICENSE-MIT", "LICENSE-APACHE",
+    "Cargo.toml",
+    "Cargo.lock",
+    "crates",
+    "migrations",
+    "xtask",
+    "tests",
+    "README.md",
+    "ARCHITECTURE.md",
+    "CHANGELOG.md",
+    "CONTRIBUTING.md",
+    "SECURITY.md",
+    "LICENSE-MIT",
+    "LICENSE-APACHE",
 ];
 
 /// Names that say nothing about what is inside.
@@ -23,10 +34,8 @@ const TWINS: [(&str, &str); 2] = [
 ];
 
 /// Files that one of two twins has for itself, with the reason.
-const ONLY_ONE_TWIN_HAS: [(&str, &str); 2] = [
-    ("disk.rs", "PostgreSQL has its disk to itself"),
-    ("lock.rs", "PostgreSQL is made for many processes"),
-];
+const ONLY_ONE_TWIN_HAS: [(&str, &str); 2] =
+    [("disk.rs", "PostgreSQL has its disk to itself"), ("lock.rs", "PostgreSQL is made for many processes")];
 
 pub(super) fn check(house: &mut House) -> Result<()> {
     for path in house.files.clone() {
@@ -57,8 +66,14 @@ fn crates(house: &mut House) -> Result<()> {
         if folder.starts_with("crates") && folder.file_name().is_none_or(|folder| folder != name) {
             house.found(&manifest, 1, format!("the crate is called {name}, and its folder is not"));
         }
-        if table.get("lints").and_then(|lints| lints.get("workspace")).and_then(toml::Value::as_bool) != Some(true) {
-            house.found(&manifest, 1, "does not keep the lints of the workspace: add `[lints] workspace = true`");
+        if table.get("lints").and_then(|lints| lints.get("workspace")).and_then(toml::Value::as_bool)
+            != Some(true)
+        {
+            house.found(
+                &manifest,
+                1,
+                "does not keep the lints of the workspace: add `[lints] workspace = true`",
+            );
         }
         if table["package"].get("description").is_none() {
             house.found(&manifest, 1, "has no description");

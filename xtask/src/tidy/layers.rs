@@ -17,17 +17,33 @@ const ALLOWED: [(&str, &[&str]); 17] = [
     ("flightdeck-store", &["flightdeck-core"]),
     ("flightdeck-store-contract", &["flightdeck-store", "flightdeck-core"]),
     ("flightdeck-projections", &["flightdeck-store", "flightdeck-core"]),
-    ("flightdeck-views", &[
-        "flightdeck-projections", "flightdeck-domain", "flightdeck-analytics", "flightdeck-sync", "flightdeck-store",
-        "flightdeck-core",
-    ]),
+    (
+        "flightdeck-views",
+        &[
+            "flightdeck-projections",
+            "flightdeck-domain",
+            "flightdeck-analytics",
+            "flightdeck-sync",
+            "flightdeck-store",
+            "flightdeck-core",
+        ],
+    ),
     ("flightdeck-store-sqlite", &["flightdeck-store", "flightdeck-core", "flightdeck-migrations"]),
     ("flightdeck-store-postgres", &["flightdeck-store", "flightdeck-core", "flightdeck-migrations"]),
     ("flightdeck-wire", &["flightdeck-core"]),
-    ("flightdeck-server", &[
-        "flightdeck-wire", "flightdeck-views", "flightdeck-projections", "flightdeck-domain", "flightdeck-analytics",
-        "flightdeck-sync", "flightdeck-store", "flightdeck-core",
-    ]),
+    (
+        "flightdeck-server",
+        &[
+            "flightdeck-wire",
+            "flightdeck-views",
+            "flightdeck-projections",
+            "flightdeck-domain",
+            "flightdeck-analytics",
+            "flightdeck-sync",
+            "flightdeck-store",
+            "flightdeck-core",
+        ],
+    ),
     ("flightdeck-client", &["flightdeck-wire", "flightdeck-store", "flightdeck-core"]),
     ("flightdeck", &[EVERYTHING]),
     ("flightdeck-tests", &[EVERYTHING]),
@@ -53,8 +69,14 @@ const PURE: [&str; 4] = ["flightdeck-core", "flightdeck-domain", "flightdeck-ana
 const NOT_PURE: [&str; 6] = ["tokio", "async-trait", "futures", "rand", "getrandom", "reqwest"];
 
 /// What must not be in the tree at all: name and the beginning of its version.
-const FORBIDDEN: [(&str, &str); 6] =
-    [("openssl-sys", ""), ("aws-lc-sys", ""), ("chrono", ""), ("serde_yaml", ""), ("actix-governor", ""), ("h2", "0.3")];
+const FORBIDDEN: [(&str, &str); 6] = [
+    ("openssl-sys", ""),
+    ("aws-lc-sys", ""),
+    ("chrono", ""),
+    ("serde_yaml", ""),
+    ("actix-governor", ""),
+    ("h2", "0.3"),
+];
 
 pub(super) fn check(house: &mut House) -> Result<()> {
     for manifest in manifests(house) {
@@ -78,7 +100,8 @@ pub(super) fn check(house: &mut House) -> Result<()> {
 
 /// Names of what a crate is built with. What only its tests use is not looked at: tests may know everything.
 fn dependencies(table: &toml::Table) -> Vec<String> {
-    let tables = ["dependencies", "build-dependencies"].into_iter().filter_map(|kind| table.get(kind)?.as_table());
+    let tables =
+        ["dependencies", "build-dependencies"].into_iter().filter_map(|kind| table.get(kind)?.as_table());
     tables.flat_map(|table| table.keys().cloned()).collect()
 }
 
@@ -89,7 +112,9 @@ fn problem(name: &str, allowed: &[&str], dependency: &str) -> Option<String> {
     }
     let reserved = RESERVED.iter().find(|(prefix, _)| dependency.starts_with(prefix));
     if reserved.is_some_and(|(_, may)| !may.contains(&name)) {
-        return Some(format!("{name} may not use {dependency}: only an adapter knows a database, only the server the web"));
+        return Some(format!(
+            "{name} may not use {dependency}: only an adapter knows a database, only the server the web"
+        ));
     }
     let impure = NOT_PURE.iter().any(|prefix| dependency.starts_with(prefix));
     (PURE.contains(&name) && impure).then(|| format!("{name} is pure, and {dependency} is not"))

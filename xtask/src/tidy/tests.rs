@@ -30,18 +30,27 @@ fn manifest(name: &str, rest: &str) -> String {
 #[test]
 fn a_tidy_house_is_in_order() {
     let core = manifest("flightdeck-core", "[dependencies]\nserde = \"1\"\n");
-    let files = [("crates/flightdeck-core/Cargo.toml", core.as_str()), ("crates/flightdeck-core/src/lib.rs", "//! Words.\n")];
+    let files = [
+        ("crates/flightdeck-core/Cargo.toml", core.as_str()),
+        ("crates/flightdeck-core/src/lib.rs", "//! Words.\n"),
+    ];
     assert_eq!(findings(&files), Vec::<String>::new());
 }
 
 #[test]
 fn layers_are_kept() {
     let up = manifest("flightdeck-core", "[dependencies]\nflightdeck-store.workspace = true\n");
-    finds(&[("crates/flightdeck-core/Cargo.toml", &up)], "Cargo.toml:7: flightdeck-core may not use flightdeck-store");
+    finds(
+        &[("crates/flightdeck-core/Cargo.toml", &up)],
+        "Cargo.toml:7: flightdeck-core may not use flightdeck-store",
+    );
     let sql = manifest("flightdeck-store", "[dependencies]\nrusqlite = \"0\"\n");
     finds(&[("crates/flightdeck-store/Cargo.toml", &sql)], "only an adapter knows a database");
     let web = manifest("flightdeck-projections", "[build-dependencies]\nactix-web = \"4\"\n");
-    finds(&[("crates/flightdeck-projections/Cargo.toml", &web)], "flightdeck-projections may not use actix-web");
+    finds(
+        &[("crates/flightdeck-projections/Cargo.toml", &web)],
+        "flightdeck-projections may not use actix-web",
+    );
     let impure = manifest("flightdeck-domain", "[dependencies]\ntokio = \"1\"\n");
     finds(&[("crates/flightdeck-domain/Cargo.toml", &impure)], "flightdeck-domain is pure");
     let strange = manifest("flightdeck-misc", "");
@@ -50,14 +59,18 @@ fn layers_are_kept() {
 
 #[test]
 fn tests_may_use_what_they_like() {
-    let dev = manifest("flightdeck-store", "[dev-dependencies]\nflightdeck-store-contract.workspace = true\n");
+    let dev =
+        manifest("flightdeck-store", "[dev-dependencies]\nflightdeck-store-contract.workspace = true\n");
     assert_eq!(findings(&[("crates/flightdeck-store/Cargo.toml", &dev)]), Vec::<String>::new());
 }
 
 #[test]
 fn crates_keep_names_and_lints() {
     finds(&[("crates/core/Cargo.toml", &manifest("flightdeck-core", ""))], "its folder is not");
-    finds(&[("crates/flightdeck-core/Cargo.toml", "[package]\nname = \"flightdeck-core\"\n")], "lints of the workspace");
+    finds(
+        &[("crates/flightdeck-core/Cargo.toml", "[package]\nname = \"flightdeck-core\"\n")],
+        "lints of the workspace",
+    );
 }
 
 #[test]
@@ -78,7 +91,9 @@ fn files_say_what_they_are_and_have_names_that_say_so() {
 #[test]
 fn long_files_and_unfinished_work_are_found() {
     finds(&[("crates/a/src/b.rs", &format!("//! x\n{}", "\n".repeat(900)))], "lines are too many");
-    for unfinished in [concat!("to", "do!()"), concat!("#[ign", "ore]"), concat!("#[al", "low(x)]"), concat!("// TO", "DO")] {
+    for unfinished in
+        [concat!("to", "do!()"), concat!("#[ign", "ore]"), concat!("#[al", "low(x)]"), concat!("// TO", "DO")]
+    {
         finds(&[("crates/a/src/b.rs", &format!("//! x\n{unfinished}\n"))], "b.rs:2: has `");
     }
 }
@@ -94,9 +109,13 @@ fn twins_have_the_same_files() {
 
 #[test]
 fn what_is_linked_and_why_is_looked_at() {
-    let lock = "[[package]]\nname = \"h2\"\nversion = \"0.3.26\"\n[[package]]\nname = \"h2\"\nversion = \"0.4.1\"\n";
+    let lock =
+        "[[package]]\nname = \"h2\"\nversion = \"0.3.26\"\n[[package]]\nname = \"h2\"\nversion = \"0.4.1\"\n";
     let found = findings(&[("Cargo.lock", lock)]);
     assert_eq!(found.len(), 1, "{found:?}");
     let workspace = "# x\n[workspace.dependencies]\nserde = \"1\"\nbytes = \"1\"\n";
-    finds(&[("Cargo.toml", workspace), ("ARCHITECTURE.md", "`serde`: for JSON")], "Cargo.toml:4: bytes has no reason");
+    finds(
+        &[("Cargo.toml", workspace), ("ARCHITECTURE.md", "`serde`: for JSON")],
+        "Cargo.toml:4: bytes has no reason",
+    );
 }

@@ -30,7 +30,11 @@ pub(super) fn check(house: &mut House) -> Result<()> {
             let first = text.lines().next().unwrap_or_default();
             let is_manifest = path.ends_with("Cargo.toml") && first == "[package]";
             if !first.starts_with(beginning) && !is_manifest {
-                house.found(&path, 1, format!("the first line says what the file is for, behind `{beginning}`"));
+                house.found(
+                    &path,
+                    1,
+                    format!("the first line says what the file is for, behind `{beginning}`"),
+                );
             }
             if ending == "rs" {
                 code(house, &path, &text);

@@ -20,6 +20,7 @@ fn split(mut value: Value) -> Result<Value, String> {
     value = json!({"givenName": given, "name": family});
     Ok(value)
 }
+#[expect(clippy::needless_pass_by_value, reason = "the shape of an upcast")]
 fn rename(value: Value) -> Result<Value, String> {
     Ok(json!({"givenName": value["givenName"], "familyName": value["name"]}))
 }
@@ -46,7 +47,11 @@ fn every_old_shape_reads_as_the_newest() {
         (2, r#"{"givenName":"Ada","name":"Lovelace"}"#),
         (3, r#"{"givenName":"Ada","familyName":"Lovelace"}"#),
     ] {
-        assert_eq!(Event::from_stored("Named", schema(number), data.as_bytes()).unwrap(), Some(ada()), "{number}");
+        assert_eq!(
+            Event::from_stored("Named", schema(number), data.as_bytes()).unwrap(),
+            Some(ada()),
+            "{number}"
+        );
     }
 }
 
@@ -83,8 +88,12 @@ fn the_registry_knows_each_name_once() {
     let registry = Registry::new(Event::TYPES.iter().copied()).unwrap();
     assert_eq!(registry.get("Named").unwrap().schema(), schema(3));
     assert_eq!(registry.current("Unknown", schema(9), b"raw").unwrap(), None);
-    let newest = registry.current("Named", schema(2), br#"{"givenName":"Ada","name":"Lovelace"}"#).unwrap().unwrap();
-    assert_eq!(serde_json::from_slice::<Value>(&newest).unwrap(), json!({"givenName":"Ada","familyName":"Lovelace"}));
+    let newest =
+        registry.current("Named", schema(2), br#"{"givenName":"Ada","name":"Lovelace"}"#).unwrap().unwrap();
+    assert_eq!(
+        serde_json::from_slice::<Value>(&newest).unwrap(),
+        json!({"givenName":"Ada","familyName":"Lovelace"})
+    );
     let twice = Registry::new([StoredType::new("A"), StoredType::new("A")]);
     assert!(matches!(twice, Err(RegistryError::Twice("A"))));
     assert!(matches!(Registry::new([StoredType::new("not a name")]), Err(RegistryError::Name { .. })));

@@ -3,11 +3,13 @@
 use std::collections::HashSet;
 use std::sync::atomic::Ordering;
 
-use flightdeck_core::limits::{APPEND_BYTES_MAX, APPEND_EVENTS_MAX, APPEND_EXPECTED_MAX, CONDITION_ITEMS_MAX};
+use flightdeck_core::limits::{
+    APPEND_BYTES_MAX, APPEND_EVENTS_MAX, APPEND_EXPECTED_MAX, CONDITION_ITEMS_MAX,
+};
 use flightdeck_core::{Json, Position, SchemaNumber, StreamId, Tag, Tags};
 use flightdeck_store::{
-    Append, AppendError, Appended, Condition, ConditionItem, Conflict, EventStore as _, Expected, InvalidAppend, NewEvent,
-    Reason, RequestKey, StoreError,
+    Append, AppendError, Appended, Condition, ConditionItem, Conflict, EventStore as _, Expected,
+    InvalidAppend, NewEvent, Reason, RequestKey, StoreError,
 };
 use tokio::task::yield_now;
 
@@ -55,7 +57,10 @@ impl Sabotaged {
         }
     }
 
-    pub(super) async fn sabotaged_outcome(&self, request: &RequestKey) -> Result<Option<Appended>, AppendError> {
+    pub(super) async fn sabotaged_outcome(
+        &self,
+        request: &RequestKey,
+    ) -> Result<Option<Appended>, AppendError> {
         if self.is(By::KnowsNoOutcomes) {
             return Ok(None);
         }
@@ -79,7 +84,9 @@ impl Sabotaged {
             Some(By::ForgetsAppendsOfNothing) if append.events.is_empty() => None,
             Some(By::IgnoresFingerprints) => Some(new(caller, key, [0; 32])),
             Some(By::MixesUpCallers) => Some(new("all", &format!("{caller}{key}"), fingerprint)),
-            Some(By::ForgetsKeysWhenReopened) if self.forgotten.is_some() => Some(new(caller, &format!("{key}-new"), fingerprint)),
+            Some(By::ForgetsKeysWhenReopened) if self.forgotten.is_some() => {
+                Some(new(caller, &format!("{key}-new"), fingerprint))
+            }
             _ => Some(request),
         };
     }
@@ -121,14 +128,21 @@ impl Sabotaged {
                 yield_now().await;
                 self.inner.append(bare(append)).await.map(Some)
             }
-            By::ChecksStateFirst if append.request.is_some() || append.events.iter().any(|event| event.id.is_some()) => {
+            By::ChecksStateFirst
+                if append.request.is_some() || append.events.iter().any(|event| event.id.is_some()) =>
+            {
                 self.inner.append(terms(append)).await.map(|_| None)
             }
-            By::SplitsAppends if bare(append) == *append && append.request.is_none() => self.one_by_one(append).await,
+            By::SplitsAppends if bare(append) == *append && append.request.is_none() => {
+                self.one_by_one(append).await
+            }
             By::ConflictsWhenBusy | By::FailsConditionsWhenBusy => self.alone(sabotage, append).await,
             By::LooksUpKeysBeforeItsTurn => self.looked_up_before(append).await,
             By::RemembersRefusals => {
-                let known = append.request.as_ref().is_some_and(|request| self.memo.notes().refused.contains(request));
+                let known = append
+                    .request
+                    .as_ref()
+                    .is_some_and(|request| self.memo.notes().refused.contains(request));
                 if known { Err(AppendError::KeyReused) } else { Ok(None) }
             }
             By::ConflictsWithNeighbours => self.without_neighbours(append).await.map(|()| None),
@@ -139,9 +153,16 @@ impl Sabotaged {
                 if differs { Err(AppendError::IdReused { id: known[0].id }) } else { Ok(None) }
             }
             By::LooksAtItsOwnEvents => {
-                let spoils = |item: &ConditionItem| append.events.iter().any(|own| item.matches(&own.event_type, &own.tags));
-                let spoilt = append.condition.as_ref().is_some_and(|condition| condition.any.iter().any(spoils));
-                if spoilt { Err(AppendError::ConditionFailed { position: Position::START.next() }) } else { Ok(None) }
+                let spoils = |item: &ConditionItem| {
+                    append.events.iter().any(|own| item.matches(&own.event_type, &own.tags))
+                };
+                let spoilt =
+                    append.condition.as_ref().is_some_and(|condition| condition.any.iter().any(spoils));
+                if spoilt {
+                    Err(AppendError::ConditionFailed { position: Position::START.next() })
+                } else {
+                    Ok(None)
+                }
             }
             By::FailsWithoutAMatch => self.without_a_match(append).await.map(|()| None),
             _ => Ok(None),
@@ -157,7 +178,8 @@ impl Sabotaged {
         }
         let Some(cursor) = done.last().map(|last| last.cursor.clone()) else { return Ok(None) };
         let duplicate = done.iter().all(|one| one.duplicate);
-        let places = done.iter().map(|one| (&one.streams[0].stream, one.streams[0].version, one.cursor.position()));
+        let places =
+            done.iter().map(|one| (&one.streams[0].stream, one.streams[0].version, one.cursor.position()));
         Ok(Some(Appended::sum_up(places, cursor, duplicate)))
     }
 
@@ -202,9 +224,14 @@ impl Sabotaged {
         let head = self.inner.head().await.map_err(|error| unreadable(&error))?.cursor.position();
         for (stream, expected) in &append.expected {
             let Expected::Exactly(version) = expected else { continue };
-            let last = self.inner.read_stream(&flightdeck_store::StreamQuery::of(stream.clone())).await.unwrap();
-            if last.version == Some(*version) && last.events.last().is_some_and(|event| event.position != head) {
-                return Err(Conflict { stream: stream.clone(), expected: *expected, actual: last.version }.into());
+            let last =
+                self.inner.read_stream(&flightdeck_store::StreamQuery::of(stream.clone())).await.unwrap();
+            if last.version == Some(*version)
+                && last.events.last().is_some_and(|event| event.position != head)
+            {
+                return Err(
+                    Conflict { stream: stream.clone(), expected: *expected, actual: last.version }.into()
+                );
             }
         }
         Ok(())
@@ -244,7 +271,9 @@ impl Sabotaged {
                 let query = flightdeck_store::LogQuery::after(first.previous());
                 let page = self.inner.read_log(&query).await.unwrap();
                 return match page.events.first() {
-                    Some(event) if event.id.uuid().get_version_num() != 7 => Err(AppendError::IdReused { id: event.id }),
+                    Some(event) if event.id.uuid().get_version_num() != 7 => {
+                        Err(AppendError::IdReused { id: event.id })
+                    }
                     _ => Ok(done),
                 };
             }
@@ -259,11 +288,20 @@ impl Sabotaged {
         Ok(done)
     }
 
-    async fn rework_refusal(&self, sabotage: By, append: Append, error: AppendError) -> Result<Appended, AppendError> {
+    async fn rework_refusal(
+        &self,
+        sabotage: By,
+        append: Append,
+        error: AppendError,
+    ) -> Result<Appended, AppendError> {
         let invalid = matches!(error, AppendError::Invalid(_));
         match (sabotage, error) {
-            (By::ForgetsWhatItFound, AppendError::Conflict(conflict)) => Err(Conflict { actual: None, ..conflict }.into()),
-            (By::SaysUnknown, AppendError::Conflict(_)) => Err(AppendError::Unknown { reason: Reason::Storage, source: None }),
+            (By::ForgetsWhatItFound, AppendError::Conflict(conflict)) => {
+                Err(Conflict { actual: None, ..conflict }.into())
+            }
+            (By::SaysUnknown, AppendError::Conflict(_)) => {
+                Err(AppendError::Unknown { reason: Reason::Storage, source: None })
+            }
             (By::TearsARefusedAppend, AppendError::Conflict(conflict)) => {
                 let of_others = append.events.into_iter().filter(|event| event.stream != conflict.stream);
                 self.inner.append(Append::of(of_others)).await?;
@@ -281,21 +319,37 @@ impl Sabotaged {
                 let known = self.known(&append).await;
                 let cursor = self.inner.head().await.unwrap().cursor;
                 match known.len() == append.events.len() {
-                    true => Ok(Appended::sum_up(known.iter().map(|old| (&old.stream, old.version, old.position)), cursor, true)),
+                    true => Ok(Appended::sum_up(
+                        known.iter().map(|old| (&old.stream, old.version, old.position)),
+                        cursor,
+                        true,
+                    )),
                     false => Err(AppendError::IdReused { id }),
                 }
             }
             (By::WritesTheUnknownHalf, AppendError::IdReused { id }) => {
                 let known: HashSet<_> = self.known(&append).await.into_iter().map(|event| event.id).collect();
-                let new: Vec<_> = append.events.into_iter().filter(|event| event.id.is_none_or(|id| !known.contains(&id))).collect();
-                if new.is_empty() { Err(AppendError::IdReused { id }) } else { self.inner.append(Append::of(new)).await }
+                let new: Vec<_> = append
+                    .events
+                    .into_iter()
+                    .filter(|event| event.id.is_none_or(|id| !known.contains(&id)))
+                    .collect();
+                if new.is_empty() {
+                    Err(AppendError::IdReused { id })
+                } else {
+                    self.inner.append(Append::of(new)).await
+                }
             }
             (By::IsNeverStale, AppendError::StaleDecision { .. })
             | (By::TakesConditionsAhead, AppendError::AheadOfLog { .. }) => {
                 self.inner.append(Append { condition: None, ..append }).await
             }
-            (By::NamesTheLastMatch, AppendError::ConditionFailed { position }) => Err(self.last_match(&append, position).await),
-            (By::OverlooksSystemEvents, AppendError::ConditionFailed { position }) => self.past_the_system(append, position).await,
+            (By::NamesTheLastMatch, AppendError::ConditionFailed { position }) => {
+                Err(self.last_match(&append, position).await)
+            }
+            (By::OverlooksSystemEvents, AppendError::ConditionFailed { position }) => {
+                self.past_the_system(append, position).await
+            }
             (_, error) => Err(error),
         }
     }
@@ -304,7 +358,8 @@ impl Sabotaged {
     async fn last_match(&self, append: &Append, mut position: Position) -> AppendError {
         let mut terms = terms(append);
         loop {
-            terms.condition = terms.condition.map(|condition| Condition { after: position.into(), ..condition });
+            terms.condition =
+                terms.condition.map(|condition| Condition { after: position.into(), ..condition });
             match self.inner.append(terms.clone()).await {
                 Err(AppendError::ConditionFailed { position: next }) => position = next,
                 _ => return AppendError::ConditionFailed { position },
@@ -313,14 +368,19 @@ impl Sabotaged {
     }
 
     /// Goes on behind every match that is the system's.
-    async fn past_the_system(&self, mut append: Append, mut position: Position) -> Result<Appended, AppendError> {
+    async fn past_the_system(
+        &self,
+        mut append: Append,
+        mut position: Position,
+    ) -> Result<Appended, AppendError> {
         loop {
             let query = flightdeck_store::LogQuery::after(position.previous());
             let page = self.inner.read_log(&query).await.unwrap();
             if !page.events[0].stream.is_system() {
                 return Err(AppendError::ConditionFailed { position });
             }
-            append.condition = append.condition.map(|condition| Condition { after: position.into(), ..condition });
+            append.condition =
+                append.condition.map(|condition| Condition { after: position.into(), ..condition });
             match self.inner.append(append.clone()).await {
                 Err(AppendError::ConditionFailed { position: next }) => position = next,
                 answer => return answer,
@@ -359,7 +419,8 @@ fn rework_event(sabotage: By, event: &mut NewEvent) {
     match sabotage {
         By::TidiesJson => {
             let value: Result<serde_json::Value, _> = serde_json::from_slice(event.data.as_bytes());
-            event.data = value.map_or(event.data.clone(), |value| Json::from_stored(value.to_string().into()));
+            event.data =
+                value.map_or(event.data.clone(), |value| Json::from_stored(value.to_string().into()));
         }
         By::DropsLargePayloads if event.data.len() > 200_000 => event.data = Json::from_stored("null".into()),
         By::ForgetsCausation => event.metadata.causation = None,
@@ -383,10 +444,15 @@ fn rework_terms(sabotage: By, append: &mut Append) {
         By::IgnoresNoStream => expected.retain(|(_, expected)| *expected != Expected::NoStream),
         By::IgnoresExists => expected.retain(|(_, expected)| *expected != Expected::Exists),
         By::TakesAnyForNoStream => {
-            expected.iter_mut().filter(|(_, any)| *any == Expected::Any).for_each(|(_, any)| *any = Expected::NoStream);
+            expected
+                .iter_mut()
+                .filter(|(_, any)| *any == Expected::Any)
+                .for_each(|(_, any)| *any = Expected::NoStream);
         }
         By::ChecksBetweenItsEvents => {
-            for (stream, expected) in expected.iter_mut().filter(|(_, expected)| *expected == Expected::NoStream) {
+            for (stream, expected) in
+                expected.iter_mut().filter(|(_, expected)| *expected == Expected::NoStream)
+            {
                 if append.events.iter().filter(|event| event.stream == *stream).count() > 1 {
                     *expected = Expected::Exists;
                 }
@@ -421,7 +487,10 @@ fn rework_condition(sabotage: By, condition: &mut Condition) {
         By::SpoilsByOneTag => {
             let one = |item: &ConditionItem| {
                 let types = item.types.clone();
-                item.tags.clone().into_iter().map(move |tag| ConditionItem { tags: vec![tag], types: types.clone() })
+                item.tags
+                    .clone()
+                    .into_iter()
+                    .map(move |tag| ConditionItem { tags: vec![tag], types: types.clone() })
             };
             condition.any = condition.any.iter().flat_map(one).collect();
         }

@@ -3,8 +3,8 @@
 use flightdeck_core::limits::{FILTER_STREAMS_MAX, TAGS_MAX, TYPES_MAX};
 use flightdeck_core::{Cursor, Position, Version};
 use flightdeck_store::{
-    After, Direction, EventStore as _, Filter, Limit, LogPage, LogQuery, Recorded, StoreError, StreamPage, StreamPattern,
-    StreamQuery, StreamsPage, StreamsQuery, TypePattern,
+    After, Direction, EventStore as _, Filter, Limit, LogPage, LogQuery, Recorded, StoreError, StreamPage,
+    StreamPattern, StreamQuery, StreamsPage, StreamsQuery, TypePattern,
 };
 
 use super::Sabotage as By;
@@ -18,7 +18,9 @@ impl Sabotaged {
         let mut asked = query.clone();
         match sabotage {
             By::ReadsStreamsForwardOnly => asked.direction = Direction::Forward,
-            By::IncludesAfterOfStreams => asked.after = query.after.and_then(|after| Version::new(after.get() - 1).ok()),
+            By::IncludesAfterOfStreams => {
+                asked.after = query.after.and_then(|after| Version::new(after.get() - 1).ok())
+            }
             By::ExcludesToOfStreams => {
                 // Version 0 is none: up to there is nothing, which `after` the end says as well.
                 match query.to.map(|to| Version::new(to.get() - 1)) {
@@ -45,7 +47,9 @@ impl Sabotaged {
             By::GivesEveryStreamAVersion => page.version = page.version.or(Some(Version::FIRST)),
             By::SaysMoreOfAFullPageOfAStream if page.events.len() == query.limit.get() => page.end = false,
             By::SaysTheVersionOfThePage => page.version = page.events.last().map(|event| event.version),
-            By::LosesStreamEventsBetweenPages if is_later(query) && !page.events.is_empty() => drop(page.events.remove(0)),
+            By::LosesStreamEventsBetweenPages if is_later(query) && !page.events.is_empty() => {
+                drop(page.events.remove(0))
+            }
             By::FillsPagesOfStreams => {
                 while let Some(next) = asked.next(&page) {
                     let more = self.inner.read_stream(&next).await?;
@@ -69,7 +73,9 @@ impl Sabotaged {
             By::ReadsTheLogForwardOnly => asked.direction = Direction::Forward,
             By::IgnoresLimitsOfTheLog => asked.limit = Limit::MAX,
             By::IgnoresEpochs => asked.after = query.after.position().into(),
-            By::BeginsAnEpochWhenReopened if self.forgotten.is_some() => self.into_the_new_epoch(&mut asked).await?,
+            By::BeginsAnEpochWhenReopened if self.forgotten.is_some() => {
+                self.begin_the_new_epoch(&mut asked).await?
+            }
             By::RefusesBarePositions if query.after != After::default() => {
                 if let After::Position(_) = query.after {
                     return Err(StoreError::EpochChanged { head: self.inner.head().await?.cursor });
@@ -95,7 +101,7 @@ impl Sabotaged {
         Ok(page)
     }
 
-    async fn into_the_new_epoch(&self, asked: &mut LogQuery) -> Result<(), StoreError> {
+    async fn begin_the_new_epoch(&self, asked: &mut LogQuery) -> Result<(), StoreError> {
         let head = Self::reborn(&self.inner.head().await?.cursor);
         if !asked.after.is_of(head.epoch()) {
             return Err(StoreError::EpochChanged { head });
@@ -130,14 +136,22 @@ impl Sabotaged {
                     page.events.remove(0);
                 }
             }
-            By::DependsOnThePage if query.limit < Limit::MAX && page.events.len() > 1 => page.events.swap(0, 1),
+            By::DependsOnThePage if query.limit < Limit::MAX && page.events.len() > 1 => {
+                page.events.swap(0, 1)
+            }
             By::FallsBackToTheHead => page.scanned_to = page.scanned_to.min(head),
-            By::SaysItLookedOnlyAtWhatItGave => page.scanned_to = page.events.last().map_or(after, |event| event.position),
-            By::LooksBeyondTheHead => page.scanned_to = query.until.unwrap_or(page.scanned_to).max(page.scanned_to),
+            By::SaysItLookedOnlyAtWhatItGave => {
+                page.scanned_to = page.events.last().map_or(after, |event| event.position)
+            }
+            By::LooksBeyondTheHead => {
+                page.scanned_to = query.until.unwrap_or(page.scanned_to).max(page.scanned_to)
+            }
             By::SaysMoreOfAFullPageOfTheLog if page.events.len() == query.limit.get() => page.end = false,
             By::SaysTheEndTooEarly if page.events.is_empty() => page.end = true,
             By::SaysTheEndOfThePageForTheHead => page.head = page.scanned_to(),
-            By::SaysItIsWhereTheReaderIs => page.head = Cursor::new(page.head.epoch().clone(), head.max(after)),
+            By::SaysItIsWhereTheReaderIs => {
+                page.head = Cursor::new(page.head.epoch().clone(), head.max(after))
+            }
             By::BeginsAnEpochWhenReopened if self.forgotten.is_some() => page.head = Self::reborn(&page.head),
             By::ShowsEventsLate if page.events.len() > 1 => {
                 let late = page.events.len() - 2;
@@ -189,14 +203,22 @@ impl Sabotaged {
                 streams && types && tags && !(filter.streams.is_empty() && event.stream.is_system())
             }
             By::MatchesAnyPart if !filter.is_all() => {
-                let given = [(&streams, filter.streams.len()), (&types, filter.types.len()), (&tags, filter.tags.len())];
+                let given = [
+                    (&streams, filter.streams.len()),
+                    (&types, filter.types.len()),
+                    (&tags, filter.tags.len()),
+                ];
                 given.into_iter().any(|(passes, parts)| *passes && parts > 0)
             }
             By::MatchesAnyTag => {
-                streams && types && (filter.tags.is_empty() || filter.tags.iter().any(|tag| event.tags.contains(tag)))
+                streams
+                    && types
+                    && (filter.tags.is_empty() || filter.tags.iter().any(|tag| event.tags.contains(tag)))
             }
             By::MatchesTagsByPrefix => {
-                let begins = |tag: &flightdeck_core::Tag| event.tags.iter().any(|own| own.as_str().starts_with(tag.as_str()));
+                let begins = |tag: &flightdeck_core::Tag| {
+                    event.tags.iter().any(|own| own.as_str().starts_with(tag.as_str()))
+                };
                 streams && types && filter.tags.iter().all(begins)
             }
             By::ForgetsTagsWhenReopened => {
@@ -220,13 +242,17 @@ impl Sabotaged {
             (By::ListsCategoriesByPrefix, Some(category), _) => {
                 page.streams.retain(|info| info.stream.as_str().starts_with(category.as_str()));
             }
-            (By::ListsWithoutCase, _, _) => page.streams.sort_by_key(|info| info.stream.as_str().to_lowercase()),
+            (By::ListsWithoutCase, _, _) => {
+                page.streams.sort_by_key(|info| info.stream.as_str().to_lowercase())
+            }
             (By::IncludesAfterOfTheList, _, Some(after)) => {
                 page.streams.pop();
                 page.streams.splice(0..0, self.inner.stream(after).await?);
             }
             (By::HidesSystemStreamsFromTheList, _, _) => page.streams.retain(|info| !info.stream.is_system()),
-            (By::ForgetsTheLastEventWhenReopened, _, _) if self.forgotten.is_some() => drop(page.streams.pop()),
+            (By::ForgetsTheLastEventWhenReopened, _, _) if self.forgotten.is_some() => {
+                drop(page.streams.pop())
+            }
             _ => {}
         }
         Ok(page)

@@ -279,6 +279,8 @@ sabotages! {
     ComparesSnapshotsOfAllSchemas,
     /// Keeps snapshots that are ahead of their stream.
     KeepsSnapshotsAhead,
+    /// Keeps snapshots of any size.
+    KeepsHugeSnapshots,
     /// Throws no snapshot away.
     ThrowsNoSnapshotAway,
     /// Fails when there is no snapshot to throw away.

@@ -1,5 +1,6 @@
 //! Sabotage of snapshots.
 
+use flightdeck_core::limits::SNAPSHOT_BYTES_MAX;
 use flightdeck_core::{SchemaNumber, StreamId};
 use flightdeck_store::{EventStore as _, Reason, Snapshot, StoreError};
 
@@ -7,7 +8,11 @@ use super::Sabotage as By;
 use super::store::Sabotaged;
 
 impl Sabotaged {
-    pub(super) async fn sabotaged_save(&self, stream: &StreamId, mut snapshot: Snapshot) -> Result<(), StoreError> {
+    pub(super) async fn sabotaged_save(
+        &self,
+        stream: &StreamId,
+        mut snapshot: Snapshot,
+    ) -> Result<(), StoreError> {
         let stream = &self.place(stream);
         let kept = self.memo.notes().snapshots.get(stream).cloned();
         let (exists, version) = (kept.is_some(), kept.map(|kept| kept.version));
@@ -37,6 +42,13 @@ impl Sabotaged {
             }
             Some(By::KeepsSnapshotsAhead) => {
                 Ok(self.memo.notes().snapshots.get(stream).filter(|kept| kept.schema == schema).cloned())
+            }
+            Some(By::KeepsHugeSnapshots) => {
+                let huge = self.memo.notes().snapshots.get(stream).cloned();
+                match huge.filter(|huge| huge.schema == schema && huge.state.len() > SNAPSHOT_BYTES_MAX) {
+                    Some(huge) => Ok(Some(huge)),
+                    None => self.inner.snapshot(stream, schema).await,
+                }
             }
             Some(By::ForgetsSnapshotsWhenReopened) if self.forgotten.is_some() => Ok(None),
             _ => self.inner.snapshot(stream, schema).await,

@@ -8,8 +8,8 @@ use async_trait::async_trait;
 use flightdeck_core::{Cursor, Epoch, EventId, Position, SchemaNumber, StreamId, Tag, Timestamp, Version};
 use flightdeck_store::chain::Hash;
 use flightdeck_store::{
-    Append, AppendError, Appended, EventStore, Filter, Head, LogPage, LogQuery, MemoryStore, Recorded, RequestKey, Snapshot,
-    StoreError, StreamInfo, StreamPage, StreamQuery, StreamsPage, StreamsQuery,
+    Append, AppendError, Appended, EventStore, Filter, Head, LogPage, LogQuery, MemoryStore, Recorded,
+    RequestKey, Snapshot, StoreError, StreamInfo, StreamPage, StreamQuery, StreamsPage, StreamsQuery,
 };
 use tokio::sync::watch;
 
@@ -94,10 +94,18 @@ impl Sabotaged {
         let at = |position| Cursor::new(head.cursor.epoch().clone(), position);
         match self.sabotage {
             Some(By::BeginsAtOne) if position == Position::START => head.cursor = at(position.next()),
-            Some(By::BeginsWithAnotherHash) if position == Position::START => head.hash = Hash::from_bytes([7; 32]),
-            Some(By::AltersTheHashOfTheHead) if position > Position::START => head.hash = Hash::from_bytes([7; 32]),
-            Some(By::BreaksTheChainWhenReopened) if self.forgotten == Some(position) => head.hash = Hash::GENESIS,
-            Some(By::BeginsAnEpochWhenReopened) if self.forgotten.is_some() => head.cursor = Self::reborn(&head.cursor),
+            Some(By::BeginsWithAnotherHash) if position == Position::START => {
+                head.hash = Hash::from_bytes([7; 32])
+            }
+            Some(By::AltersTheHashOfTheHead) if position > Position::START => {
+                head.hash = Hash::from_bytes([7; 32])
+            }
+            Some(By::BreaksTheChainWhenReopened) if self.forgotten == Some(position) => {
+                head.hash = Hash::GENESIS
+            }
+            Some(By::BeginsAnEpochWhenReopened) if self.forgotten.is_some() => {
+                head.cursor = Self::reborn(&head.cursor)
+            }
             Some(By::LagsBehind) => return self.memo.notes().head_before.clone().unwrap_or(head),
             Some(By::GoesBackNowAndThen) if self.look() % 5 == 4 => head.cursor = at(position.previous()),
             _ => {}
@@ -184,7 +192,11 @@ impl EventStore for Sabotaged {
         self.sabotaged_save(stream, snapshot).await
     }
 
-    async fn snapshot(&self, stream: &StreamId, schema: SchemaNumber) -> Result<Option<Snapshot>, StoreError> {
+    async fn snapshot(
+        &self,
+        stream: &StreamId,
+        schema: SchemaNumber,
+    ) -> Result<Option<Snapshot>, StoreError> {
         self.sabotaged_snapshot(stream, schema).await
     }
 

@@ -32,10 +32,15 @@ pub(crate) fn lean(path: &Path, group: usize, events: usize) -> Cost {
     for migration in flightdeck_migrations::SQLITE {
         conn.execute_batch(migration.sql).unwrap();
     }
-    let mut lean = Lean { dice: Dice(88_172_645_463_325_252), versions: vec![0; 10_000], position: 0, data: data() };
+    let mut lean =
+        Lean { dice: Dice(88_172_645_463_325_252), versions: vec![0; 10_000], position: 0, data: data() };
     conn.execute_batch("BEGIN; INSERT INTO fd_type VALUES (1, 'OrderPlaced');").unwrap();
     for number in 0..STREAMS {
-        conn.execute("INSERT INTO fd_stream VALUES (?1, ?2, 1, 0, 0, 0)", params![number.cast_signed() + 1, name(number)]).unwrap();
+        conn.execute(
+            "INSERT INTO fd_stream VALUES (?1, ?2, 1, 0, 0, 0)",
+            params![number.cast_signed() + 1, name(number)],
+        )
+        .unwrap();
     }
     for stream in 0..10_000 {
         lean.insert(&conn, stream);
@@ -96,6 +101,8 @@ impl Lean {
         let number = i64::try_from(stream).unwrap() + 1;
         let mut update = conn.prepare_cached(sql).unwrap();
         let checksum = self.dice.roll().cast_signed();
-        update.execute(params![number, self.versions[stream], 1_790_000_000_000_000 + self.position, checksum]).unwrap();
+        update
+            .execute(params![number, self.versions[stream], 1_790_000_000_000_000 + self.position, checksum])
+            .unwrap();
     }
 }

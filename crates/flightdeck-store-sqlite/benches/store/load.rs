@@ -109,7 +109,9 @@ impl Events {
 
     pub(crate) fn make(&self, stream: StreamId) -> NewEvent {
         let id = self.ids.event_id(Timestamp::from_micros(1_790_000_000_000_000).unwrap());
-        NewEvent::new(stream, self.event_type.clone(), self.data.clone()).with_metadata(self.metadata.clone()).with_id(id)
+        NewEvent::new(stream, self.event_type.clone(), self.data.clone())
+            .with_metadata(self.metadata.clone())
+            .with_id(id)
     }
 
     pub(crate) fn streams(&self) -> &[StreamId] {
@@ -135,12 +137,16 @@ pub(crate) struct Filler {
 
 impl Filler {
     pub(crate) fn open(path: &Path) -> Self {
-        let mut filler =
-            Self { runtime: runtime(), store: SqliteStore::open(path, Options::default()).unwrap(), events: Events::new() };
+        let mut filler = Self {
+            runtime: runtime(),
+            store: SqliteStore::open(path, Options::default()).unwrap(),
+            events: Events::new(),
+        };
         // Every stream is there before anything is measured.
         let streams = filler.events.streams().to_vec();
         for streams in streams.chunks(1_000) {
-            let events: Vec<NewEvent> = streams.iter().map(|stream| filler.events.make(stream.clone())).collect();
+            let events: Vec<NewEvent> =
+                streams.iter().map(|stream| filler.events.make(stream.clone())).collect();
             filler.append(Append::of(events));
         }
         filler
@@ -175,7 +181,8 @@ pub(crate) fn one_caller(path: &Path, group: usize, events: usize) -> Cost {
 pub(crate) fn many_callers(path: &Path, callers: usize, events: usize) -> Cost {
     let mut filler = Filler::open(path);
     let each = events / callers;
-    let work: Vec<Vec<NewEvent>> = (0..callers).map(|_| (0..each).map(|_| filler.events.next()).collect()).collect();
+    let work: Vec<Vec<NewEvent>> =
+        (0..callers).map(|_| (0..each).map(|_| filler.events.next()).collect()).collect();
     let store = Arc::new(filler.store.clone());
     let cost = Cost::of(each * callers, || {
         filler.runtime.block_on(async {

@@ -29,8 +29,14 @@ pub(crate) fn scan(folder: &Path, events: usize) {
     let own = crate::load::data().len() + crate::load::ACTOR.len() + crate::load::CORRELATION.len();
     filler.close();
     let bytes = path.metadata().unwrap().len() as f64 / total as f64;
-    println!("read all of {total}: lean scan {:.0}/s, with checksums {:.0}/s, ratio {:.2}", lean[2], store[2], ratios[2]);
-    println!("bytes a stored event: {bytes:.0}, of which its own {own}; allowed {:.0}\n", 1.15 * own as f64 + 180.0);
+    println!(
+        "read all of {total}: lean scan {:.0}/s, with checksums {:.0}/s, ratio {:.2}",
+        lean[2], store[2], ratios[2]
+    );
+    println!(
+        "bytes a stored event: {bytes:.0}, of which its own {own}; allowed {:.0}\n",
+        1.15 * own as f64 + 180.0
+    );
 }
 
 fn rate(events: usize, work: impl FnOnce() -> usize) -> f64 {
@@ -113,7 +119,11 @@ pub(crate) fn fold(folder: &Path, streams: usize) {
         rates.push(loads as f64 / begin.elapsed().as_secs_f64());
     }
     rates.sort_by(f64::total_cmp);
-    println!("{streams} streams of 100 events, folded: {:.0} streams/s, {:.0} events/s", rates[1], rates[1] * 100.0);
+    println!(
+        "{streams} streams of 100 events, folded: {:.0} streams/s, {:.0} events/s",
+        rates[1],
+        rates[1] * 100.0
+    );
     drop(store);
     filler.close();
 }

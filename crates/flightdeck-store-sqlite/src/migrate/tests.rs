@@ -8,15 +8,19 @@ use super::{APPLICATION_ID, Access, FORMAT, MigrateError, check_format, run, sta
 
 const ONE: Migration = Migration { number: 1, name: "one", sql: "-- one\nCREATE TABLE one (a INTEGER);" };
 const TWO: Migration = Migration { number: 2, name: "two", sql: "-- two\nCREATE TABLE two (b INTEGER);" };
-const BROKEN: Migration =
-    Migration { number: 2, name: "two", sql: "-- two\nCREATE TABLE two (b INTEGER); INSERT INTO nowhere VALUES (1);" };
+const BROKEN: Migration = Migration {
+    number: 2,
+    name: "two",
+    sql: "-- two\nCREATE TABLE two (b INTEGER); INSERT INTO nowhere VALUES (1);",
+};
 
 fn now() -> Timestamp {
     Timestamp::from_micros(1_790_000_000_000_000).unwrap()
 }
 
 fn names(conn: &Connection) -> Vec<String> {
-    let mut statement = conn.prepare("SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name").unwrap();
+    let mut statement =
+        conn.prepare("SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name").unwrap();
     statement.query_map([], |row| row.get(0)).unwrap().collect::<Result<_, _>>().unwrap()
 }
 
@@ -65,7 +69,9 @@ fn a_newer_store_is_not_touched_and_read_only_when_it_allows_that() {
     };
     check_format(&conn, Access::Write).unwrap();
     newer("min_writer");
-    assert!(matches!(check_format(&conn, Access::Write), Err(MigrateError::TooNew { needed }) if needed == FORMAT + 1));
+    assert!(
+        matches!(check_format(&conn, Access::Write), Err(MigrateError::TooNew { needed }) if needed == FORMAT + 1)
+    );
     check_format(&conn, Access::Read).unwrap();
     newer("min_reader");
     assert!(matches!(check_format(&conn, Access::Read), Err(MigrateError::TooNew { .. })));

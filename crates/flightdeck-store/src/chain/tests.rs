@@ -1,6 +1,8 @@
 //! The byte layout, pinned: a store that was written once is checked by these bytes for ever.
 
-use flightdeck_core::{EventId, EventType, Further, Json, Metadata, Position, Reference, StreamId, Tag, Tags, Timestamp, Version};
+use flightdeck_core::{
+    EventId, EventType, Further, Json, Metadata, Position, Reference, StreamId, Tag, Tags, Timestamp, Version,
+};
 use uuid::Uuid;
 
 use super::{BrokenChain, Hash, Place, Sealed, Walk, checksum, sha256};
@@ -72,10 +74,7 @@ fn the_layout_is_the_documented_one() {
 
     let made = event(1).link(&Hash::GENESIS, &place(1, 1), &mut Vec::new());
     assert_eq!(made, (Hash::from_bytes(hash), row));
-    assert_eq!(
-        made.0.to_string(),
-        "7a42a43975f1f63a8bfc23cb47dcb006accb0b6cbeb7a731c8c4dcb0e14ba41d",
-    );
+    assert_eq!(made.0.to_string(), "7a42a43975f1f63a8bfc23cb47dcb006accb0b6cbeb7a731c8c4dcb0e14ba41d",);
 }
 
 #[test]

@@ -1,3 +1,0 @@
-//! temporary
-use flightdeck_store_contract::{event_store_contract, saboteur::Saboteur};
-event_store_contract!(Saboteur::honest);

@@ -1,0 +1,13 @@
+//! End to end: real processes, killed and starved and lied to.
+#![expect(clippy::unwrap_used, reason = "a test that fails panics")]
+
+mod corruption;
+mod doors;
+mod durability;
+mod fixtures;
+mod full_disk;
+mod kill_points;
+mod readme;
+mod torture;
+mod triggers;
+mod victim;
