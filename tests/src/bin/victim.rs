@@ -97,12 +97,13 @@ async fn append(store: Arc<SqliteStore>, from: u64, tasks: u64, many: u64) -> Ex
             worker.await.unwrap();
         }
     };
-    tokio::select! {
-        () = all => {}
-        () = store.stopped() => {}
+    // Also a store that has stopped answers everyone: nobody is left waiting.
+    if tokio::time::timeout(Duration::from_secs(50), all).await.is_err() {
+        println!("hanging");
+        return ExitCode::from(4);
     }
-    // Either may be first when both are true.
-    if tokio::time::timeout(Duration::from_millis(1), store.stopped()).await.is_ok() {
+    // A writer that broke says so a moment after it let go of its callers.
+    if tokio::time::timeout(Duration::from_millis(50), store.stopped()).await.is_ok() {
         println!("stopped");
         return ExitCode::from(3);
     }
