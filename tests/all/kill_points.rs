@@ -40,15 +40,21 @@ fn a_writer_that_panics_ends_the_store_and_loses_nothing() {
 
 #[test]
 fn a_writer_that_stalls_goes_on() {
-    for point in ["before-commit", "after-commit"] {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("log.db");
-        let (said, status) = run_into(path.to_str().unwrap(), &format!("{point}:2:stall"));
-        assert!(status.success(), "{point}");
-        assert_eq!(said.acked.len(), 40, "{point}");
-        let slowest = said.acked.values().map(|(_, _, millis)| *millis).max();
-        assert!(slowest >= Some(1_900), "{point}: nobody waited for the stall");
-        check(&path, &said);
+    let stall = |point: &'static str| {
+        std::thread::spawn(move || {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("log.db");
+            let (said, status) = run_into(path.to_str().unwrap(), &format!("{point}:2:stall"));
+            assert!(status.success(), "{point}");
+            assert_eq!(said.acked.len(), 40, "{point}");
+            let slowest = said.acked.values().map(|(_, _, millis)| *millis).max();
+            assert!(slowest >= Some(1_900), "{point}: nobody waited for the stall");
+            check(&path, &said);
+        })
+    };
+    let points = POINTS.into_iter().filter(|point| *point != "migration-step");
+    for stalled in points.map(stall).collect::<Vec<_>>() {
+        stalled.join().unwrap();
     }
 }
 

@@ -23,7 +23,7 @@ const STEPS: [Step; 7] = [
     ("package", || {
         // That each crate can be published by itself: what is in the package, and that it names all it needs.
         let package = ["package", "--workspace", "--exclude", "xtask", "--exclude", "flightdeck-tests"];
-        check(cargo(package)?.args(["--locked", "--allow-dirty", "--no-verify"]))
+        check(cargo(package)?.args(["--locked", "--allow-dirty"]))
     }),
     ("deny", deny::run),
 ];

@@ -51,7 +51,9 @@
 //!   store [stops](SqliteStore::stopped): end the program and open the store again, then repeat what is unknown
 //!   with the same ids or request keys.
 //! - A second process: [refused](OpenError::Locked), with the number of the first.
-//! - A damaged event: the read that meets it says so, with its position, and hands nothing out.
+//! - A damaged event: the read that meets it says so, with its position, and hands nothing out. A damaged index can
+//!   hide an event from who asks by tag or by id; a stream or a log that lacks one is noticed when it is read, and
+//!   [`verify`](SqliteStore::verify) notices all of it.
 //!
 //! # What is not here
 //!

@@ -10,7 +10,8 @@ use flightdeck_store::{
     Append, EventStore, Filter, FollowOptions, Followed, Limit, MemoryStore, NewEvent, ResetReason,
     TypePattern, follow,
 };
-use futures_util::StreamExt as _;
+use futures_util::{Stream, StreamExt as _};
+use tokio::time::timeout;
 
 use crate::between::Between;
 
@@ -21,6 +22,11 @@ const PROMPT: FollowOptions = FollowOptions {
     checkpoint_after: Duration::from_secs(3_600),
     ahead_grace: Duration::from_millis(50),
 };
+
+/// What comes next, in a time that no honest follower needs.
+async fn next<S: Stream + Unpin>(following: &mut S) -> Option<S::Item> {
+    timeout(Duration::from_secs(20), following.next()).await.expect("something comes")
+}
 
 fn position(number: i64) -> Position {
     Position::new(number).unwrap()
@@ -47,9 +53,9 @@ async fn it_ends_with_the_error_of_a_store_that_fails() {
     append(&store.inner, &["A", "B"]).await;
     let options = FollowOptions { page: Limit::new(1).unwrap(), ..PROMPT };
     let mut following = pin!(follow(Arc::new(store), position(0), Filter::ALL, options));
-    assert!(matches!(following.next().await, Some(Ok(Followed::Event(..)))));
-    assert!(matches!(following.next().await, Some(Err(_))));
-    assert!(following.next().await.is_none());
+    assert!(matches!(next(&mut following).await, Some(Ok(Followed::Event(..)))));
+    assert!(matches!(next(&mut following).await, Some(Err(_))));
+    assert!(next(&mut following).await.is_none());
 }
 
 #[tokio::test]
@@ -61,10 +67,10 @@ async fn it_resets_when_the_epoch_changes_under_it() {
     append(&store.inner, &["A"]).await;
     // A bare position is good in every epoch; what was read since is of one.
     let mut following = pin!(follow(Arc::new(store), position(0), Filter::ALL, PROMPT));
-    assert!(matches!(following.next().await, Some(Ok(Followed::Event(..)))));
-    assert!(matches!(following.next().await, Some(Ok(Followed::CaughtUp(_)))));
-    assert_eq!(following.next().await.unwrap().unwrap(), Followed::Reset(ResetReason::Epoch, head));
-    assert!(following.next().await.is_none());
+    assert!(matches!(next(&mut following).await, Some(Ok(Followed::Event(..)))));
+    assert!(matches!(next(&mut following).await, Some(Ok(Followed::CaughtUp(_)))));
+    assert_eq!(next(&mut following).await.unwrap().unwrap(), Followed::Reset(ResetReason::Epoch, head));
+    assert!(next(&mut following).await.is_none());
 }
 
 #[tokio::test]
@@ -72,9 +78,9 @@ async fn it_finds_what_a_silent_store_does_not_hint_at() {
     let store = Between { is_silent: true, ..Between::default() };
     let inner = store.inner.clone();
     let mut following = pin!(follow(Arc::new(store), position(0), Filter::ALL, PROMPT));
-    assert!(matches!(following.next().await, Some(Ok(Followed::CaughtUp(_)))));
+    assert!(matches!(next(&mut following).await, Some(Ok(Followed::CaughtUp(_)))));
     append(&inner, &["A"]).await;
-    assert!(matches!(following.next().await, Some(Ok(Followed::Event(..)))));
+    assert!(matches!(next(&mut following).await, Some(Ok(Followed::Event(..)))));
 }
 
 #[tokio::test]
@@ -84,7 +90,7 @@ async fn it_waits_for_a_silent_store_without_asking_all_the_time() {
     let options = FollowOptions { poll: Duration::from_millis(10), ..PROMPT };
     let began = tokio::time::Instant::now();
     let mut following = pin!(follow(Arc::clone(&store) as Arc<dyn EventStore>, ahead, Filter::ALL, options));
-    let reset = following.next().await.unwrap().unwrap();
+    let reset = next(&mut following).await.unwrap().unwrap();
     assert!(matches!(reset, Followed::Reset(ResetReason::Ahead, _)), "{reset:?}");
     assert!(began.elapsed() >= options.ahead_grace, "it gave up too early");
     let asked = store.head_reads.load(Ordering::SeqCst);
@@ -96,12 +102,12 @@ async fn a_silence_after_an_event_gives_a_checkpoint_of_what_did_not_pass() {
     let store = MemoryStore::new();
     let options = FollowOptions { checkpoint_after: Duration::from_millis(20), ..PROMPT };
     let mut following = pin!(follow(Arc::new(store.clone()), position(0), only("A"), options));
-    assert!(matches!(following.next().await, Some(Ok(Followed::CaughtUp(_)))));
+    assert!(matches!(next(&mut following).await, Some(Ok(Followed::CaughtUp(_)))));
     append(&store, &["A", "B", "B"]).await;
-    let Some(Ok(Followed::Event(event, _))) = following.next().await else { panic!("an event is due") };
+    let Some(Ok(Followed::Event(event, _))) = next(&mut following).await else { panic!("an event is due") };
     assert_eq!(event.position, position(1));
     // The reader knows of position 1 only, and the log has been looked at up to 3.
-    let Some(Ok(Followed::Checkpoint(cursor))) = following.next().await else {
+    let Some(Ok(Followed::Checkpoint(cursor))) = next(&mut following).await else {
         panic!("a checkpoint is due")
     };
     assert_eq!(cursor.position(), position(3));
@@ -112,10 +118,10 @@ async fn a_checkpoint_follows_the_events_of_a_page_that_looked_far_beyond_them()
     let store = MemoryStore::new();
     let options = FollowOptions { checkpoint_events: 3, ..PROMPT };
     let mut following = pin!(follow(Arc::new(store.clone()), position(0), only("A"), options));
-    assert!(matches!(following.next().await, Some(Ok(Followed::CaughtUp(_)))));
+    assert!(matches!(next(&mut following).await, Some(Ok(Followed::CaughtUp(_)))));
     append(&store, &["A", "B", "B", "B"]).await;
-    assert!(matches!(following.next().await, Some(Ok(Followed::Event(..)))));
-    let Some(Ok(Followed::Checkpoint(cursor))) = following.next().await else {
+    assert!(matches!(next(&mut following).await, Some(Ok(Followed::Event(..)))));
+    let Some(Ok(Followed::Checkpoint(cursor))) = next(&mut following).await else {
         panic!("a checkpoint is due")
     };
     assert_eq!(cursor.position(), position(4));
@@ -129,7 +135,7 @@ async fn it_holds_one_page_at_the_most() {
     let mut following =
         pin!(follow(Arc::clone(&store) as Arc<dyn EventStore>, position(0), Filter::ALL, options));
     for taken in 1..=25 {
-        assert!(matches!(following.next().await, Some(Ok(Followed::Event(..)))));
+        assert!(matches!(next(&mut following).await, Some(Ok(Followed::Event(..)))));
         assert_eq!(
             store.log_reads.load(Ordering::SeqCst),
             (taken - 1) / 10 + 1,
