@@ -140,6 +140,15 @@ BEGIN
   SELECT raise(ABORT, 'no event type is ever deleted');
 END;
 
+CREATE TRIGGER fd_tag_is_of_its_event BEFORE INSERT ON fd_tag
+WHEN NOT EXISTS (
+  SELECT 1 FROM fd_log
+  WHERE position = NEW.position AND instr(char(10) || tags || char(10), char(10) || NEW.tag || char(10)) > 0
+)
+BEGIN
+  SELECT raise(FAIL, 'a tag is only indexed for an event that has it');
+END;
+
 CREATE TRIGGER fd_tag_never_changes BEFORE UPDATE ON fd_tag
 BEGIN
   SELECT raise(ABORT, 'no tag ever changes');

@@ -110,17 +110,12 @@ fn a_database_of_someone_else_is_refused_and_not_touched() {
         .unwrap()
         .execute_batch("CREATE TABLE theirs (a); INSERT INTO theirs VALUES (1)")
         .unwrap();
-    let before =
-        Connection::open(&path)
-            .unwrap()
-            .query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get::<_, i64>(0));
+    let before = std::fs::read(&path).unwrap();
     let refused = SqliteStore::open(&path, Options::default()).unwrap_err();
     assert!(matches!(refused, OpenError::Migrate(MigrateError::Foreign)), "{refused}");
     assert_eq!(run(&["migrate"], &path).0, Some(78));
-    let after = Connection::open(&path)
-        .unwrap()
-        .query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get::<_, i64>(0));
-    assert_eq!((before.unwrap(), after.unwrap()), (1, 1));
+    assert_eq!(std::fs::read(&path).unwrap(), before);
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "nothing was laid beside it");
     let nonsense = folder.path().join("nonsense.db");
     std::fs::write(&nonsense, "this is no database, and it is longer than a hundred bytes ".repeat(20))
         .unwrap();
@@ -184,6 +179,32 @@ fn who_may_only_read_reads_and_is_told_why_not_more() {
         "{refused:?}"
     );
     mode(folder.path(), 0o755);
+}
+
+#[test]
+fn a_file_that_was_to_stay_as_it_is_and_does_not_is_read_no_more() {
+    let (folder, path) = store();
+    let program = folder.path().join("victim");
+    std::fs::copy(env!("CARGO_BIN_EXE_flightdeck-victim"), &program).unwrap();
+    let mode = |path: &Path, mode: u32| {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap()
+    };
+    mode(&program, 0o555);
+    mode(&path, 0o644);
+    std::fs::remove_file(format!("{}.lock", path.display())).unwrap();
+    mode(folder.path(), 0o555);
+    let mut command = Command::new(&program);
+    command.args(["read-twice", path.to_str().unwrap()]);
+    let mut reader = Victim::start(without_rights(command));
+    reader.until(|said| said.count("events 8") == 1);
+    mode(folder.path(), 0o755);
+    let store = open(&path);
+    block_on(async {
+        store.append(flightdeck_tests::append(3)).await.unwrap();
+        store.close().await;
+    });
+    let (said, _) = reader.end();
+    assert_eq!(said.other, ["events 8", "not the store has stopped; it must be opened again"]);
 }
 
 #[test]

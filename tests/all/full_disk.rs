@@ -43,55 +43,79 @@ fn a_disk_without_room_tells_every_append_and_is_forgotten_when_there_is_room() 
     );
 }
 
-/// The same with a real file system, which only a namespace of our own may mount: as root, or as anyone who is
-/// root in a namespace of theirs.
+/// A small real file system, in a namespace of its own: as root, or as anyone who is root in a namespace of theirs.
+struct SmallDisk {
+    folder: tempfile::TempDir,
+    process: Victim,
+}
+
+impl SmallDisk {
+    /// Lets a victim append on a disk of so many MiB.
+    fn start(mebibytes: u32, reserve_bytes: u64) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let disk = folder.path().join("disk");
+        std::fs::create_dir(&disk).unwrap();
+        let script = format!(
+            "mount -t tmpfs -o size={mebibytes}m none {0} && exec {1} append {0}/log.db 0 4 1000000",
+            disk.display(),
+            env!("CARGO_BIN_EXE_flightdeck-victim")
+        );
+        let is_root =
+            std::fs::metadata("/proc/self").is_ok_and(|me| std::os::unix::fs::MetadataExt::uid(&me) == 0);
+        let mut command = Command::new("unshare");
+        command.arg(if is_root { "-m" } else { "-Urm" }).args(["sh", "-c", &script]);
+        command.env("VICTIM_RESERVE", reserve_bytes.to_string());
+        let mut process = Victim::start(command);
+        process.until(|said| said.acked.len() >= 10);
+        Self { folder, process }
+    }
+
+    /// A file on the disk, as it is seen from outside the namespace: through the victim's own root.
+    fn file(&self, name: &str) -> String {
+        format!("/proc/{}/root{}/disk/{name}", self.process.pid(), self.folder.path().display())
+    }
+
+    /// Stops the victim where it is, copies what it has written so far, and ends it.
+    fn copy_out(self) -> (tempfile::TempDir, std::path::PathBuf, flightdeck_tests::Said) {
+        let copy = self.folder.path().join("copy.db");
+        Command::new("kill").args(["-STOP", &self.process.pid().to_string()]).status().unwrap();
+        for ending in ["", "-wal"] {
+            std::fs::copy(self.file(&format!("log.db{ending}")), format!("{}{ending}", copy.display()))
+                .unwrap();
+        }
+        (self.folder, copy, self.process.kill())
+    }
+}
+
 #[test]
 fn a_small_disk_that_is_really_full_is_survived() {
-    let folder = tempfile::tempdir().unwrap();
-    let disk = folder.path().join("disk");
-    std::fs::create_dir(&disk).unwrap();
-    let (victim, path) = (env!("CARGO_BIN_EXE_flightdeck-victim"), disk.join("log.db"));
-    // The namespace is the victim's alone, so its files are seen through its own root.
-    let script = format!(
-        "mount -t tmpfs -o size=6m none {0} && exec {victim} append {1} 0 4 1000000",
-        disk.display(),
-        path.display()
-    );
-    let unshare = |flags: &[&str]| {
-        let mut command = Command::new("unshare");
-        command.args(flags).args(["sh", "-c", &script]);
-        command
-    };
-    let is_root =
-        std::fs::metadata("/proc/self").is_ok_and(|me| std::os::unix::fs::MetadataExt::uid(&me) == 0);
-    let mut process = Victim::start(unshare(if is_root { &["-m"] } else { &["-Urm"] }));
-    process.until(|said| said.acked.len() >= 10);
-    let root = format!("/proc/{}/root{}", process.pid(), disk.display());
-    let inside = |name: &str| format!("{root}/{name}");
-    let ballast = inside("ballast");
-    // As much as there is room for, but for what a few more commits need.
+    let mut disk = SmallDisk::start(6, 0);
+    let ballast = disk.file("ballast");
     let filled = Command::new("dd")
         .args(["if=/dev/zero", &format!("of={ballast}"), "bs=64k", "count=80"])
         .output()
         .unwrap();
     assert!(Path::new(&ballast).exists(), "{}", String::from_utf8_lossy(&filled.stderr));
-    process.until(|said| said.count("not") >= 12 && said.count("read") >= 12);
-    let before = process.said.acked.len();
+    disk.process.until(|said| said.count("not") >= 12 && said.count("read") >= 12);
+    let before = disk.process.said.acked.len();
     std::fs::remove_file(&ballast).unwrap();
-    process.until(|said| said.acked.len() >= before + 20);
-    // What it left is copied out by another one that is in the same namespace, while it does not write.
-    let copy = folder.path().join("copy.db");
-    let pid = process.pid().to_string();
-    Command::new("kill").args(["-STOP", &pid]).status().unwrap();
-    for ending in ["", "-wal"] {
-        let name = format!("log.db{ending}");
-        std::fs::copy(inside(&name), format!("{}{ending}", copy.display())).unwrap();
-    }
-    let said = process.kill();
+    disk.process.until(|said| said.acked.len() >= before + 20);
+    let (_folder, copy, said) = disk.copy_out();
     assert_eq!(said.count("unknown"), 0);
-    let mut tried = said.clone();
-    tried.other.clear();
-    check(&copy, &tried);
+    check(&copy, &said);
+}
+
+#[test]
+fn a_reserve_is_never_used_up() {
+    let mut disk = SmallDisk::start(8, 2_000_000);
+    disk.process.until(|said| said.count("not") >= 12);
+    let free = Command::new("df").args(["--output=avail", "-B1"]).arg(disk.file("log.db")).output().unwrap();
+    let free = String::from_utf8(free.stdout).unwrap();
+    let free: u64 = free.lines().last().unwrap().trim().parse().unwrap();
+    // What was free before the last group may be less by what that group wrote.
+    assert!(free > 1_500_000, "only {free} bytes are left of a reserve of 2 MB");
+    let (_folder, copy, said) = disk.copy_out();
+    check(&copy, &said);
 }
 
 #[test]

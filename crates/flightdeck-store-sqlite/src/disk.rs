@@ -2,7 +2,7 @@
 
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Once};
@@ -59,6 +59,26 @@ pub(crate) fn network_file_system(path: &Path) -> Option<&'static str> {
         0x6573_5546 => Some("FUSE"),
         0x00c3_6400 => Some("Ceph"),
         _ => None,
+    }
+}
+
+/// A file as it was when it was opened as one that does not change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Frozen {
+    bytes: u64,
+    changed: (i64, i64),
+}
+
+impl Frozen {
+    /// Looks at the file from outside: opening it here would meddle with SQLite's locks.
+    pub(crate) fn look(path: &Path) -> io::Result<Self> {
+        let found = path.metadata()?;
+        Ok(Self { bytes: found.len(), changed: (found.mtime(), found.mtime_nsec()) })
+    }
+
+    /// Whether the file still is as it was.
+    pub(crate) fn holds(&self, path: &Path) -> bool {
+        Self::look(path).is_ok_and(|now| now == *self)
     }
 }
 

@@ -13,7 +13,7 @@ use thiserror::Error;
 use tokio::sync::{Semaphore, mpsc, watch};
 
 use crate::connection::{self, NotOpened, Reading};
-use crate::disk;
+use crate::disk::{self, Frozen};
 use crate::ledger::Tip;
 use crate::lock::{self, Lock, NotLocked};
 use crate::migrate::{self, Access, MigrateError, Step};
@@ -21,7 +21,7 @@ use crate::names::Names;
 use crate::options::Options;
 use crate::reader;
 use crate::row::Damage;
-use crate::store::{SqliteStore, Writing};
+use crate::store::{SqliteStore, Way, Writing};
 use crate::thread;
 
 /// The oldest SQLite that may be linked: older ones can lose a WAL that is being reset.
@@ -152,11 +152,17 @@ fn hold(path: &Path, options: &Options) -> Result<Held, OpenError> {
     if let Some(kind) = disk::network_file_system(&path).filter(|_| !options.allow_network_file_system) {
         return Err(OpenError::NetworkFileSystem { path, kind });
     }
+    // Whose file it is, is looked at before anything is written, also beside it.
+    let existing =
+        connection::readers(&path, Reading::Shared, options).connect().map_err(|error| at.sql(error))?;
+    migrate::check_format(&existing, Access::Write)?;
+    drop(existing);
     let lock = Lock::take(&path, options.lock_wait).map_err(|why| match why {
         NotLocked::Held(pid) => OpenError::Locked { path: path.clone(), pid },
         NotLocked::Io(source) => OpenError::Io { path: path.clone(), source },
     })?;
     let conn = connection::writer(&path, options).map_err(|why| at.not_opened(why))?;
+    // Once more under the lock: another process may have been faster.
     migrate::check_format(&conn, Access::Write)?;
     Ok(Held { path, lock, conn })
 }
@@ -209,12 +215,14 @@ impl SqliteStore {
         let thread = thread.start(queue).map_err(|source| OpenError::Io { path: path.clone(), source })?;
         let writing = Writing::new(jobs, thread, &options);
         let pool = pool(connection::readers(&path, Reading::Shared, &options), &options);
-        Ok(Self::new(path, names, pool, options, epoch, watched, stopped, Some(writing)))
+        Ok(Self::new(path, names, pool, options, epoch, watched, stopped, Way::Writing(writing)))
     }
 
     /// Opens a store for reading only, also while another process writes it. It must be there.
     ///
-    /// Appends are answered with *read only*. Nothing wakes a follower here but its own poll.
+    /// Appends are answered with *read only*. Nothing wakes a follower here but its own poll. Where this user can't
+    /// write in the folder and nobody has the store open, it is read as a file that does not change; once it does,
+    /// reads are answered with *stopped*, and the store must be opened again.
     ///
     /// # Errors
     /// See [`OpenError`].
@@ -225,12 +233,14 @@ impl SqliteStore {
         let at = At(&path);
         path.metadata().map_err(at.io())?;
         let mut manager = connection::readers(&path, Reading::Shared, &options);
+        let mut frozen = None;
         // A first look, before a pool tries again and again.
         let looked = manager.connect().and_then(|conn| look(&conn).map(|()| conn));
         let conn = match looked {
             Ok(conn) => conn,
             // In a folder that can't be written there is no shared memory to be made; and none is needed where nobody writes.
             Err(_) if !disk::is_writable(&path) && !has_wal(&path) && lock::is_free(&path) => {
+                frozen = Some(Frozen::look(&path).map_err(at.io())?);
                 manager = connection::readers(&path, Reading::Immutable, &options);
                 let conn = manager.connect().map_err(|error| at.sql(error))?;
                 look(&conn).map_err(|error| at.sql(error))?;
@@ -245,7 +255,16 @@ impl SqliteStore {
         drop(conn);
         let (_, watched) = watch::channel(tip.position);
         let pool = pool(manager, &options);
-        Ok(Self::new(path, names, pool, options, epoch, watched, watch::Sender::new(false), None))
+        Ok(Self::new(
+            path,
+            names,
+            pool,
+            options,
+            epoch,
+            watched,
+            watch::Sender::new(false),
+            Way::Reading(frozen),
+        ))
     }
 
     /// Brings the tables of the store at `path` up, and returns the steps that were taken. Makes the store when it is not there.

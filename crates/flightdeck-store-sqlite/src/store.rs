@@ -16,6 +16,7 @@ use r2d2_sqlite::SqliteConnectionManager;
 use rusqlite::{Connection, ErrorCode};
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
+use crate::disk::Frozen;
 use crate::ledger;
 use crate::names::Names;
 use crate::open::{Watched, permits};
@@ -40,10 +41,17 @@ struct Inner {
     epoch: Epoch,
     head: Watched,
     stopped: watch::Sender<bool>,
-    writing: Option<Writing>,
+    way: Way,
 }
 
-/// The way to the writer; none when the store is open for reading only.
+/// How the store was opened.
+pub(crate) enum Way {
+    Writing(Writing),
+    /// For reading only; perhaps as a file that does not change.
+    Reading(Option<Frozen>),
+}
+
+/// The way to the writer.
 pub(crate) struct Writing {
     jobs: Mutex<Option<mpsc::Sender<Job>>>,
     thread: Mutex<Option<JoinHandle<()>>>,
@@ -81,10 +89,10 @@ impl SqliteStore {
         epoch: Epoch,
         head: Watched,
         stopped: watch::Sender<bool>,
-        writing: Option<Writing>,
+        way: Way,
     ) -> Self {
         let permits = permits(&options);
-        Self(Arc::new(Inner { path, names, pool, permits, options, epoch, head, stopped, writing }))
+        Self(Arc::new(Inner { path, names, pool, permits, options, epoch, head, stopped, way }))
     }
 
     /// Where the store lies.
@@ -113,7 +121,7 @@ impl SqliteStore {
     ///
     /// Appends are answered with *closed* from then on; reads go on until the last handle is gone.
     pub async fn close(&self) {
-        let Some(writing) = &self.0.writing else { return };
+        let Way::Writing(writing) = &self.0.way else { return };
         drop(writing.jobs.lock().unwrap_or_else(PoisonError::into_inner).take());
         let thread = writing.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(thread) = thread {
@@ -147,7 +155,11 @@ impl SqliteStore {
     }
 
     fn check_running(&self) -> Result<(), StoreError> {
-        match *self.0.stopped.borrow() {
+        let changed = match &self.0.way {
+            Way::Reading(Some(frozen)) => !frozen.holds(&self.0.path),
+            Way::Reading(None) | Way::Writing(_) => false,
+        };
+        match changed || *self.0.stopped.borrow() {
             true => Err(failed(Reason::Stopped)),
             false => Ok(()),
         }
@@ -166,7 +178,10 @@ impl SqliteStore {
         if *self.0.stopped.borrow() {
             return Err(AppendError::not_committed(Reason::Stopped));
         }
-        self.0.writing.as_ref().ok_or_else(|| AppendError::not_committed(Reason::ReadOnly))
+        match &self.0.way {
+            Way::Writing(writing) => Ok(writing),
+            Way::Reading(_) => Err(AppendError::not_committed(Reason::ReadOnly)),
+        }
     }
 
     /// Hands a job to the writer and waits for its answer.

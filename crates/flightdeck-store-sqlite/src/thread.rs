@@ -44,7 +44,7 @@ impl Thread {
                     return Next::Stop;
                 }
             };
-            Writer { conn: &conn, ledger, clock, head, path, reserve, room: None }.run(&mut jobs)
+            Writer { conn: &conn, ledger, clock, head, path, reserve, below_reserve: None }.run(&mut jobs)
         };
         // A panic answers nobody: whoever waits is told that the outcome is unknown.
         let ended = catch_unwind(AssertUnwindSafe(work)).unwrap_or(Next::Stop);

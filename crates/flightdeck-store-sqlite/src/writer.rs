@@ -28,8 +28,6 @@ const GROUP_APPENDS_MAX: usize = 1_000;
 const GROUP_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// How long the writer stays awake behind a group: about what it takes to wake a thread that sleeps.
 const AWAKE: Duration = Duration::from_micros(50);
-/// How old a look at the disk's free space may be.
-const ROOM_AGE_MAX: Duration = Duration::from_millis(100);
 
 /// Something for the writer to do.
 pub(crate) enum Job {
@@ -89,7 +87,8 @@ pub(crate) struct Writer<'c> {
     pub(crate) head: watch::Sender<Position>,
     pub(crate) path: PathBuf,
     pub(crate) reserve: Reserve,
-    pub(crate) room: Option<(Instant, bool)>,
+    /// What this group found out about the disk, if it asked.
+    pub(crate) below_reserve: Option<bool>,
 }
 
 impl Writer<'_> {
@@ -112,6 +111,7 @@ impl Writer<'_> {
 
     /// Does a group in one transaction, and answers.
     fn commit(&mut self, group: Vec<Job>) -> Next {
+        self.below_reserve = None;
         kill_point!("before-begin");
         if let Err(error) =
             self.conn.prepare_cached("BEGIN IMMEDIATE").and_then(|mut begin| begin.execute([]))
@@ -203,17 +203,12 @@ impl Writer<'_> {
         Ok((appended, writes))
     }
 
-    /// Whether the disk has less room than is kept back. Looked up now and then: it is one system call.
+    /// Whether the disk has less room than is kept back. Looked up once a group: it is one system call.
     fn below_reserve(&mut self) -> bool {
-        if let Some((at, below)) = self.room
-            && at.elapsed() < ROOM_AGE_MAX
-        {
-            return below;
-        }
-        let room = disk::room(&self.path);
-        let below = room.is_some_and(|room| room.free_bytes < self.reserve.bytes(room.disk_bytes));
-        self.room = Some((Instant::now(), below));
-        below
+        *self.below_reserve.get_or_insert_with(|| {
+            let room = disk::room(&self.path);
+            room.is_some_and(|room| room.free_bytes < self.reserve.bytes(room.disk_bytes))
+        })
     }
 
     fn end_transaction(&self) {
@@ -229,7 +224,6 @@ impl Writer<'_> {
     fn fail(&mut self, group: Vec<Job>, broke: &Broke, stage: Stage) -> Next {
         self.end_transaction();
         self.ledger.forget();
-        self.room = None;
         let error = broke.to_string();
         match fate(broke, stage) {
             Fate::NotCommitted(reason) => {

@@ -1,7 +1,7 @@
 //! The program that the tests kill, starve and lie to: it appends, and says what it was told.
 //!
 //! `append PATH FROM TASKS MANY`: MANY appends from number FROM on, by TASKS tasks at once, each again and again while the disk is full.
-//! `hold PATH`: opens the store and waits until its input ends. `migrate PATH`. `read PATH`: opens it for reading only.
+//! `hold PATH`: opens the store and waits until its input ends. `migrate PATH`. `read PATH`, `read-twice PATH`: for reading only.
 #![expect(clippy::unwrap_used, reason = "whatever a victim does not expect is for the test to see")]
 
 use std::process::ExitCode;
@@ -19,7 +19,7 @@ async fn main() -> ExitCode {
     let (what, path) = (arguments[0].as_str(), arguments[1].as_str());
     let opened = match what {
         "migrate" => return migrate(path),
-        "read" => SqliteStore::open_read_only(path, options()),
+        "read" | "read-twice" => SqliteStore::open_read_only(path, options()),
         _ => SqliteStore::open(path, options()),
     };
     let store = match opened {
@@ -39,6 +39,7 @@ async fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
         "read" => read(&store).await,
+        "read-twice" => read_twice(&store).await,
         other => {
             println!("refused: there is no {other}");
             ExitCode::from(64)
@@ -73,6 +74,16 @@ async fn read(store: &SqliteStore) -> ExitCode {
     println!("events {}", events.len());
     match store.append(flightdeck_tests::append(1)).await {
         Ok(_) => println!("appended"),
+        Err(error) => println!("not {error}"),
+    }
+    ExitCode::SUCCESS
+}
+
+async fn read_twice(store: &SqliteStore) -> ExitCode {
+    println!("events {}", flightdeck_tests::whole_log(store).await.len());
+    drop(std::io::stdin().read_line(&mut String::new()));
+    match store.head().await {
+        Ok(head) => println!("head {}", head.cursor),
         Err(error) => println!("not {error}"),
     }
     ExitCode::SUCCESS
