@@ -21,15 +21,31 @@ pub const SQLITE: &[Migration] = &[
     Migration { number: 2, name: "snapshots", sql: include_str!("../sqlite/0002_snapshots.sql") },
 ];
 
+/// The migrations of the PostgreSQL store, in their order: the same steps as on SQLite.
+pub const POSTGRES: &[Migration] = &[
+    Migration { number: 1, name: "log", sql: include_str!("../postgres/0001_log.sql") },
+    Migration { number: 2, name: "snapshots", sql: include_str!("../postgres/0002_snapshots.sql") },
+];
+
 #[cfg(test)]
 mod tests {
-    use super::SQLITE;
+    use super::{POSTGRES, SQLITE};
 
     #[test]
     fn numbers_have_no_holes() {
-        for (expected, migration) in (1..).zip(SQLITE) {
-            assert_eq!(migration.number, expected);
-            assert!(!migration.sql.trim().is_empty());
+        for migrations in [SQLITE, POSTGRES] {
+            for (expected, migration) in (1..).zip(migrations) {
+                assert_eq!(migration.number, expected);
+                assert!(!migration.sql.trim().is_empty());
+            }
         }
+    }
+
+    #[test]
+    fn both_stores_take_the_same_steps() {
+        let names = |migrations: &'static [super::Migration]| {
+            migrations.iter().map(|migration| (migration.number, migration.name)).collect::<Vec<_>>()
+        };
+        assert_eq!(names(SQLITE), names(POSTGRES));
     }
 }

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::OnceLock;
 
-use flightdeck_store::EventStore as _;
-use flightdeck_store_sqlite::{MigrateError, OpenError, Options, SqliteStore};
+use flightdeck_store::{EventStore as _, MigrateError};
+use flightdeck_store_sqlite::{OpenError, Options, SqliteStore};
 use rusqlite::Connection;
 
 use crate::victim::{Victim, block_on, open, victim};

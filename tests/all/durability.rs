@@ -77,3 +77,22 @@ fn a_write_that_fails_is_never_acknowledged_and_stops_the_store() {
     let stopped = stopped.count();
     assert!(stopped >= 10, "only {stopped} of the writes that failed were met");
 }
+
+/// Copying the log back into the file flushes too, when nobody waits for an answer: a disk that fails there is no better.
+#[test]
+fn a_flush_that_fails_in_a_checkpoint_stops_the_store() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("log.db");
+    Victim::start(victim(&["migrate", path.to_str().unwrap()])).end();
+    let mut command = with_shim(victim(&["append", path.to_str().unwrap(), "0", "8", "200000"]));
+    command.env("DISK_BAD_FILE_FLUSH", "1");
+    let (said, status) = Victim::start(command).end();
+    assert_eq!(
+        status.code(),
+        Some(3),
+        "appends went on on a disk that does not flush: {:?}",
+        said.other.last()
+    );
+    assert!(said.acked.len() > 1_000, "there was something to copy back");
+    check(&path, &said);
+}

@@ -7,6 +7,7 @@ mod durability;
 mod fixtures;
 mod full_disk;
 mod kill_points;
+mod outcomes;
 mod readme;
 mod torture;
 mod triggers;

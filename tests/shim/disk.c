@@ -2,6 +2,7 @@
 //
 // DISK_DELAY_MS: every flush takes that long. DISK_FULL: while this file is there, writes to stores find no room.
 // DISK_BAD_FLUSH=n, DISK_BAD_WRITE=n: from the nth flush of (write to) a store on, it fails with an I/O error.
+// DISK_BAD_FILE_FLUSH=n: the same for flushes of the file itself, and not of what lies beside it.
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -11,12 +12,24 @@
 #include <time.h>
 #include <unistd.h>
 
-static int of_a_store(int fd) {
-    char link[64], path[4096];
+static int path_of(int fd, char *path, size_t size) {
+    char link[64];
     snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
-    ssize_t length = readlink(link, path, sizeof path - 1);
+    ssize_t length = readlink(link, path, size - 1);
     if (length <= 0) return 0;
     path[length] = 0;
+    return 1;
+}
+
+static int is_the_file(int fd) {
+    char path[4096];
+    size_t length = path_of(fd, path, sizeof path) ? strlen(path) : 0;
+    return length > 3 && strcmp(path + length - 3, ".db") == 0;
+}
+
+static int of_a_store(int fd) {
+    char path[4096];
+    if (!path_of(fd, path, sizeof path)) return 0;
     return strstr(path, ".db") != NULL && strstr(path, ".lock") == NULL && strstr(path, "-shm") == NULL;
 }
 
@@ -26,10 +39,14 @@ static int turn_comes(const char *name, int *passed) {
 }
 
 static int flush(int fd, const char *name) {
-    static int flushes;
+    static int flushes, file_flushes;
     const char *delay = getenv("DISK_DELAY_MS");
     if (of_a_store(fd)) {
         if (turn_comes("DISK_BAD_FLUSH", &flushes)) {
+            errno = EIO;
+            return -1;
+        }
+        if (is_the_file(fd) && turn_comes("DISK_BAD_FILE_FLUSH", &file_flushes)) {
             errno = EIO;
             return -1;
         }

@@ -1,5 +1,6 @@
 //! JSON as bytes that were checked once, at the door, and are kept as they came.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use bytes::Bytes;
@@ -149,12 +150,21 @@ impl<'de> Visitor<'de> for Value {
         Ok(())
     }
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<(), A::Error> {
-        let value = self.deeper()?;
-        // A key is walked as a value too: serde_json hands it over as a string.
-        while members.next_key_seed(value)?.is_some() {
-            members.next_value_seed(value)?;
+        let mut first = true;
+        while let Some(key) = members.next_key::<Cow<'de, str>>()? {
+            // With serde_json's feature `arbitrary_precision`, which any crate of a program may turn on, a number that a
+            // double can't hold comes as an object of this one member.
+            if std::mem::take(&mut first) && key == "$serde_json::private::Number" {
+                let number: Cow<'de, str> = members.next_value()?;
+                self.visit_str::<A::Error>(&number)?;
+                number.parse().map_or(Ok(()), |number| self.visit_f64(number))?;
+                continue;
+            }
+            self.visit_str::<A::Error>(&key)?;
+            members.next_value_seed(self.deeper()?)?;
         }
-        Ok(())
+        // Depth counts for an object without members too.
+        if first { self.deeper().map(|_| ()) } else { Ok(()) }
     }
 }
 
@@ -167,7 +177,7 @@ pub(crate) fn keys(json: &Json, visit: impl FnMut(&str) -> Result<(), String>) -
             f.write_str("a JSON object")
         }
         fn visit_map<A: MapAccess<'de>>(mut self, mut members: A) -> Result<(), A::Error> {
-            while let Some(key) = members.next_key::<std::borrow::Cow<'de, str>>()? {
+            while let Some(key) = members.next_key::<Cow<'de, str>>()? {
                 self.0(&key).map_err(A::Error::custom)?;
                 members.next_value::<serde::de::IgnoredAny>()?;
             }
@@ -226,6 +236,19 @@ mod tests {
         refused(b"{\"a\":1,}", "trailing comma");
         refused(b"NaN", "expected");
         refused(b"\xef\xbb\xbf{}", "expected value");
+    }
+
+    /// What serde_json hands over for a number when a program has its feature `arbitrary_precision` on.
+    #[test]
+    fn a_number_that_comes_as_text_is_measured_as_well() {
+        use serde::de::Visitor as _;
+        use serde::de::value::{Error, MapDeserializer};
+        let number = |text: &'static str| {
+            let members = [("$serde_json::private::Number", text)].into_iter();
+            super::Value { depth: 64 }.visit_map(MapDeserializer::<_, Error>::new(members))
+        };
+        assert!(number("123456789012345678901234567890.5").is_ok());
+        assert_eq!(number("1e400").unwrap_err().to_string(), "number out of range");
     }
 
     #[test]

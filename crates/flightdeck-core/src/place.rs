@@ -75,7 +75,7 @@ impl<'de> Deserialize<'de> for Version {
 }
 
 /// A place in the log: events stand at 1, 2, 3, dense, in the order of their commits. 0 is before the first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize)]
 #[serde(transparent)]
 pub struct Position(i64);
 

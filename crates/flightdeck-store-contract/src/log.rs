@@ -1,12 +1,13 @@
 //! Reading the log: positions, borders, pages, filters, the head, and readers beside writers.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 use flightdeck_core::limits::{
     EVENT_DATA_BYTES_MAX, FILTER_STREAMS_MAX, PAGE_BYTES_MAX, PAGE_SCAN_EVENTS_MAX,
 };
-use flightdeck_core::{Cursor, Epoch, Position};
+use flightdeck_core::{Clock, Cursor, Epoch, Position, Timestamp};
 use flightdeck_store::{Direction, Filter, InvalidRead, LogQuery, StoreError, StreamPattern, TypePattern};
 
 use crate::Subject;
@@ -522,14 +523,27 @@ pub(crate) async fn has_its_events_under_their_ids(subject: &dyn Subject) {
     assert_eq!(store.event(id(404)).await.unwrap(), None);
 }
 
-/// Recorded times never go backwards.
+/// A clock that someone sets back by a minute every other time it is looked at.
+struct Restless(AtomicI64);
+
+impl Clock for Restless {
+    fn now(&self) -> Timestamp {
+        let looks = self.0.fetch_add(1, Ordering::SeqCst);
+        let second = 1_790_000_000 + looks - 60 * (looks % 2);
+        Timestamp::from_micros(second * 1_000_000).unwrap()
+    }
+}
+
+/// Recorded times never go backwards, also when the clock does.
 pub(crate) async fn has_times_that_never_go_backwards(subject: &dyn Subject) {
-    let store = subject.open().await;
+    let store = subject.open_at(Arc::new(Restless(AtomicI64::new(0)))).await;
     for number in 0..20 {
         append(&store, [numbered("a-1", number), numbered("b-1", number)]).await;
     }
     let times: Vec<_> = log(&store).await.iter().map(|event| event.recorded_at).collect();
     assert!(times.is_sorted(), "{times:?}");
+    let moved: BTreeSet<_> = times.iter().collect();
+    assert!(moved.len() > 5, "the store goes by the clock that it was given: {times:?}");
 }
 
 /// Opening the store again finds the same log, byte for byte, and the same head.

@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
+use flightdeck_core::Clock;
 use flightdeck_store::{EventStore, MemoryStore};
 
 pub use self::sabotage::Sabotage;
@@ -50,14 +51,19 @@ impl Saboteur {
 #[async_trait]
 impl Subject for Saboteur {
     async fn open(&self) -> Arc<dyn EventStore> {
+        self.over(self.store.clone()).await
+    }
+
+    async fn open_at(&self, clock: Arc<dyn Clock>) -> Arc<dyn EventStore> {
+        self.over(self.store.at(clock)).await
+    }
+}
+
+impl Saboteur {
+    async fn over(&self, inner: MemoryStore) -> Arc<dyn EventStore> {
         let reopened = self.opened.swap(true, Ordering::SeqCst);
         let last = self.store.head().await.expect("memory can be read").cursor.position();
         let forgotten = reopened.then_some(last);
-        Arc::new(Sabotaged {
-            sabotage: self.sabotage,
-            inner: self.store.clone(),
-            memo: Arc::clone(&self.memo),
-            forgotten,
-        })
+        Arc::new(Sabotaged { sabotage: self.sabotage, inner, memo: Arc::clone(&self.memo), forgotten })
     }
 }

@@ -1,101 +1,77 @@
 //! Verifying a whole store: the chain, the checksums, and everything that is kept beside the log.
 
-use std::collections::HashMap;
-
-use flightdeck_core::{Position, StreamId, Version};
-use flightdeck_store::chain::Walk;
-use flightdeck_store::{Corruption, EventStore as _, Head, Recorded, StoreError};
+use flightdeck_core::{Position, StreamId};
+use flightdeck_store::verify::{LogCheck, Verified};
+use flightdeck_store::{EventStore as _, Head, Recorded, StoreError};
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use crate::ledger;
 use crate::names::Names;
+use crate::reader;
 use crate::row::{Damage, Rows, select_events};
 use crate::store::SqliteStore;
 use crate::streams;
 
-/// What a check of the whole store found.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Verified {
-    /// How many events were looked at.
-    pub events: u64,
-    /// The head when the check began.
-    pub head: Head,
-    /// What is wrong. Empty: nothing is.
-    pub problems: Vec<Corruption>,
-}
-
-/// How much is looked at in one read transaction.
+/// How many events are looked at in one read transaction.
 const CHUNK_EVENTS: i64 = 5_000;
-/// How many problems are listed; what is behind them is as bad.
-const PROBLEMS_MAX: usize = 1_000;
+/// How many streams, requests or snapshots are.
+const CHUNK_ROWS: i64 = 1_000;
 
-/// The walk over the log, carried from one read transaction to the next.
-#[derive(Default)]
-struct Progress {
-    walk: Walk,
-    position: i64,
-    events: u64,
-    /// The last version met of each stream.
-    versions: HashMap<StreamId, Version>,
-    tags: i64,
-    problems: Vec<Corruption>,
-}
-
-impl Progress {
-    fn problem(&mut self, position: Option<Position>, what: impl Into<String>) {
-        if self.problems.len() < PROBLEMS_MAX {
-            self.problems.push(Corruption { position, what: what.into() });
+/// Damage is a finding; only what SQLite can't do at all ends the check.
+fn found(check: &mut LogCheck, damage: Damage) -> Result<(), Damage> {
+    match damage {
+        Damage::Corrupt(corruption) => {
+            check.found(corruption);
+            Ok(())
         }
-    }
-
-    /// Damage is a finding; only what SQLite can't do at all ends the check.
-    fn found(&mut self, damage: Damage) -> Result<(), Damage> {
-        match damage {
-            Damage::Corrupt(corruption) => {
-                self.problem(corruption.position, corruption.what);
-                Ok(())
-            }
-            Damage::Sql(error) => Err(Damage::Sql(error)),
-        }
+        Damage::Sql(error) => Err(Damage::Sql(error)),
     }
 }
+
+/// A look at some rows beside the log, behind `after`; says where the next look goes on.
+type Look = fn(&Connection, &Names, &mut LogCheck, i64) -> Result<Option<i64>, Damage>;
 
 impl SqliteStore {
     /// Checks everything: SQLite's own structure, every event's checksum, the chain from the first event to the head,
     /// dense positions and versions, streams, tags, remembered requests and snapshots against the log.
     ///
-    /// What is found wrong is listed, with positions, and the check goes on behind it. It reads in short
-    /// transactions, and so can run beside writers; what is appended meanwhile is not looked at.
+    /// What is found wrong is listed, with positions, and the check goes on behind it. It can run beside writers; what is
+    /// appended meanwhile is not looked at. All of it reads in short transactions, but for SQLite's own
+    /// check of its structure, which is one: while that runs, the WAL can't be cut back.
     ///
     /// # Errors
     /// When the store can't be read at all.
     pub async fn verify(&self) -> Result<Verified, StoreError> {
-        let structure = self.read(|conn, _| structure(conn)).await;
+        let mut check = LogCheck::default();
+        match self.read(|conn, _| structure(conn)).await {
+            Ok(problems) => problems.into_iter().for_each(|what| check.problem(None, what)),
+            Err(StoreError::Corrupt(problem)) => check.problem(None, problem.what),
+            Err(error) => return Err(error),
+        }
+        let until = self.read(|conn, _| reader::newest(conn)).await?;
+        // A head that is damaged is met again on the walk, at its place.
         let head = match self.head().await {
-            Ok(head) => head,
-            // A head that can't be read is what there is to report.
-            Err(StoreError::Corrupt(problem)) => {
-                let hash = flightdeck_store::chain::Hash::GENESIS;
-                let cursor = flightdeck_core::Cursor::new(self.epoch().clone(), Position::START);
-                return Ok(Verified { events: 0, head: Head { cursor, hash }, problems: vec![problem] });
-            }
+            Ok(head) if head.cursor.position() == until => Some(head),
+            Ok(_) | Err(StoreError::Corrupt(_)) => None,
             Err(error) => return Err(error),
         };
-        let mut progress = Progress::default();
-        match structure {
-            Ok(problems) => problems.into_iter().for_each(|what| progress.problem(None, what)),
-            Err(StoreError::Corrupt(problem)) => progress.problem(None, problem.what),
-            Err(error) => return Err(error),
+        while check.position() < until {
+            check = self.read(move |conn, names| chunk(conn, names, check, until)).await?;
         }
-        let until = head.cursor.position().get();
-        while progress.position < until {
-            progress = self.read(move |conn, names| chunk(conn, names, progress, until)).await?;
+        // More was appended between the two looks at the end: then the walk ends where some append did.
+        check.end(&head.unwrap_or_else(|| Head {
+            cursor: flightdeck_core::Cursor::new(self.epoch().clone(), until),
+            hash: check.hash(),
+        }));
+        check = self.read(move |conn, _| tags(conn, check, until)).await?;
+        let looks: [Look; 3] = [all_streams, requests, snapshots];
+        for look in looks {
+            let mut after = Some(0);
+            while let Some(from) = after {
+                (check, after) = self.read(move |conn, names| beside(conn, names, check, look, from)).await?;
+            }
         }
-        if progress.problems.is_empty() && progress.walk.hash() != head.hash {
-            progress.problem(Some(head.cursor.position()), "the chain does not end at the head");
-        }
-        let progress = self.read(move |conn, names| beside(conn, names, progress, until)).await?;
-        Ok(Verified { events: progress.events, head, problems: progress.problems })
+        Ok(check.done(until))
     }
 }
 
@@ -107,170 +83,174 @@ fn structure(conn: &Connection) -> Result<Vec<String>, Damage> {
 }
 
 /// Walks over the next events.
-fn chunk(conn: &Connection, names: &Names, mut progress: Progress, until: i64) -> Result<Progress, Damage> {
-    let end = (progress.position + CHUNK_EVENTS).min(until);
+fn chunk(conn: &Connection, names: &Names, mut check: LogCheck, until: Position) -> Result<LogCheck, Damage> {
+    let end = Position::new(check.position().get().saturating_add(CHUNK_EVENTS)).unwrap_or(until).min(until);
     let mut statement =
         conn.prepare_cached(select_events!("WHERE position > ?1 AND position <= ?2 ORDER BY position"))?;
-    let mut rows = statement.query(params![progress.position, end])?;
+    let mut rows = statement.query([check.position().get(), end.get()])?;
     let mut reader = Rows::new(conn, names);
     loop {
         let row = match rows.next() {
             Ok(Some(row)) => row,
             Ok(None) => break,
             Err(error) => {
-                progress.found(error.into())?;
+                found(&mut check, error.into())?;
                 break;
             }
         };
-        let position: i64 = row.get(0)?;
-        if position != progress.position + 1 {
-            let missing = Position::new(progress.position + 1).ok();
-            progress.problem(missing, "the event is missing");
-        }
-        progress.position = position;
-        progress.events += 1;
+        let Ok(at) = Position::new(row.get(0)?) else { continue };
         match reader.event(row) {
-            Ok(event) => step(conn, &mut progress, &event)?,
-            Err(damage) => progress.found(damage)?,
+            Ok(event) => {
+                check.row(at, Ok(&event));
+                tagged(conn, &mut check, &event)?;
+            }
+            Err(Damage::Corrupt(corruption)) => check.row(at, Err(corruption)),
+            Err(error) => return Err(error),
         }
     }
-    // Whatever was missing up to here was said.
-    if progress.position < end {
-        let missing = Position::new(progress.position + 1).ok();
-        progress.problem(missing, "the event is missing");
-    }
-    progress.position = end;
-    Ok(progress)
+    check.missing_before(end.next());
+    Ok(check)
 }
 
-/// Checks one event against the one before, its stream and its tags.
-fn step(conn: &Connection, progress: &mut Progress, event: &Recorded) -> Result<(), Damage> {
-    let at = Some(event.position);
-    if let Err(broken) = progress.walk.step(event) {
-        // Behind an event that was reported already, the link can't be checked, and is no finding of its own.
-        let reported =
-            progress.problems.last().is_some_and(|last| last.position == Some(event.position.previous()));
-        if !reported {
-            progress.problem(at, broken.to_string());
-        }
-        progress.walk = Walk::behind(event);
-    }
-    let last = progress.versions.insert(event.stream.clone(), event.version);
-    if event.version != Version::after(last) && progress.problems.is_empty() {
-        progress
-            .problem(at, format!("version {} of stream {} is not the next one", event.version, event.stream));
-    }
+/// Every tag of an event leads to it.
+fn tagged(conn: &Connection, check: &mut LogCheck, event: &Recorded) -> Result<(), Damage> {
     for tag in &event.tags {
-        progress.tags += 1;
         let sql = "SELECT EXISTS (SELECT 1 FROM fd_tag WHERE tag = ?1 AND position = ?2)";
-        let found = conn
+        let there = conn
             .prepare_cached(sql)?
             .query_row(params![tag.as_str(), event.position.get()], |row| row.get(0));
-        match found {
+        match there {
             Ok(true) => {}
-            Ok(false) => progress.problem(at, format!("the tag {tag} is not in the index of tags")),
-            Err(error) => progress.found(error.into())?,
+            Ok(false) => {
+                check.problem(Some(event.position), format!("the tag {tag} is not in the index of tags"))
+            }
+            Err(error) => found(check, error.into())?,
         }
     }
     Ok(())
 }
 
-/// One look at something beside the log.
-type Check = fn(&Connection, &Names, &mut Progress, i64) -> Result<(), Damage>;
-
-/// Checks what is kept beside the log. What is newer than the walk is left alone.
-fn beside(conn: &Connection, names: &Names, mut progress: Progress, until: i64) -> Result<Progress, Damage> {
-    let checked: [Check; 4] = [tags, all_streams, requests, snapshots];
-    for check in checked {
-        if let Err(damage) = check(conn, names, &mut progress, until) {
-            progress.found(damage)?;
-        }
-    }
-    Ok(progress)
-}
-
-fn tags(conn: &Connection, _: &Names, progress: &mut Progress, until: i64) -> Result<(), Damage> {
+/// And nothing else is in the index of tags.
+fn tags(conn: &Connection, mut check: LogCheck, until: Position) -> Result<LogCheck, Damage> {
     let sql = "SELECT count(*) FROM fd_tag WHERE position <= ?1";
-    let indexed: i64 = conn.query_row(sql, [until], |row| row.get(0))?;
-    if indexed != progress.tags {
-        progress.problem(
-            None,
-            format!("the index of tags has {indexed} entries, and the events have {} tags", progress.tags),
-        );
+    match conn.query_row(sql, [until.get()], |row| row.get::<_, i64>(0)) {
+        // The tags of a damaged event were not counted; it was reported.
+        Ok(indexed) if check.is_clean() && u64::try_from(indexed) != Ok(check.tags()) => {
+            let own = check.tags();
+            check.problem(
+                None,
+                format!("the index of tags has {indexed} entries, and the events have {own} tags"),
+            );
+        }
+        Ok(_) => {}
+        Err(error) => found(&mut check, error.into())?,
     }
-    Ok(())
+    Ok(check)
 }
 
-fn all_streams(conn: &Connection, _: &Names, progress: &mut Progress, until: i64) -> Result<(), Damage> {
-    for (stream, version) in std::mem::take(&mut progress.versions) {
-        let row = match streams::find(conn, &stream) {
-            Ok(row) => row,
+/// Takes one look at something beside the log; where that meets damage, what is behind it is left alone.
+fn beside(
+    conn: &Connection,
+    names: &Names,
+    mut check: LogCheck,
+    look: Look,
+    after: i64,
+) -> Result<(LogCheck, Option<i64>), Damage> {
+    let next = match look(conn, names, &mut check, after) {
+        Ok(next) => next,
+        Err(damage) => {
+            found(&mut check, damage)?;
+            None
+        }
+    };
+    Ok((check, next))
+}
+
+/// Every stream has as many events as it says, and no version twice: for those are unique, the last is as high as their number.
+fn all_streams(
+    conn: &Connection,
+    _: &Names,
+    check: &mut LogCheck,
+    after: i64,
+) -> Result<Option<i64>, Damage> {
+    let sql = "SELECT stream, name FROM fd_stream NOT INDEXED WHERE stream > ?1 ORDER BY stream LIMIT ?2";
+    let mut statement = conn.prepare_cached(sql)?;
+    let mut rows = statement.query([after, CHUNK_ROWS])?;
+    let mut last = None;
+    while let Some(row) = rows.next()? {
+        let (number, name): (i64, String) = (row.get(0)?, row.get(1)?);
+        last = Some(number);
+        let Ok(stream) = StreamId::new(&name) else {
+            check.problem(None, format!("the row of stream {name:?} is damaged"));
+            continue;
+        };
+        let says = match streams::find(conn, &stream) {
+            Ok(Some(row)) if row.number == number => row.version.get(),
+            Ok(_) => {
+                check.problem(None, format!("stream {stream} is not in the index of names"));
+                continue;
+            }
             Err(damage) => {
-                progress.found(damage)?;
+                found(check, damage)?;
                 continue;
             }
         };
-        let newer = "SELECT count(*) FROM fd_log WHERE stream = ?1 AND position > ?2";
-        let Some(row) = row else {
-            progress.problem(None, format!("stream {stream} has events and no row"));
-            continue;
-        };
-        let newer: i64 =
-            conn.prepare_cached(newer)?.query_row(params![row.number, until], |row| row.get(0))?;
-        if row.version.get() != version.get() + newer {
-            progress.problem(
+        let sql = "SELECT count(*), ifnull(max(version), 0) FROM fd_log WHERE stream = ?1";
+        let (many, newest): (i64, i64) =
+            conn.prepare_cached(sql)?.query_row([number], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        if says != many || says != newest {
+            check.problem(
                 None,
-                format!("stream {stream} says version {}, and its events say {version}", row.version),
+                format!("stream {stream} says version {says}, has {many} events, and the last is {newest}"),
             );
         }
     }
-    Ok(())
+    Ok(last)
 }
 
-fn requests(conn: &Connection, _: &Names, progress: &mut Progress, until: i64) -> Result<(), Damage> {
+/// What is remembered of requests, all in one look: a table without row numbers has no cheap place to go on from.
+fn requests(conn: &Connection, _: &Names, check: &mut LogCheck, _: i64) -> Result<Option<i64>, Damage> {
+    let newest = reader::newest(conn)?.get();
     let mut statement = conn.prepare("SELECT caller, key, fingerprint, last FROM fd_request")?;
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
         let (caller, key): (String, String) = (row.get(0)?, row.get(1)?);
-        let what = format!("what is remembered of request {key} of {caller} is damaged");
         let request = flightdeck_store::RequestKey::new(&caller, &key, row.get(2)?);
-        match request.map(|request| ledger::remembered(conn, &request)) {
-            Ok(Ok(Some(_))) if row.get::<_, i64>(3)? <= until.max(progress.position) => {}
-            Ok(Ok(Some(_))) => {
-                let newest: i64 =
-                    conn.query_row("SELECT ifnull(max(position), 0) FROM fd_log", [], |row| row.get(0))?;
-                if row.get::<_, i64>(3)? > newest {
-                    progress.problem(None, what);
-                }
-            }
-            _ => progress.problem(None, what),
+        let whole = request.is_ok_and(|request| matches!(ledger::remembered(conn, &request), Ok(Some(_))));
+        if !whole || row.get::<_, i64>(3)? > newest {
+            check.problem(None, format!("what is remembered of request {key} of {caller} is damaged"));
         }
     }
-    Ok(())
+    Ok(None)
 }
 
-fn snapshots(conn: &Connection, _: &Names, progress: &mut Progress, _: i64) -> Result<(), Damage> {
-    let mut statement = conn.prepare("SELECT stream, schema FROM fd_snapshot")?;
-    let mut rows = statement.query([])?;
+fn snapshots(conn: &Connection, _: &Names, check: &mut LogCheck, after: i64) -> Result<Option<i64>, Damage> {
+    let sql = "SELECT stream, schema FROM fd_snapshot WHERE stream > ?1 ORDER BY stream LIMIT ?2";
+    let mut statement = conn.prepare_cached(sql)?;
+    let mut rows = statement.query([after, CHUNK_ROWS])?;
+    let mut last = None;
     while let Some(row) = rows.next()? {
-        let (number, schema): (i64, u32) = (row.get(0)?, row.get(1)?);
+        let number: i64 = row.get(0)?;
+        last = Some(number);
+        let schema =
+            row.get::<_, u32>(1).ok().and_then(|schema| flightdeck_core::SchemaNumber::new(schema).ok());
         let name = conn.prepare_cached("SELECT name FROM fd_stream WHERE stream = ?1")?;
         let name: Option<String> = { name }.query_row([number], |row| row.get(0)).optional()?;
         let stream = name.as_deref().map(StreamId::new).and_then(Result::ok);
-        let schema = flightdeck_core::SchemaNumber::new(schema).ok();
         let good = match stream.zip(schema) {
             Some((stream, schema)) => {
-                let last = streams::find(conn, &stream)?.map(|row| row.version);
-                crate::snapshots::find(conn, &stream, schema)?.is_some_and(|kept| Some(kept.version) <= last)
+                let newest = streams::find(conn, &stream)?.map(|row| row.version);
+                crate::snapshots::find(conn, &stream, schema)?
+                    .is_some_and(|kept| Some(kept.version) <= newest)
             }
             None => false,
         };
         if !good {
-            progress.problem(
+            check.problem(
                 None,
                 format!("the snapshot of stream number {number} is damaged; it is safe to delete"),
             );
         }
     }
-    Ok(())
+    Ok(last)
 }

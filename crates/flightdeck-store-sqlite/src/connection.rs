@@ -10,8 +10,6 @@ use rusqlite::{Connection, OpenFlags};
 use crate::fault;
 use crate::options::Options;
 
-/// Pages of 4 KiB that the WAL grows by before it is copied back into the file: 32 MB.
-const CHECKPOINT_PAGES: i64 = 8_000;
 /// What the WAL is cut back to once a checkpoint is done.
 const WAL_BYTES_MAX: i64 = 64 * 1024 * 1024;
 /// The writer's page cache, in KiB.
@@ -48,7 +46,8 @@ pub(crate) fn writer(path: &Path, options: &Options) -> Result<Connection, NotOp
     expect("synchronous", number, as_set.to_string())?;
     conn.pragma_update(None, "foreign_keys", true)?;
     conn.pragma_update(None, "cache_size", -WRITER_CACHE_KIB)?;
-    conn.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
+    // Copying it back is the writer's to do (`wal.rs`).
+    conn.pragma_update(None, "wal_autocheckpoint", 0)?;
     conn.pragma_update(None, "journal_size_limit", WAL_BYTES_MAX)?;
     if let Some(pages) = options.pages_max {
         conn.pragma_update(None, "max_page_count", pages)?;

@@ -48,7 +48,9 @@ pub(crate) fn is_writable(path: &Path) -> bool {
 
 /// The name of the network file system that `path` lies on, if it is one.
 pub(crate) fn network_file_system(path: &Path) -> Option<&'static str> {
-    let kind = statfs(path.parent()?).ok()?.f_type;
+    // Of a folder that is still to be made, the one it will be made in says.
+    let folder = path.ancestors().skip(1).find(|folder| folder.exists())?;
+    let kind = statfs(folder).ok()?.f_type;
     // As the kernel's headers number them; the low 32 bits are what counts.
     match u32::try_from(kind & 0xffff_ffff).ok()? {
         0x6969 => Some("NFS"),

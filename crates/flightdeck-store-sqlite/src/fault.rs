@@ -1,9 +1,7 @@
-//! Kill points: places where a test stops, breaks or delays the writer. Without the feature `faults` they are nothing.
-//!
-//! The environment says what happens where: `FLIGHTDECK_FAULT=before-commit:3:kill` at the third time that
-//! the writer comes by; `panic` and `stall` (for two seconds) in place of `kill`.
+//! What tests may do to the writer: kill points, and a durability that is none. Without the feature `faults` they are nothing.
 
-/// The places there are, in the order in which an append comes by them.
+/// The kill points there are, in the order in which an append comes by them. What happens there is for
+/// [`flightdeck_store::fault`] to say.
 #[cfg(feature = "faults")]
 pub const POINTS: [&str; 6] =
     ["before-begin", "after-insert", "before-commit", "after-commit", "after-answer", "migration-step"];
@@ -12,7 +10,7 @@ pub const POINTS: [&str; 6] =
 macro_rules! kill_point {
     ($name:literal) => {
         #[cfg(feature = "faults")]
-        $crate::fault::come_by($name);
+        flightdeck_store::fault::come_by($name);
     };
 }
 pub(crate) use kill_point;
@@ -24,37 +22,4 @@ pub(crate) fn synchronous() -> &'static str {
         return "OFF";
     }
     "FULL"
-}
-
-#[cfg(feature = "faults")]
-pub(crate) fn come_by(point: &str) {
-    use std::sync::OnceLock;
-    use std::sync::atomic::{AtomicU32, Ordering};
-    static PLAN: OnceLock<Option<(String, u32, String)>> = OnceLock::new();
-    static PASSED: AtomicU32 = AtomicU32::new(0);
-    let plan = PLAN.get_or_init(|| {
-        let plan = std::env::var("FLIGHTDECK_FAULT").ok()?;
-        let mut parts = plan.split(':').map(str::to_owned);
-        Some((parts.next()?, parts.next()?.parse().ok()?, parts.next()?))
-    });
-    let Some((planned, at, action)) = plan else {
-        return;
-    };
-    if planned != point || PASSED.fetch_add(1, Ordering::SeqCst) + 1 != *at {
-        return;
-    }
-    eprintln!("fault: {action} at {point}");
-    match action.as_str() {
-        "kill" => {
-            // A process can't block this signal, and nothing of ours runs behind it.
-            let me = rustix::process::getpid();
-            let _sent = rustix::process::kill_process(me, rustix::process::Signal::KILL);
-            loop {
-                std::thread::park();
-            }
-        }
-        "panic" => panic!("fault: panic at {point}"),
-        "stall" => std::thread::sleep(std::time::Duration::from_secs(2)),
-        other => eprintln!("fault: no such action: {other}"),
-    }
 }

@@ -3,17 +3,18 @@
 //! It sees what earlier appends of the same group have written, for they share the transaction. What it
 //! remembers between groups (streams, types, the tip) is thrown away whenever a transaction is.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
-use flightdeck_core::{Cursor, Epoch, EventId, EventType, Position, StreamId, Timestamp, Version};
+use flightdeck_core::{Cursor, Epoch, EventId, EventType, Position, StreamId, Tag, Timestamp, Version};
 use flightdeck_store::admit::{Done, Ground, Remembered};
 use flightdeck_store::chain::{Hash, Place, Sealed};
+use flightdeck_store::stored::tag_lines;
 use flightdeck_store::{AppendError, Appended, ConditionItem, Reason, Recorded, RequestKey};
 use rusqlite::{CachedStatement, Connection, OptionalExtension as _, params};
 
 use crate::fault::kill_point;
 use crate::names::Names;
-use crate::row::{Damage, Rows, select_events, tag_lines};
+use crate::row::{Damage, Rows, select_events};
 use crate::streams::{self, StreamRow};
 
 /// Streams and types that the writer keeps in mind at the most: some 20 MB.
@@ -36,6 +37,10 @@ impl Tip {
             return Ok(Self { position: Position::START, hash: Hash::GENESIS, recorded_at: None });
         };
         let event = Rows::new(conn, names).event(row)?;
+        // The cheap assertion of P6: a log ends where an append does.
+        if event.append_end != event.position {
+            return Err(Damage::at(event.position.next().get(), "the event is missing"));
+        }
         Ok(Self { position: event.position, hash: event.hash, recorded_at: Some(event.recorded_at) })
     }
 }
@@ -398,54 +403,76 @@ pub(crate) fn recall(
     let mut statement =
         conn.prepare_cached(select_events!("WHERE position BETWEEN ?1 AND ?2 ORDER BY position"))?;
     let mut rows = statement.query([first.get(), last.get()])?;
-    let (mut reader, mut events) = (Rows::new(conn, names), Vec::new());
+    let (mut reader, mut events, mut expected) = (Rows::new(conn, names), Vec::new(), first);
     while let Some(row) = rows.next()? {
         let event = reader.event(row)?;
+        if event.position != expected {
+            break;
+        }
+        expected = expected.next();
         events.push((event.stream, event.version, event.position));
+    }
+    if expected != last.next() {
+        return Err(Damage::at(expected.get(), "the event is missing"));
     }
     let places = events.iter().map(|(stream, version, position)| (stream, *version, *position));
     Ok(Appended::sum_up(places, Cursor::new(epoch.clone(), last), true))
 }
 
-/// The first event beyond `after` that matches any of the items. Items with tags are looked up by their first tag.
+/// The first event beyond `after` that matches any of the items. Where all items have tags, only events with the first tag
+/// of one are looked at; each event is looked at once, however many items there are.
 fn first_match(
     conn: &Connection,
     names: &Names,
     after: Position,
     any: &[ConditionItem],
 ) -> Result<Option<Position>, Damage> {
-    let by_tag = select_events!(
-        "WHERE position IN (SELECT position FROM fd_tag WHERE tag = ?2 AND position > ?1) ORDER BY position"
-    );
-    let (tagged, plain): (Vec<_>, Vec<_>) = any.iter().partition(|item| !item.tags.is_empty());
-    let mut first: Option<Position> = None;
-    for item in tagged {
-        let found = search(conn, names, by_tag, params![after.get(), item.tags[0].as_str()], &[item])?;
-        first = [first, found].into_iter().flatten().min();
+    let tags: Option<BTreeSet<&Tag>> = any.iter().map(|item| item.tags.first()).collect();
+    let Some(tags) = tags else {
+        return scan(conn, names, after, any);
+    };
+    let mut positions = BTreeSet::new();
+    let mut statement =
+        conn.prepare_cached("SELECT position FROM fd_tag WHERE tag = ?1 AND position > ?2")?;
+    for tag in tags {
+        let mut rows = statement.query(params![tag.as_str(), after.get()])?;
+        while let Some(row) = rows.next()? {
+            positions.insert(row.get::<_, i64>(0)?);
+        }
     }
-    if !plain.is_empty() {
-        let all = select_events!("WHERE position > ?1 ORDER BY position");
-        let found = search(conn, names, all, params![after.get()], &plain)?;
-        first = [first, found].into_iter().flatten().min();
-    }
-    Ok(first)
-}
-
-fn search(
-    conn: &Connection,
-    names: &Names,
-    sql: &str,
-    values: &[&dyn rusqlite::ToSql],
-    items: &[&ConditionItem],
-) -> Result<Option<Position>, Damage> {
-    let mut statement = conn.prepare_cached(sql)?;
-    let mut rows = statement.query(values)?;
+    let mut statement = conn.prepare_cached(select_events!("WHERE position = ?1"))?;
     let mut reader = Rows::new(conn, names);
-    while let Some(row) = rows.next()? {
+    for position in positions {
+        let mut rows = statement.query([position])?;
+        let row =
+            rows.next()?.ok_or_else(|| Damage::at(position, "an index names an event that is missing"))?;
         let event = reader.event(row)?;
-        if items.iter().any(|item| item.matches(&event.event_type, &event.tags)) {
+        if any.iter().any(|item| item.matches(&event.event_type, &event.tags)) {
             return Ok(Some(event.position));
         }
+    }
+    Ok(None)
+}
+
+/// The same by looking at every event, for items without tags.
+fn scan(
+    conn: &Connection,
+    names: &Names,
+    after: Position,
+    any: &[ConditionItem],
+) -> Result<Option<Position>, Damage> {
+    let mut statement = conn.prepare_cached(select_events!("WHERE position > ?1 ORDER BY position"))?;
+    let mut rows = statement.query([after.get()])?;
+    let (mut reader, mut expected) = (Rows::new(conn, names), after.next());
+    while let Some(row) = rows.next()? {
+        let event = reader.event(row)?;
+        if event.position != expected {
+            return Err(Damage::at(expected.get(), "the event is missing"));
+        }
+        if any.iter().any(|item| item.matches(&event.event_type, &event.tags)) {
+            return Ok(Some(event.position));
+        }
+        expected = expected.next();
     }
     Ok(None)
 }

@@ -51,8 +51,9 @@
 //!   store [stops](SqliteStore::stopped): end the program and open the store again, then repeat what is unknown
 //!   with the same ids or request keys.
 //! - A second process: [refused](OpenError::Locked), with the number of the first.
-//! - A damaged event: the read that meets it says so, with its position, and hands nothing out. A damaged index can
-//!   hide an event from who asks by tag or by id; a stream or a log that lacks one is noticed when it is read, and
+//! - A damaged event: the read that meets it says so, with its position, and hands nothing out, and so does a stream or a
+//!   log that lacks one. A damaged index of tags, ids, requests or stream names can hide what it leads to: from who asks
+//!   by tag, id or name, and from the writer, which then takes a repetition, or a stream that there is, for new.
 //!   [`verify`](SqliteStore::verify) notices all of it.
 //!
 //! # What is not here
@@ -67,6 +68,7 @@ mod connection;
 mod disk;
 mod ledger;
 mod lock;
+mod migrate;
 mod names;
 mod open;
 mod reader;
@@ -75,14 +77,12 @@ mod snapshots;
 mod store;
 mod streams;
 mod thread;
+mod wal;
 mod writer;
 
 pub mod fault;
-pub mod migrate;
 pub mod options;
 
-pub use crate::check::Verified;
-pub use crate::migrate::{MigrateError, Step};
 pub use crate::open::OpenError;
 pub use crate::options::{Options, Reserve};
 pub use crate::store::SqliteStore;

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use flightdeck_core::{Epoch, Position};
 use flightdeck_migrations::SQLITE;
-use flightdeck_store::{Corruption, Source};
+use flightdeck_store::migrate::Access;
+use flightdeck_store::{Corruption, MigrateError, Source, Step};
 use r2d2::ManageConnection as _;
 use r2d2_sqlite::SqliteConnectionManager;
 use rusqlite::{Connection, OptionalExtension as _};
@@ -16,7 +17,7 @@ use crate::connection::{self, NotOpened, Reading};
 use crate::disk::{self, Frozen};
 use crate::ledger::Tip;
 use crate::lock::{self, Lock, NotLocked};
-use crate::migrate::{self, Access, MigrateError, Step};
+use crate::migrate;
 use crate::names::Names;
 use crate::options::Options;
 use crate::reader;
@@ -144,13 +145,11 @@ fn hold(path: &Path, options: &Options) -> Result<Held, OpenError> {
     let at = At(path);
     let path = disk::absolute(path).map_err(at.io())?;
     let at = At(&path);
+    refuse_network(&path, options)?;
     if !path.exists() || disk::is_writable(&path) {
         disk::create_if_missing(&path).map_err(at.io())?;
     } else {
         return Err(OpenError::ReadOnly { path });
-    }
-    if let Some(kind) = disk::network_file_system(&path).filter(|_| !options.allow_network_file_system) {
-        return Err(OpenError::NetworkFileSystem { path, kind });
     }
     // Whose file it is, is looked at before anything is written, also beside it.
     let existing =
@@ -165,6 +164,14 @@ fn hold(path: &Path, options: &Options) -> Result<Held, OpenError> {
     // Once more under the lock: another process may have been faster.
     migrate::check_format(&conn, Access::Write)?;
     Ok(Held { path, lock, conn })
+}
+
+/// Refuses a path on a network file system, for reading too: what several processes share there is not shared memory.
+fn refuse_network(path: &Path, options: &Options) -> Result<(), OpenError> {
+    match disk::network_file_system(path).filter(|_| !options.allow_network_file_system) {
+        Some(kind) => Err(OpenError::NetworkFileSystem { path: path.to_owned(), kind }),
+        None => Ok(()),
+    }
 }
 
 fn check_sqlite() -> Result<(), OpenError> {
@@ -232,6 +239,7 @@ impl SqliteStore {
         let path = disk::absolute(path.as_ref()).map_err(at.io())?;
         let at = At(&path);
         path.metadata().map_err(at.io())?;
+        refuse_network(&path, &options)?;
         let mut manager = connection::readers(&path, Reading::Shared, &options);
         let mut frozen = None;
         // A first look, before a pool tries again and again.
@@ -251,9 +259,10 @@ impl SqliteStore {
         migrate::check_format(&conn, Access::Read)?;
         let names = Arc::new(Names::default());
         let epoch = reader::epoch(&conn).map_err(|damage| at.damage(damage))?;
-        let tip = Tip::read(&conn, &names).map_err(|damage| at.damage(damage))?;
+        // The newest event may be damaged, and everything before it good: who reads it is told.
+        let newest = reader::newest(&conn).map_err(|damage| at.damage(damage))?;
         drop(conn);
-        let (_, watched) = watch::channel(tip.position);
+        let (_, watched) = watch::channel(newest);
         let pool = pool(manager, &options);
         Ok(Self::new(
             path,
@@ -291,6 +300,7 @@ impl SqliteStore {
             let nothing = Connection::open_in_memory().map_err(|error| at.sql(error))?;
             return Ok(migrate::status(&nothing, SQLITE)?);
         }
+        refuse_network(&path, options)?;
         let manager = connection::readers(&path, Reading::Shared, options);
         let conn = manager.connect().map_err(|error| at.sql(error))?;
         migrate::check_format(&conn, Access::Read)?;

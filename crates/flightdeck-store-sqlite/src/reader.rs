@@ -1,7 +1,10 @@
 //! What is read: pages, each from one snapshot of the file, each event checked.
 
-use flightdeck_core::limits::{PAGE_BYTES_MAX, PAGE_SCAN_EVENTS_MAX};
-use flightdeck_core::{Cursor, Epoch, Position, StreamId, Version};
+use std::collections::BTreeSet;
+
+use flightdeck_core::limits::PAGE_SCAN_EVENTS_MAX;
+use flightdeck_core::{Cursor, Epoch, Position, StreamId, Tag, Version};
+use flightdeck_store::page::{Filling, Span};
 use flightdeck_store::{
     Direction, Filter, Head, LogPage, LogQuery, Recorded, StreamPage, StreamPattern, StreamQuery,
 };
@@ -18,35 +21,6 @@ pub(crate) enum LogRead {
     OtherEpoch(Cursor),
 }
 
-/// One page being filled.
-struct Page<'q> {
-    filter: &'q Filter,
-    limit: usize,
-    events: Vec<Recorded>,
-    bytes: usize,
-    looked_at: Option<Position>,
-}
-
-impl<'q> Page<'q> {
-    const fn new(filter: &'q Filter, limit: usize) -> Self {
-        Self { filter, limit, events: Vec::new(), bytes: 0, looked_at: None }
-    }
-
-    /// Looks at an event. `false`: the page was full, and the event is not looked at.
-    fn look_at(&mut self, event: Recorded) -> bool {
-        let position = event.position;
-        if self.filter.matches(&event) {
-            self.bytes += event.data_bytes().len();
-            if self.events.len() == self.limit || (self.bytes > PAGE_BYTES_MAX && !self.events.is_empty()) {
-                return false;
-            }
-            self.events.push(event);
-        }
-        self.looked_at = Some(position);
-        true
-    }
-}
-
 /// The epoch and the newest event.
 pub(crate) fn head(conn: &Connection, names: &Names) -> Result<Head, Damage> {
     let tip = Tip::read(conn, names)?;
@@ -61,65 +35,45 @@ pub(crate) fn epoch(conn: &Connection) -> Result<Epoch, Damage> {
     epoch.ok_or_else(|| Damage::new("the store has no epoch"))
 }
 
-/// A page of the log.
-pub(crate) fn log(conn: &Connection, names: &Names, query: &LogQuery) -> Result<LogRead, Damage> {
+/// The position of the newest event.
+pub(crate) fn newest(conn: &Connection) -> Result<Position, Damage> {
     let sql = "SELECT ifnull(max(position), 0) FROM fd_log";
     let newest: i64 = conn.prepare_cached(sql)?.query_row([], |row| row.get(0))?;
-    let newest = Position::new(newest).map_err(|error| Damage::new(error.to_string()))?;
+    Position::new(newest).map_err(|error| Damage::new(error.to_string()))
+}
+
+/// A page of the log.
+pub(crate) fn log(conn: &Connection, names: &Names, query: &LogQuery) -> Result<LogRead, Damage> {
+    let newest = newest(conn)?;
     let head = Cursor::new(epoch(conn)?, newest);
     if !query.after.is_of(head.epoch()) {
         return Ok(LogRead::OtherEpoch(head));
     }
-    let range = Range {
-        after: query.after.position(),
-        until: query.until.map_or(newest, |until| until.min(newest)),
-        direction: query.direction,
-    };
-    let mut page = Page::new(&query.filter, query.limit.get());
-    let looked_at = if range.after >= range.until {
+    let range = Span::of(query, newest);
+    let mut page = Filling::new(&query.filter, query.limit.get());
+    let looked_at = if range.is_empty() {
         None
     } else if let Some(tag) = query.filter.tags.first() {
         let candidates = tagged(conn, tag.as_str(), &range)?;
-        fetch(conn, names, &range, candidates, &mut page, |event| event.tags.contains(tag))?
+        fetch(conn, names, &range, candidates, &mut page, tag)?
     } else if let Some(exact) = exact_streams(&query.filter) {
-        let candidates = of_streams(conn, &exact, &range)?;
-        fetch(conn, names, &range, candidates, &mut page, |event| exact.contains(&&event.stream))?
+        merge(conn, names, &range, &exact, &mut page)?
     } else {
-        scan(conn, names, &range, &mut page)?;
+        scan(conn, names, &range, newest, &mut page)?;
         page.looked_at
     };
     let (scanned_to, end) = range.end(looked_at);
     Ok(LogRead::Page(LogPage { events: page.events, scanned_to, head, end }))
 }
 
-/// The part of the log that a page is about: behind `after`, up to `until`.
-struct Range {
-    after: Position,
-    until: Position,
-    direction: Direction,
-}
-
-impl Range {
-    /// How far a page came that looked at `looked_at` last, and whether that is the end.
-    fn end(&self, looked_at: Option<Position>) -> (Position, bool) {
-        match (self.direction, looked_at) {
-            (_, None) => (self.after, true),
-            (Direction::Forward, Some(at)) => (at, at >= self.until),
-            (Direction::Backward, Some(at)) => (at.previous(), at.previous() <= self.after),
-        }
-    }
-
-    /// The last position in the direction of the read: having looked there is having looked at all.
-    fn last(&self) -> Position {
-        match self.direction {
-            Direction::Forward => self.until,
-            Direction::Backward => self.after.next(),
-        }
-    }
-}
-
 /// Looks at every event of the range in its order. Positions are dense: one that is missing is damage.
-fn scan(conn: &Connection, names: &Names, range: &Range, page: &mut Page<'_>) -> Result<(), Damage> {
+fn scan(
+    conn: &Connection,
+    names: &Names,
+    range: &Span,
+    newest: Position,
+    page: &mut Filling<'_>,
+) -> Result<(), Damage> {
     let mut statement = conn.prepare_cached(match range.direction {
         Direction::Forward => {
             select_events!("WHERE position > ?1 AND position <= ?2 ORDER BY position LIMIT ?3")
@@ -140,6 +94,10 @@ fn scan(conn: &Connection, names: &Names, range: &Range, page: &mut Page<'_>) ->
         let event = reader.event(row)?;
         if event.position.get() != expected {
             return Err(Damage::at(expected, "the event is missing"));
+        }
+        // The cheap assertion of P6: a log ends where an append does.
+        if event.position == newest && event.append_end != newest {
+            return Err(Damage::at(newest.next().get(), "the event is missing"));
         }
         (expected, seen) = (expected + step, seen + 1);
         if !page.look_at(event) {
@@ -165,7 +123,7 @@ fn exact_streams(filter: &Filter) -> Option<Vec<&StreamId>> {
 }
 
 /// The positions within the range of the events with a tag, and whether there may be more.
-fn tagged(conn: &Connection, tag: &str, range: &Range) -> Result<Candidates, Damage> {
+fn tagged(conn: &Connection, tag: &str, range: &Span) -> Result<Candidates, Damage> {
     let mut statement = conn.prepare_cached(match range.direction {
         Direction::Forward => {
             "SELECT position FROM fd_tag WHERE tag = ?1 AND position > ?2 AND position <= ?3 ORDER BY position LIMIT ?4"
@@ -189,73 +147,139 @@ struct Candidates {
 /// Positions taken from an index at once.
 const CANDIDATES_MAX: i64 = 1_001;
 
-/// The positions within the range of the events of some streams, and whether there may be more.
-fn of_streams(conn: &Connection, streams: &[&StreamId], range: &Range) -> Result<Candidates, Damage> {
-    let mut all = Candidates { positions: Vec::new(), cut: false };
-    let mut names: Vec<_> = streams.to_vec();
-    names.sort_unstable();
-    names.dedup();
-    for name in names {
-        let Some(row) = streams::find(conn, name)? else { continue };
-        let found = of_stream(conn, row.number, row.version, range)?;
-        all.cut |= found.cut;
-        all.positions.extend(found.positions);
-    }
-    match range.direction {
-        Direction::Forward => all.positions.sort_unstable(),
-        Direction::Backward => all.positions.sort_unstable_by(|a, b| b.cmp(a)),
-    }
-    // What lies behind the cut of any stream is not known: the page ends where the shortest list ends at the latest.
-    let most = usize::try_from(CANDIDATES_MAX).unwrap_or(usize::MAX);
-    if all.positions.len() >= most {
-        all.positions.truncate(most);
-        all.cut = true;
-    }
-    Ok(all)
+/// One of the streams of a page, and its next version that was not looked at.
+struct OneOf {
+    number: i64,
+    stream: StreamId,
+    /// The versions that are left, from the one that comes next to the last one, in the direction of the read.
+    next: i64,
+    last: i64,
 }
 
-/// The positions of one stream's events within the range. Positions rise with versions, so the border is searched for.
-fn of_stream(conn: &Connection, stream: i64, last: Version, range: &Range) -> Result<Candidates, Damage> {
-    let mut at = conn.prepare_cached("SELECT position FROM fd_log WHERE stream = ?1 AND version = ?2")?;
-    let mut position_of = |version: i64| -> Result<i64, Damage> {
-        let found: Option<i64> = at.query_row([stream, version], |row| row.get(0)).optional()?;
-        found.ok_or_else(|| Damage::new(format!("version {version} of stream number {stream} is missing")))
-    };
-    // How many events of the stream stand at or below a position.
-    let mut count_to = |position: i64| -> Result<i64, Damage> {
-        let (mut low, mut high) = (0, last.get());
-        while low < high {
-            let middle = low + (high - low + 1) / 2;
-            if position_of(middle)? <= position { low = middle } else { high = middle - 1 }
-        }
-        Ok(low)
-    };
-    let (first, last) = (count_to(range.after.get())? + 1, count_to(range.until.get())?);
-    let mut statement = conn.prepare_cached(match range.direction {
-        Direction::Forward => {
-            "SELECT position FROM fd_log WHERE stream = ?1 AND version BETWEEN ?2 AND ?3 ORDER BY version LIMIT ?4"
-        }
-        Direction::Backward => {
-            "SELECT position FROM fd_log WHERE stream = ?1 AND version BETWEEN ?2 AND ?3 ORDER BY version DESC LIMIT ?4"
-        }
-    })?;
-    let values = [stream, first, last, CANDIDATES_MAX];
-    let positions = statement.query_map(values, |row| row.get(0))?.collect::<Result<Vec<i64>, _>>()?;
-    let wanted = (last - first + 1).clamp(0, CANDIDATES_MAX);
-    if positions.len() as i64 != wanted {
-        return Err(Damage::new(format!("stream number {stream} has lost events")));
+impl OneOf {
+    /// The versions of a stream within the range; `None` when it never was. Positions rise with versions, so the borders
+    /// are searched for.
+    fn within(
+        conn: &Connection,
+        names: &Names,
+        stream: &StreamId,
+        range: &Span,
+    ) -> Result<Option<Self>, Damage> {
+        let Some(row) = streams::find(conn, stream)? else { return Ok(None) };
+        // How many events of the stream stand at or below a position.
+        let count_to = |position: Position| -> Result<i64, Damage> {
+            let (mut low, mut high) = (0, row.version.get());
+            while low < high {
+                let middle = low + (high - low + 1) / 2;
+                let at = version(conn, names, row.number, stream, middle)?.position;
+                if at <= position { low = middle } else { high = middle - 1 }
+            }
+            Ok(low)
+        };
+        let (first, last) = (count_to(range.after)? + 1, count_to(range.until)?);
+        let (next, last) = match range.direction {
+            Direction::Forward => (first, last),
+            Direction::Backward => (last, first),
+        };
+        Ok(Some(Self { number: row.number, stream: stream.clone(), next, last }))
     }
-    Ok(Candidates { cut: last - first + 1 > wanted, positions })
+
+    fn is_through(&self, direction: Direction) -> bool {
+        match direction {
+            Direction::Forward => self.next > self.last,
+            Direction::Backward => self.next < self.last,
+        }
+    }
+}
+
+/// The event of a stream with that version, as itself says: an index that leads elsewhere is damaged.
+fn version(
+    conn: &Connection,
+    names: &Names,
+    number: i64,
+    stream: &StreamId,
+    version: i64,
+) -> Result<Recorded, Damage> {
+    let mut statement = conn.prepare_cached(select_events!("WHERE stream = ?1 AND version = ?2"))?;
+    let mut rows = statement.query([number, version])?;
+    let event = rows.next()?.map(|row| Rows::new(conn, names).event(row)).transpose()?;
+    match event {
+        Some(event) if event.stream == *stream && event.version.get() == version => Ok(event),
+        _ => Err(Damage::new(format!("version {version} of stream {stream} is missing"))),
+    }
+}
+
+/// Looks at the events of some streams: each stream's versions in their order, all of them in the order of the log. The
+/// index only leads to the events; where they stand, and that none is left out, they say themselves.
+fn merge(
+    conn: &Connection,
+    names: &Names,
+    range: &Span,
+    streams: &[&StreamId],
+    page: &mut Filling<'_>,
+) -> Result<Option<Position>, Damage> {
+    let distinct: BTreeSet<&StreamId> = streams.iter().copied().collect();
+    // The next event of each stream that has one left.
+    let mut ahead = Vec::new();
+    for stream in distinct {
+        let Some(mut one) = OneOf::within(conn, names, stream, range)? else { continue };
+        if let Some(event) = advance(conn, names, range, &mut one)? {
+            ahead.push((event, one));
+        }
+    }
+    for _ in 0..CANDIDATES_MAX {
+        let positions = ahead.iter().map(|(event, _)| event.position).enumerate();
+        let nearest = match range.direction {
+            Direction::Forward => positions.min_by_key(|(_, position)| *position),
+            Direction::Backward => positions.max_by_key(|(_, position)| *position),
+        };
+        let Some((place, position)) = nearest else { return Ok(Some(range.last())) };
+        let (event, one) = &mut ahead[place];
+        let next = advance(conn, names, range, one)?;
+        let rises = next.as_ref().is_none_or(|next| match range.direction {
+            Direction::Forward => next.position > position,
+            Direction::Backward => next.position < position,
+        });
+        if !rises {
+            return Err(Damage::at(position.get(), format!("stream {} is out of order here", one.stream)));
+        }
+        let looked = match next {
+            Some(next) => page.look_at(std::mem::replace(event, next)),
+            None => page.look_at(ahead.swap_remove(place).0),
+        };
+        if !looked {
+            break;
+        }
+    }
+    Ok(page.looked_at)
+}
+
+/// The next event of a stream, if one is left.
+fn advance(
+    conn: &Connection,
+    names: &Names,
+    range: &Span,
+    one: &mut OneOf,
+) -> Result<Option<Recorded>, Damage> {
+    if one.is_through(range.direction) {
+        return Ok(None);
+    }
+    let event = version(conn, names, one.number, &one.stream, one.next)?;
+    one.next += match range.direction {
+        Direction::Forward => 1,
+        Direction::Backward => -1,
+    };
+    Ok(Some(event))
 }
 
 /// Looks at the events at some positions, and says how far that is: to the end of the range when no more can follow.
 fn fetch(
     conn: &Connection,
     names: &Names,
-    range: &Range,
+    range: &Span,
     candidates: Candidates,
-    page: &mut Page<'_>,
-    belongs: impl Fn(&Recorded) -> bool,
+    page: &mut Filling<'_>,
+    tag: &Tag,
 ) -> Result<Option<Position>, Damage> {
     let mut statement = conn.prepare_cached(select_events!("WHERE position = ?1"))?;
     let mut reader = Rows::new(conn, names);
@@ -264,7 +288,7 @@ fn fetch(
         let row =
             rows.next()?.ok_or_else(|| Damage::at(position, "an index names an event that is missing"))?;
         let event = reader.event(row)?;
-        if !belongs(&event) {
+        if !event.tags.contains(tag) {
             return Err(Damage::at(position, "an index names an event that does not belong there"));
         }
         if !page.look_at(event) {
@@ -282,7 +306,7 @@ pub(crate) fn stream(conn: &Connection, names: &Names, query: &StreamQuery) -> R
     let first = Version::count(query.after) + 1;
     let last = query.to.map_or(row.version, |to| to.min(row.version)).get();
     let filter = Filter::ALL;
-    let mut page = Page::new(&filter, query.limit.get());
+    let mut page = Filling::new(&filter, query.limit.get());
     let mut statement = conn.prepare_cached(match query.direction {
         Direction::Forward => {
             select_events!("WHERE stream = ?1 AND version BETWEEN ?2 AND ?3 ORDER BY version LIMIT ?4")

@@ -1,12 +1,9 @@
 //! A row of the log as an event, checked: nothing leaves here whose checksum does not hold.
 
-use bytes::Bytes;
-use flightdeck_core::{
-    EventId, EventType, Further, Json, KeyId, Metadata, Position, Reference, SchemaNumber, StreamId, Tag,
-    Tags, Timestamp, Version,
-};
-use flightdeck_store::chain::{Hash, checksum};
-use flightdeck_store::{Corruption, Data, Recorded};
+use flightdeck_core::{EventType, Position, Reference, StreamId};
+use flightdeck_store::chain::checksum;
+use flightdeck_store::stored::{Stored, reference};
+use flightdeck_store::{Corruption, Recorded};
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Row};
 
@@ -46,6 +43,8 @@ impl From<rusqlite::Error> for Damage {
         use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase};
         match error.sqlite_error_code() {
             Some(DatabaseCorrupt | NotADatabase) => Self::new(error.to_string()),
+            // A value of another type than was written: the record's header is damaged.
+            _ if is_shape(&error) => Self::new(error.to_string()),
             _ => Self::Sql(error),
         }
     }
@@ -79,7 +78,6 @@ impl<'a> Rows<'a> {
         let (event, kept) = self.parse(row, position).map_err(|damage| match damage {
             // What can't even be parsed is reported at its place as well.
             Damage::Corrupt(Corruption { position: None, what }) => Damage::at(position, what),
-            Damage::Sql(error) if is_shape(&error) => Damage::at(position, error.to_string()),
             other => other,
         })?;
         if checksum(&event, &mut self.scratch) != kept {
@@ -89,38 +87,28 @@ impl<'a> Rows<'a> {
     }
 
     fn parse(&mut self, row: &Row<'_>, position: i64) -> Result<(Recorded, u64), Damage> {
-        let at = Position::new(position).map_err(illegal)?;
         let now = self.names_of(row)?;
-        let append_rest: i64 = row.get(6)?;
-        let occurred: Option<i64> = row.get(12)?;
-        let further = blob(row, 17)?
-            .map(|bytes| Further::from_stored(Json::from_stored(Bytes::copy_from_slice(bytes))));
-        let data = match (blob(row, 18)?, blob(row, 16)?) {
-            (Some(data), None) => Data::Json(Json::from_stored(Bytes::copy_from_slice(data))),
-            (None, Some(tombstone)) => Data::Tombstone(array(tombstone)?),
-            _ => return Err(Damage::new("the event has both data and a tombstone, or neither")),
-        };
-        let event = Recorded {
-            position: at,
+        let stored = Stored {
+            position,
             stream: now.stream.1.clone(),
-            version: Version::new(row.get(2)?).map_err(illegal)?,
+            version: row.get(2)?,
             event_type: now.event_type.1.clone(),
-            schema: SchemaNumber::new(row.get(4)?).map_err(illegal)?,
-            recorded_at: Timestamp::from_micros(row.get(5)?).map_err(illegal)?,
-            append_end: Position::new(position.saturating_add(append_rest)).map_err(illegal)?,
-            id: EventId::new(uuid(blob(row, 7)?)?).map_err(illegal)?,
-            key: blob(row, 8)?.map(array).transpose()?.map(KeyId::from_bytes),
-            metadata: Metadata {
-                actor: now.actor.clone(),
-                correlation: now.correlation.clone(),
-                causation: now.causation.clone(),
-                occurred: occurred.map(Timestamp::from_micros).transpose().map_err(illegal)?,
-                further,
-            },
-            tags: tags(text(row, 13)?)?,
-            hash: Hash::from_bytes(array(blob(row, 15)?.unwrap_or_default())?),
-            data,
+            schema: row.get(4)?,
+            recorded: row.get(5)?,
+            append_rest: row.get(6)?,
+            id: array(blob(row, 7)?.unwrap_or_default())?,
+            key: blob(row, 8)?,
+            actor: now.actor.clone(),
+            correlation: now.correlation.clone(),
+            causation: now.causation.clone(),
+            occurred: row.get(12)?,
+            tags: text(row, 13)?,
+            hash: blob(row, 15)?.unwrap_or_default(),
+            tombstone: blob(row, 16)?,
+            further: blob(row, 17)?,
+            data: blob(row, 18)?,
         };
+        let event = stored.event().map_err(Damage::new)?;
         self.before = Some(now);
         Ok((event, row.get::<_, i64>(14)?.cast_unsigned()))
     }
@@ -138,9 +126,12 @@ impl<'a> Rows<'a> {
                 Some(before) if before.event_type.0 == event_type => before.event_type.clone(),
                 _ => (event_type, self.names.event_type(self.conn, event_type)?),
             },
-            actor: reference(row, 9, before.and_then(|before| before.actor.as_ref()))?,
-            correlation: reference(row, 10, before.and_then(|before| before.correlation.as_ref()))?,
-            causation: reference(row, 11, before.and_then(|before| before.causation.as_ref()))?,
+            actor: reference(text(row, 9)?, before.and_then(|before| before.actor.as_ref()))
+                .map_err(illegal)?,
+            correlation: reference(text(row, 10)?, before.and_then(|before| before.correlation.as_ref()))
+                .map_err(illegal)?,
+            causation: reference(text(row, 11)?, before.and_then(|before| before.causation.as_ref()))
+                .map_err(illegal)?,
         })
     }
 }
@@ -177,30 +168,6 @@ fn text<'r>(row: &'r Row<'_>, column: usize) -> Result<Option<&'r str>, Damage> 
     }
 }
 
-fn reference(row: &Row<'_>, column: usize, before: Option<&Reference>) -> Result<Option<Reference>, Damage> {
-    match (text(row, column)?, before) {
-        (None, _) => Ok(None),
-        (Some(text), Some(before)) if before.as_str() == text => Ok(Some(before.clone())),
-        (Some(text), _) => Reference::new(text).map(Some).map_err(illegal),
-    }
-}
-
 fn array<const N: usize>(bytes: &[u8]) -> Result<[u8; N], Damage> {
     bytes.try_into().map_err(|_| Damage::new(format!("{} bytes stand where {N} should", bytes.len())))
-}
-
-fn uuid(bytes: Option<&[u8]>) -> Result<uuid::Uuid, Damage> {
-    Ok(uuid::Uuid::from_bytes(array(bytes.unwrap_or_default())?))
-}
-
-/// The tags of an event as its row has them: one a line.
-pub(crate) fn tags(lines: Option<&str>) -> Result<Tags, Damage> {
-    let tags = lines.into_iter().flat_map(str::lines).map(Tag::new).collect::<Result<Vec<_>, _>>();
-    tags.and_then(Tags::new).map_err(illegal)
-}
-
-/// The tags of an event as its row gets them.
-pub(crate) fn tag_lines(tags: &Tags) -> Option<String> {
-    let lines: Vec<&str> = tags.iter().map(Tag::as_str).collect();
-    (!lines.is_empty()).then(|| lines.join("\n"))
 }

@@ -49,7 +49,12 @@ pub(crate) fn find(
         let state = Bytes::from(row.get::<_, Vec<u8>>(3)?);
         Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?, row.get::<_, i64>(2)?, state))
     };
-    let found = statement.query_row(params![stream.as_str(), schema.get()], read).optional()?;
+    let found = statement.query_row(params![stream.as_str(), schema.get()], read).optional();
+    let found = match found.map_err(Damage::from) {
+        Ok(found) => found,
+        Err(Damage::Corrupt(_)) => None,
+        Err(error) => return Err(error),
+    };
     let snapshot = found.and_then(|(number, version, kept, state)| {
         let snapshot = Snapshot { version: Version::new(version).ok()?, schema, state };
         (checksum(number, &snapshot) == kept).then_some(snapshot)

@@ -8,13 +8,14 @@ use async_trait::async_trait;
 use flightdeck_core::limits::SNAPSHOT_BYTES_MAX;
 use flightdeck_core::{Epoch, EventId, Position, SchemaNumber, StreamId};
 use flightdeck_store::chain::Sealed;
+use flightdeck_store::settle::Identity;
 use flightdeck_store::{
     Append, AppendError, Appended, EventStore, Head, LogPage, LogQuery, NewEvent, Reason, Recorded,
     RequestKey, Snapshot, StoreError, StreamInfo, StreamPage, StreamQuery, StreamsPage, StreamsQuery,
 };
 use r2d2_sqlite::SqliteConnectionManager;
 use rusqlite::{Connection, ErrorCode};
-use tokio::sync::{Semaphore, mpsc, oneshot, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 
 use crate::disk::Frozen;
 use crate::ledger;
@@ -184,6 +185,23 @@ impl SqliteStore {
         }
     }
 
+    /// Hands an append to the writer, once there is room for it.
+    async fn enqueue(&self, mut append: Append) -> Result<Appended, AppendError> {
+        let writing = self.writing()?;
+        // An event is more than its data: what its row and its hash need counts as well.
+        let bytes = append.bytes() + 1_024 * (append.events.len() + 1);
+        let room = self.room(writing, bytes).await?;
+        let sealed = self.seal(std::mem::take(&mut append.events));
+        self.ask(|answer| Job::Append(Box::new(AppendJob { append, sealed, bytes, answer, _room: room })))
+            .await
+    }
+
+    async fn room(&self, writing: &Writing, bytes: usize) -> Result<OwnedSemaphorePermit, AppendError> {
+        let permits = u32::try_from(bytes.min(writing.room_max)).unwrap_or(u32::MAX);
+        let room = Arc::clone(&writing.room).acquire_many_owned(permits).await;
+        room.map_err(|_| AppendError::not_committed(Reason::Closed))
+    }
+
     /// Hands a job to the writer and waits for its answer.
     async fn ask<T>(
         &self,
@@ -259,17 +277,13 @@ fn to_store_error(error: AppendError) -> StoreError {
 
 #[async_trait]
 impl EventStore for SqliteStore {
-    async fn append(&self, mut append: Append) -> Result<Appended, AppendError> {
+    async fn append(&self, append: Append) -> Result<Appended, AppendError> {
         append.check()?;
-        let writing = self.writing()?;
-        // An event is more than its data: what its row and its hash need counts as well.
-        let bytes = append.bytes() + 1_024 * (append.events.len() + 1);
-        let permits = u32::try_from(bytes.min(writing.room_max)).unwrap_or(u32::MAX);
-        let room = Arc::clone(&writing.room).acquire_many_owned(permits).await;
-        let room = room.map_err(|_| AppendError::not_committed(Reason::Closed))?;
-        let sealed = self.seal(std::mem::take(&mut append.events));
-        self.ask(|answer| Job::Append(Box::new(AppendJob { append, sealed, bytes, answer, _room: room })))
-            .await
+        let identity = Identity::of(&append);
+        match self.enqueue(append).await {
+            Ok(appended) => Ok(appended),
+            Err(error) => identity.settle(self, error).await,
+        }
     }
 
     async fn outcome_of(&self, request: &RequestKey) -> Result<Option<Appended>, AppendError> {
@@ -322,7 +336,11 @@ impl EventStore for SqliteStore {
             return Ok(());
         }
         let stream = stream.clone();
-        self.ask(|answer| Job::SaveSnapshot(stream, snapshot, answer)).await.map_err(to_store_error)
+        let saved = async {
+            let room = self.room(self.writing()?, snapshot.state.len()).await?;
+            self.ask(|answer| Job::SaveSnapshot { stream, snapshot, answer, _room: room }).await
+        };
+        saved.await.map_err(to_store_error)
     }
 
     async fn snapshot(

@@ -15,6 +15,7 @@ use tokio::sync::{mpsc, watch};
 use crate::ledger::Ledger;
 use crate::lock::Lock;
 use crate::options::Reserve;
+use crate::wal;
 use crate::writer::{Job, Next, Writer};
 
 /// What the thread takes with it.
@@ -36,6 +37,7 @@ impl Thread {
 
     fn run(self, mut jobs: mpsc::Receiver<Job>) {
         let Self { conn, lock, epoch, clock, head, path, reserve, stopped } = self;
+        wal::take_over(&conn);
         let work = || -> Next {
             let ledger = match Ledger::open(&conn, epoch) {
                 Ok(ledger) => ledger,

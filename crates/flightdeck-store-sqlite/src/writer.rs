@@ -21,6 +21,7 @@ use crate::fault::kill_point;
 use crate::ledger::{Ledger, Trouble};
 use crate::options::Reserve;
 use crate::snapshots;
+use crate::wal;
 
 /// Appends in one group.
 const GROUP_APPENDS_MAX: usize = 1_000;
@@ -32,7 +33,13 @@ const AWAKE: Duration = Duration::from_micros(50);
 /// Something for the writer to do.
 pub(crate) enum Job {
     Append(Box<AppendJob>),
-    SaveSnapshot(StreamId, Snapshot, oneshot::Sender<Result<(), AppendError>>),
+    SaveSnapshot {
+        stream: StreamId,
+        snapshot: Snapshot,
+        answer: oneshot::Sender<Result<(), AppendError>>,
+        /// Its room in the queue, given back when the job is done.
+        _room: OwnedSemaphorePermit,
+    },
     DeleteSnapshot(StreamId, oneshot::Sender<Result<(), AppendError>>),
 }
 
@@ -50,7 +57,7 @@ impl Job {
     fn bytes(&self) -> usize {
         match self {
             Self::Append(job) => job.bytes,
-            Self::SaveSnapshot(_, snapshot, _) => snapshot.state.len(),
+            Self::SaveSnapshot { snapshot, .. } => snapshot.state.len(),
             Self::DeleteSnapshot(..) => 0,
         }
     }
@@ -59,7 +66,7 @@ impl Job {
     pub(crate) fn fail(self, error: AppendError) {
         match self {
             Self::Append(job) => drop(job.answer.send(Err(error))),
-            Self::SaveSnapshot(_, _, answer) | Self::DeleteSnapshot(_, answer) => {
+            Self::SaveSnapshot { answer, .. } | Self::DeleteSnapshot(_, answer) => {
                 drop(answer.send(Err(error)))
             }
         }
@@ -118,7 +125,6 @@ impl Writer<'_> {
         {
             return self.fail(group, &error.into(), Stage::Begin);
         }
-        let before = self.ledger.committed().position;
         let mut results = Vec::with_capacity(group.len());
         let mut wrote = false;
         for job in &group {
@@ -138,17 +144,41 @@ impl Writer<'_> {
         }
         kill_point!("before-commit");
         if let Err(error) = self.conn.prepare_cached("COMMIT").and_then(|mut commit| commit.execute([])) {
-            // What was done before this group is as certain as ever.
-            let (done_before, rest) = split(group, results, before);
-            answer_all(done_before);
-            return self.fail(rest, &error.into(), Stage::Commit);
+            // A refusal wrote nothing, whatever became of the commit; but what it was refused for may be gone with it.
+            let (refused, rest) = group
+                .into_iter()
+                .zip(results)
+                .partition::<Vec<_>, _>(|(_, result)| matches!(result, Result1::Append(Err(_))));
+            for (job, _) in refused {
+                job.fail(AppendError::not_committed(Reason::Storage));
+            }
+            return self.fail(rest.into_iter().map(|(job, _)| job).collect(), &error.into(), Stage::Commit);
         }
         kill_point!("after-commit");
         self.ledger.keep();
         self.head.send_replace(self.ledger.committed().position);
         answer(group, results);
         kill_point!("after-answer");
-        Next::GoOn
+        self.checkpoint()
+    }
+
+    /// Copies the WAL back into the file when it has grown enough. SQLite would do so by itself, and keep an I/O error on
+    /// the way for itself as well.
+    fn checkpoint(&self) -> Next {
+        if wal::pages() < wal::CHECKPOINT_PAGES {
+            return Next::GoOn;
+        }
+        match wal::checkpoint(self.conn) {
+            Ok(()) => Next::GoOn,
+            Err(error) if error.sqlite_error_code() == Some(ErrorCode::SystemIoFailure) => {
+                tracing::error!(%error, "the storage failed in a checkpoint, and the store stops");
+                Next::Stop
+            }
+            Err(error) => {
+                tracing::warn!(%error, "a checkpoint could not be made; the next one is tried again");
+                Next::GoOn
+            }
+        }
     }
 
     /// Does one job within the open transaction. Says whether it wrote anything.
@@ -163,7 +193,7 @@ impl Writer<'_> {
                 Err(Trouble::Refused(error)) => Ok((Result1::Append(Err(error)), false)),
                 Err(Trouble::Sql(error)) => Err(error.into()),
             },
-            Job::SaveSnapshot(stream, snapshot, _) => {
+            Job::SaveSnapshot { stream, snapshot, .. } => {
                 Ok((Result1::Snapshot, snapshots::save(self.conn, stream, snapshot)?))
             }
             Job::DeleteSnapshot(stream, _) => Ok((Result1::Snapshot, snapshots::delete(self.conn, stream)?)),
@@ -368,23 +398,11 @@ fn fate(broke: &Broke, stage: Stage) -> Fate {
     }
 }
 
-/// Splits off the appends that were done before the group, and so do not depend on its commit.
-fn split(group: Vec<Job>, results: Vec<Result1>, before: Position) -> (Vec<(Job, Result1)>, Vec<Job>) {
-    let (done, rest): (Vec<_>, Vec<_>) = group.into_iter().zip(results).partition(|(_, result)| {
-        matches!(result, Result1::Append(Ok(appended)) if appended.duplicate && appended.cursor.position() <= before)
-    });
-    (done, rest.into_iter().map(|(job, _)| job).collect())
-}
-
 fn answer(group: Vec<Job>, results: Vec<Result1>) {
-    answer_all(group.into_iter().zip(results).collect());
-}
-
-fn answer_all(answers: Vec<(Job, Result1)>) {
-    for (job, result) in answers {
+    for (job, result) in group.into_iter().zip(results) {
         match (job, result) {
             (Job::Append(job), Result1::Append(result)) => drop(job.answer.send(result)),
-            (Job::SaveSnapshot(_, _, answer) | Job::DeleteSnapshot(_, answer), _) => {
+            (Job::SaveSnapshot { answer, .. } | Job::DeleteSnapshot(_, answer), _) => {
                 drop(answer.send(Ok(())))
             }
             (job @ Job::Append(_), Result1::Snapshot) => {

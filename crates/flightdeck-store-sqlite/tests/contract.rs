@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use flightdeck_core::Clock;
 use flightdeck_store::EventStore;
 use flightdeck_store_contract::{Subject, event_store_contract};
 use flightdeck_store_sqlite::{Options, SqliteStore};
@@ -15,8 +16,18 @@ struct File(tempfile::TempDir);
 #[async_trait]
 impl Subject for File {
     async fn open(&self) -> Arc<dyn EventStore> {
+        self.with(Options::default())
+    }
+
+    async fn open_at(&self, clock: Arc<dyn Clock>) -> Arc<dyn EventStore> {
+        self.with(Options { clock, ..Options::default() })
+    }
+}
+
+impl File {
+    fn with(&self, options: Options) -> Arc<dyn EventStore> {
         // The store before may still be closing: its lock says when it is done.
-        let options = Options { lock_wait: Duration::from_secs(20), ..Options::default() };
+        let options = Options { lock_wait: Duration::from_secs(20), ..options };
         Arc::new(SqliteStore::open(self.0.path().join("log.db"), options).unwrap())
     }
 }

@@ -402,6 +402,9 @@ pub enum Reason {
     /// Someone else holds the store, or there is too much to do. Trying again helps.
     #[error("the store is busy")]
     Busy,
+    /// The database can't be reached just now. Trying again helps.
+    #[error("the store can't be reached")]
+    Unreachable,
     /// The store was opened for reading only.
     #[error("the store is open for reading only")]
     ReadOnly,
@@ -423,7 +426,7 @@ impl Reason {
     /// Whether the same thing may succeed a little later.
     #[must_use]
     pub const fn retry_helps(&self) -> bool {
-        matches!(self, Self::Full | Self::Busy)
+        matches!(self, Self::Full | Self::Busy | Self::Unreachable)
     }
 }
 
@@ -446,11 +449,11 @@ impl AppendError {
         }
     }
 
-    /// Whether the same append may succeed a little later, with nothing changed about it.
+    /// Whether the same append may succeed a little later, with nothing changed about it: the ids and the key least of all.
     #[must_use]
     pub const fn retry_helps(&self) -> bool {
         match self {
-            Self::NotCommitted { reason, .. } => reason.retry_helps(),
+            Self::NotCommitted { reason, .. } | Self::Unknown { reason, .. } => reason.retry_helps(),
             _ => false,
         }
     }

@@ -17,6 +17,7 @@
 //! digest   = SHA-256(place, names, SHA-256(data), SHA-256(metadata))
 //! hash     = SHA-256(previous hash, digest)        the first event's previous hash is 32 zero bytes
 //! checksum = XXH3-64(place, names, metadata, data, hash)
+//!            or, where a database takes it by itself: the first 8 bytes of SHA-256(digest, hash)
 //! ```
 //!
 //! The fields that only the writer knows stand first, so that everything behind them can be made ready
@@ -158,6 +159,12 @@ impl Sealed {
         &self.data_hash
     }
 
+    /// What stands behind the place in the digest: all that a writer needs who is handed a place by a database.
+    #[must_use]
+    pub fn behind_place(&self) -> Vec<u8> {
+        [&self.names, self.data_hash.as_slice(), self.metadata_hash.as_slice()].concat()
+    }
+
     /// The event's link of the chain behind `previous`, and the checksum of its row.
     ///
     /// `scratch` is room to work in; what is in it before does not matter.
@@ -255,14 +262,13 @@ fn length_u16(length: usize) -> [u8; 2] {
 }
 
 fn link(previous: &Hash, place_and_names: &[u8], data_hash: &[u8; 32], metadata_hash: &[u8; 32]) -> Hash {
-    let mut digest = Sha256::new();
-    digest.update(place_and_names);
-    digest.update(data_hash);
-    digest.update(metadata_hash);
-    let mut chain = Sha256::new();
-    chain.update(previous.0);
-    chain.update(digest.finalize());
-    Hash(chain.finalize().into())
+    let digest = digest(place_and_names, data_hash, metadata_hash);
+    Hash(Sha256::new().chain_update(previous.0).chain_update(digest).finalize().into())
+}
+
+fn digest(place_and_names: &[u8], data_hash: &[u8; 32], metadata_hash: &[u8; 32]) -> [u8; 32] {
+    let digest = Sha256::new().chain_update(place_and_names).chain_update(data_hash);
+    digest.chain_update(metadata_hash).finalize().into()
 }
 
 /// Takes the checksum of a row that was read, as [`Sealed::link`] took it when the row was written.
@@ -300,17 +306,35 @@ fn write_place_and_names(into: &mut Vec<u8>, event: &Recorded) {
     write_names(into, &names);
 }
 
+/// Takes the checksum of a row as a database takes it that has nothing but SHA-256: over digest and hash.
+///
+/// The digest has the SHA-256 of the data, so this stays as it is when data gives way to its tombstone.
+#[must_use]
+pub fn digest_checksum(event: &Recorded, scratch: &mut Vec<u8>) -> [u8; 8] {
+    let sum: [u8; 32] =
+        Sha256::new().chain_update(digest_of(event, scratch)).chain_update(event.hash.0).finalize().into();
+    let [a, b, c, d, e, f, g, h, ..] = sum;
+    [a, b, c, d, e, f, g, h]
+}
+
 /// The hash that `event` has behind `previous`: what [`Sealed::link`] made when it was written.
 fn hash_of(event: &Recorded, previous: &Hash) -> Hash {
-    let mut metadata = Vec::new();
-    write_metadata(&mut metadata, &event.metadata);
+    let digest = digest_of(event, &mut Vec::with_capacity(192));
+    Hash(Sha256::new().chain_update(previous.0).chain_update(digest).finalize().into())
+}
+
+/// The digest of a recorded event. `scratch` is room to work in.
+fn digest_of(event: &Recorded, scratch: &mut Vec<u8>) -> [u8; 32] {
+    scratch.clear();
+    write_metadata(scratch, &event.metadata);
+    let metadata_hash = sha256(scratch);
     let data_hash = match &event.data {
         Data::Json(json) => sha256(json.as_bytes()),
         Data::Tombstone(hash) => *hash,
     };
-    let mut place_and_names = Vec::with_capacity(192);
-    write_place_and_names(&mut place_and_names, event);
-    link(previous, &place_and_names, &data_hash, &sha256(&metadata))
+    scratch.clear();
+    write_place_and_names(scratch, event);
+    digest(scratch, &data_hash, &metadata_hash)
 }
 
 /// What a walk along the chain found wrong.

@@ -12,6 +12,10 @@
 //! - [`Handler`]: load a stream, fold it, decide, append, and try again when someone was faster;
 //! - [`follow`](fn@follow): the log as an endless stream, from any cursor through history to live;
 //! - [`chain`]: the byte layout of hashes and checksums; [`admit`](mod@admit): the one order in which an append is checked;
+//! - [`page`], [`stored`] and [`settle`]: filling a page, making an event of a row, and what a refused repetition is told,
+//!   for whoever writes a store;
+//! - [`verify`]: what checking a whole log comes to;
+//! - [`migrate`]: what bringing a store's tables up comes to;
 //! - [`system`]: the real clock and the real source of ids.
 //!
 //! What is not here: no SQL, no HTTP, no aggregate. Payloads are bytes that happen to be JSON. The store that
@@ -47,12 +51,19 @@ pub mod admit;
 pub mod append;
 pub mod chain;
 pub mod event;
+#[cfg(feature = "faults")]
+pub mod fault;
 pub mod follow;
 pub mod handle;
 pub mod memory;
+pub mod migrate;
+pub mod page;
 pub mod port;
 pub mod read;
+pub mod settle;
+pub mod stored;
 pub mod system;
+pub mod verify;
 
 pub use crate::append::{
     Append, AppendError, Appended, AppendedStream, Condition, ConditionItem, Conflict, Expected,
@@ -62,8 +73,10 @@ pub use crate::event::{Data, NewEvent, Recorded};
 pub use crate::follow::{FollowOptions, Followed, ResetReason, follow};
 pub use crate::handle::{Context, HandleError, Handled, Handler, Loaded};
 pub use crate::memory::MemoryStore;
+pub use crate::migrate::{MigrateError, Step};
 pub use crate::port::EventStore;
 pub use crate::read::{
     After, Corruption, Direction, Filter, Head, InvalidRead, Limit, LogPage, LogQuery, Snapshot, StoreError,
     StreamInfo, StreamPage, StreamPattern, StreamQuery, StreamsPage, StreamsQuery, TypePattern,
 };
+pub use crate::verify::Verified;

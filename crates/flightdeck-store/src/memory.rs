@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
-use flightdeck_core::limits::{PAGE_BYTES_MAX, PAGE_SCAN_EVENTS_MAX, SNAPSHOT_BYTES_MAX};
+use flightdeck_core::limits::{PAGE_SCAN_EVENTS_MAX, SNAPSHOT_BYTES_MAX};
 use flightdeck_core::{
     Clock, Cursor, Epoch, EventId, Ids, Position, SchemaNumber, StreamId, Timestamp, Version,
 };
@@ -14,10 +14,11 @@ use crate::admit::{Admission, Done, Ground, Remembered, admit, recall};
 use crate::append::{Append, AppendError, Appended, ConditionItem, RequestKey};
 use crate::chain::{Hash, Place, Sealed};
 use crate::event::Recorded;
+use crate::page::{Filling, Span};
 use crate::port::EventStore;
 use crate::read::{
-    Direction, Head, LogPage, LogQuery, Snapshot, StoreError, StreamInfo, StreamPage, StreamQuery,
-    StreamsPage, StreamsQuery,
+    Direction, Filter, Head, Limit, LogPage, LogQuery, Snapshot, StoreError, StreamInfo, StreamPage,
+    StreamQuery, StreamsPage, StreamsQuery,
 };
 use crate::system::{SystemClock, SystemIds};
 
@@ -67,6 +68,12 @@ impl MemoryStore {
         };
         let head = Arc::new(watch::Sender::new(Position::START));
         Self { log: Arc::new(Mutex::new(log)), head, clock, ids }
+    }
+
+    /// A handle on the same log that goes by another clock.
+    #[must_use]
+    pub fn at(&self, clock: Arc<dyn Clock>) -> Self {
+        Self { clock, ..self.clone() }
     }
 
     fn log(&self) -> MutexGuard<'_, Log> {
@@ -165,24 +172,13 @@ impl Ground for Log {
     }
 }
 
-/// Looks at events until a page is full, and says at which it looked last. A page is full when it has as many
-/// events as its limit or as many bytes as a page may; how many it looks at is limited too.
-fn scan<'a>(
-    asked: impl Iterator<Item = &'a Recorded>,
-    query: &LogQuery,
-) -> (Vec<Recorded>, Option<Position>) {
-    let (mut events, mut bytes, mut looked_at) = (Vec::new(), 0, None);
-    for event in asked.take(usize::try_from(PAGE_SCAN_EVENTS_MAX).unwrap_or(usize::MAX)) {
-        if query.filter.matches(event) {
-            bytes += event.data_bytes().len();
-            if events.len() == query.limit.get() || (bytes > PAGE_BYTES_MAX && !events.is_empty()) {
-                break;
-            }
-            events.push(event.clone());
-        }
-        looked_at = Some(event.position);
-    }
-    (events, looked_at)
+/// Looks at events until the page is full; how many it looks at is limited too.
+fn scan<'a, 'q>(asked: impl Iterator<Item = &'a Recorded>, filter: &'q Filter, limit: Limit) -> Filling<'q> {
+    let mut page = Filling::new(filter, limit.get());
+    let most = usize::try_from(PAGE_SCAN_EVENTS_MAX).unwrap_or(usize::MAX);
+    let mut asked = asked.take(most);
+    while asked.next().is_some_and(|event| page.look_at(event.clone())) {}
+    page
 }
 
 #[async_trait]
@@ -227,12 +223,12 @@ impl EventStore for MemoryStore {
         });
         let asked = positions.get(first..last).unwrap_or_default();
         let asked_events = asked.iter().filter_map(|position| log.at(*position));
-        let page = LogQuery { limit: query.limit, ..LogQuery::default() };
-        let (events, _) = match query.direction {
-            Direction::Forward => scan(asked_events, &page),
-            Direction::Backward => scan(asked_events.rev(), &page),
+        let everything = Filter::ALL;
+        let page = match query.direction {
+            Direction::Forward => scan(asked_events, &everything, query.limit),
+            Direction::Backward => scan(asked_events.rev(), &everything, query.limit),
         };
-        Ok(StreamPage { version, end: events.len() == asked.len(), events })
+        Ok(StreamPage { version, end: page.events.len() == asked.len(), events: page.events })
     }
 
     async fn read_log(&self, query: &LogQuery) -> Result<LogPage, StoreError> {
@@ -242,20 +238,14 @@ impl EventStore for MemoryStore {
         if !query.after.is_of(&log.epoch) {
             return Err(StoreError::EpochChanged { head });
         }
-        let after = query.after.position();
-        let until = query.until.map_or(head.position(), |until| until.min(head.position()));
-        let asked = log.between(after, until).iter();
-        let (events, looked_at) = match query.direction {
-            Direction::Forward => scan(asked, query),
-            Direction::Backward => scan(asked.rev(), query),
+        let span = Span::of(query, head.position());
+        let asked = log.between(span.after, span.until).iter();
+        let page = match query.direction {
+            Direction::Forward => scan(asked, &query.filter, query.limit),
+            Direction::Backward => scan(asked.rev(), &query.filter, query.limit),
         };
-        let (scanned_to, end) = match query.direction {
-            Direction::Forward => looked_at.map_or((after, true), |at| (at, at >= until)),
-            Direction::Backward => {
-                looked_at.map_or((after, true), |at| (at.previous(), at.previous() <= after))
-            }
-        };
-        Ok(LogPage { events, scanned_to, head, end })
+        let (scanned_to, end) = span.end(page.looked_at);
+        Ok(LogPage { events: page.events, scanned_to, head, end })
     }
 
     async fn head(&self) -> Result<Head, StoreError> {

@@ -4,7 +4,8 @@ use std::error::Error;
 use std::fmt;
 use std::process::ExitCode;
 
-use flightdeck_store_sqlite::{MigrateError, OpenError};
+use flightdeck_store::MigrateError;
+use flightdeck_store_sqlite::OpenError;
 
 /// Refused, or damage found.
 pub(crate) const REFUSED: u8 = 1;

@@ -65,7 +65,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Migrate { store, .. } => migrate::run(&store),
         Command::Version => {
             println!("flightdeck {}", env!("CARGO_PKG_VERSION"));
-            println!("store format {}", flightdeck_store_sqlite::migrate::FORMAT);
+            println!("store format {}", flightdeck_store::migrate::FORMAT);
             println!("sqlite {}", flightdeck_store_sqlite::sqlite_version());
             Ok(())
         }

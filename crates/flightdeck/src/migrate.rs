@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use flightdeck_store_sqlite::{Options, SqliteStore, Step};
+use flightdeck_store::Step;
+use flightdeck_store_sqlite::{Options, SqliteStore};
 
 use crate::exit::Failure;
 use crate::target::Target;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use flightdeck_core::Clock;
 use flightdeck_store::{EventStore, MemoryStore};
 use flightdeck_store_contract::{Subject, event_store_contract};
 
@@ -13,6 +14,10 @@ struct Memory(MemoryStore);
 impl Subject for Memory {
     async fn open(&self) -> Arc<dyn EventStore> {
         Arc::new(self.0.clone())
+    }
+
+    async fn open_at(&self, clock: Arc<dyn Clock>) -> Arc<dyn EventStore> {
+        Arc::new(self.0.at(clock))
     }
 }
 

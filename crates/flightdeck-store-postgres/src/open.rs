@@ -1,0 +1,244 @@
+//! Opening a store: what is looked at before anything is trusted, and the order it is looked at in.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use flightdeck_migrations::POSTGRES;
+use flightdeck_store::migrate::Access;
+use flightdeck_store::{Corruption, MigrateError, Source, Step};
+use thiserror::Error;
+use tokio::sync::{mpsc, watch};
+use tokio::time::timeout;
+use tokio_postgres::Client;
+
+use crate::connection::{Readers, Target, run, settings};
+use crate::history::History;
+use crate::listener::{self, Listener};
+use crate::migrate;
+use crate::names::Names;
+use crate::options::{Listen, Options, Schema};
+use crate::row::corruption;
+use crate::store::{PostgresStore, Writing};
+use crate::thread::Thread;
+use crate::writer::{Line, Writer};
+
+/// The oldest server that has all we use.
+const SERVER_MIN: i32 = 140_000;
+
+/// Why a store was not opened.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// The URL, or something that it names, is not as it should be.
+    #[error("the database's URL is wrong: {0}")]
+    Url(String),
+    /// No connection could be made.
+    #[error("the database can't be reached")]
+    Unreachable(#[source] Source),
+    /// The server is too old.
+    #[error("the server is PostgreSQL {found}, and 14 is the oldest that will do")]
+    OldServer {
+        /// What it says that it is.
+        found: String,
+    },
+    /// The server only reads: it is a standby.
+    #[error("the server is a standby, and takes no appends")]
+    Standby,
+    /// The server may acknowledge what a power cut takes back.
+    #[error("the server has {setting} = {found}: what it acknowledges is not safe from a power cut")]
+    UnsafeDurability {
+        /// The setting.
+        setting: &'static str,
+        /// What it is.
+        found: String,
+    },
+    /// A notification that was sent did not arrive.
+    #[error("notifications do not arrive on the connection that is to listen for them")]
+    NoNotifications,
+    /// The store is of a newer program, of someone else's, or could not be brought up.
+    #[error(transparent)]
+    Migrate(#[from] MigrateError),
+    /// The store is damaged where everything begins.
+    #[error(transparent)]
+    Damaged(#[from] Corruption),
+    /// The database failed.
+    #[error("the database failed")]
+    Storage(#[source] Source),
+}
+
+impl From<tokio_postgres::Error> for OpenError {
+    fn from(error: tokio_postgres::Error) -> Self {
+        match corruption(&error) {
+            Some(damage) => Self::Damaged(damage),
+            None => Self::Storage(error.into()),
+        }
+    }
+}
+
+/// Everything that a connection of this store's own needs to be made.
+pub(crate) struct Dialing {
+    target: Target,
+    schema: Schema,
+    settings: String,
+    connect_wait: Duration,
+    allow_unsafe_durability: bool,
+}
+
+impl Dialing {
+    fn new(url: &str, options: &Options) -> Result<Self, OpenError> {
+        let target = Target::parse(url, options)?;
+        let schema = target.schema.clone().unwrap_or_else(|| options.schema.clone());
+        Ok(Self {
+            settings: settings(&schema, options),
+            target,
+            schema,
+            connect_wait: options.connect_wait,
+            allow_unsafe_durability: options.allow_unsafe_durability,
+        })
+    }
+
+    /// A connection with everything set, to a server that will do.
+    async fn client(&self) -> Result<Client, OpenError> {
+        let made = async {
+            let (client, wire) =
+                self.target.connect().await.map_err(|error| OpenError::Unreachable(error.into()))?;
+            tokio::spawn(run(wire));
+            client.batch_execute(&self.settings).await?;
+            Ok(client)
+        };
+        match timeout(self.connect_wait, made).await {
+            Ok(client) => client,
+            Err(late) => Err(OpenError::Unreachable(late.into())),
+        }
+    }
+
+    /// A connection that may write. What makes a commit durable is read each time, for it can be changed at any time.
+    async fn writing_client(&self) -> Result<Client, OpenError> {
+        let client = self.client().await?;
+        let sql = "SELECT current_setting('server_version_num')::int, current_setting('server_version'), pg_is_in_recovery(),
+                     current_setting('fsync'), current_setting('full_page_writes'), current_setting('synchronous_commit')";
+        let row = client.query_one(sql, &[]).await?;
+        if row.try_get::<_, i32>(0)? < SERVER_MIN {
+            return Err(OpenError::OldServer { found: row.try_get(1)? });
+        }
+        if row.try_get(2)? {
+            return Err(OpenError::Standby);
+        }
+        let asked = [(3, "fsync"), (4, "full_page_writes"), (5, "synchronous_commit")];
+        for (column, setting) in asked {
+            let found: String = row.try_get(column)?;
+            if found == "off" && !self.allow_unsafe_durability {
+                return Err(OpenError::UnsafeDurability { setting, found });
+            } else if found == "off" {
+                tracing::warn!(
+                    setting,
+                    "the server may lose what it acknowledges, and this was asked for by name"
+                );
+            }
+        }
+        // From here on it is this session's own: whoever turns it off for the server does not turn it off here.
+        let kept: String = row.try_get(5)?;
+        client.execute("SELECT set_config('synchronous_commit', $1, false)", &[&kept]).await?;
+        Ok(client)
+    }
+
+    /// The writer's connection, on a log that is the one this node knows.
+    pub(crate) async fn line(&self, history: &History) -> Result<Line, OpenError> {
+        let client = self.writing_client().await?;
+        history.check(&client).await?;
+        Ok(Line::over(client).await?)
+    }
+}
+
+impl PostgresStore {
+    /// Opens the store behind `url` for reading and writing; makes it, and brings its tables up, when need be.
+    ///
+    /// Any number of nodes may have a store open. The URL is libpq's (`postgres://user:password@host/database`), with two
+    /// parameters of our own: `schema`, and `sslrootcert` for the certificates that the server's is checked against.
+    ///
+    /// # Errors
+    /// See [`OpenError`].
+    pub async fn open(url: &str, options: Options) -> Result<Self, OpenError> {
+        let thread = Thread::start().map_err(|error| OpenError::Storage(error.into()))?;
+        let handle = thread.handle().ok_or_else(|| OpenError::Storage("the thread is gone".into()))?;
+        let url = url.to_owned();
+        let opened = handle.spawn(async move { open(&url, options, thread).await }).await;
+        opened.map_err(|error| OpenError::Storage(error.into()))?
+    }
+
+    /// Brings the tables of the store behind `url` up, and returns the steps that were taken.
+    ///
+    /// # Errors
+    /// See [`OpenError`].
+    pub async fn migrate(url: &str, options: &Options) -> Result<Vec<Step>, OpenError> {
+        let dialing = Dialing::new(url, options)?;
+        let mut client = dialing.writing_client().await?;
+        migrate::check_format(&client, &dialing.schema, Access::Write).await?;
+        let taken = migrate::run(&mut client, &dialing.schema, POSTGRES).await?;
+        // Which life of which cluster the log begins in is written down at once.
+        History::new(Arc::new(Names::default())).check(&client).await?;
+        Ok(taken)
+    }
+
+    /// Every step that this program knows, and which of them the store behind `url` has. Changes nothing.
+    ///
+    /// # Errors
+    /// See [`OpenError`].
+    pub async fn migrations(url: &str, options: &Options) -> Result<Vec<Step>, OpenError> {
+        let dialing = Dialing::new(url, options)?;
+        let client = dialing.client().await?;
+        migrate::check_format(&client, &dialing.schema, Access::Read).await?;
+        Ok(migrate::status(&client, &dialing.schema, POSTGRES).await?)
+    }
+}
+
+/// Opens a store, on its own thread.
+async fn open(url: &str, options: Options, thread: Thread) -> Result<PostgresStore, OpenError> {
+    let dialing = Arc::new(Dialing::new(url, &options)?);
+    let schema = dialing.schema.clone();
+    let names = Arc::new(Names::default());
+    let history = Arc::new(History::new(Arc::clone(&names)));
+    let mut client = dialing.writing_client().await?;
+    migrate::check_format(&client, &schema, Access::Write).await?;
+    migrate::run(&mut client, &schema, POSTGRES).await?;
+    history.check(&client).await?;
+    let handle = tokio::runtime::Handle::current();
+    let readers =
+        Readers::new(dialing.target.clone(), &schema, &options, Arc::clone(&history), handle.clone())?;
+    let readers = Arc::new(readers);
+    if let Some(target) = listen_to(&dialing.target, &options)? {
+        let listener = Listener {
+            target,
+            settings: dialing.settings.clone(),
+            channel: schema.channel(),
+            history: Arc::clone(&history),
+            connect_wait: options.connect_wait,
+        };
+        let hears = listener.hears(&client, options.ids.random()).await;
+        if !hears.map_err(|error| OpenError::Unreachable(error.into()))? {
+            return Err(OpenError::NoNotifications);
+        }
+        handle.spawn(listener.run());
+    }
+    handle.spawn(listener::poll(Arc::clone(&readers), Arc::clone(&history), options.poll));
+    let (jobs, queue) = mpsc::channel(options.queue_appends_max.max(1));
+    let stopped = watch::Sender::new(false);
+    let writer = Writer {
+        dialing,
+        history: Arc::clone(&history),
+        clock: options.clock.clone(),
+        answer_wait: options.answer_wait,
+        line: Some(Line::over(client).await?),
+    };
+    let task = handle.spawn(writer.run(queue));
+    let writing = Writing::new(jobs, task, &options, stopped, &handle);
+    Ok(PostgresStore::new(thread, schema, names, history, readers, options, writing))
+}
+
+fn listen_to(same: &Target, options: &Options) -> Result<Option<Target>, OpenError> {
+    match &options.listen {
+        Listen::Never => Ok(None),
+        Listen::Same => Ok(Some(same.clone())),
+        Listen::Url(url) => Target::parse(url, options).map(Some),
+    }
+}

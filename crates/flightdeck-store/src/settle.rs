@@ -1,0 +1,50 @@
+//! What an append is told that a store could not take: whether that is the whole truth, when it may be a repetition.
+//!
+//! *Not committed* means that nothing of an append is in the log. A store that was too busy, or too full, to look at an
+//! append has not looked whether it was done before either; so that is looked up before the answer goes out.
+
+use flightdeck_core::EventId;
+
+use crate::append::{Append, AppendError, Appended, RequestKey};
+use crate::port::EventStore;
+
+/// By what an append is known should it be a repetition.
+#[derive(Debug, Clone)]
+pub struct Identity {
+    request: Option<RequestKey>,
+    /// The first id that the caller gave: of a repetition all are known, and so is this.
+    id: Option<EventId>,
+}
+
+impl Identity {
+    /// By what `append` is known.
+    #[must_use]
+    pub fn of(append: &Append) -> Self {
+        let id = append.events.iter().find_map(|event| event.id);
+        Self { request: append.request.clone(), id }
+    }
+
+    /// Says the same as `error`, if that is certain; what was done before, if the append was; and else that it is unknown.
+    ///
+    /// # Errors
+    /// See [`AppendError`].
+    pub async fn settle(self, store: &dyn EventStore, error: AppendError) -> Result<Appended, AppendError> {
+        let AppendError::NotCommitted { reason, source } = error else { return Err(error) };
+        if let Some(request) = &self.request {
+            match store.outcome_of(request).await {
+                Ok(Some(done)) => return Ok(done),
+                Ok(None) => {}
+                Err(AppendError::KeyReused) => return Err(AppendError::KeyReused),
+                Err(_) => return Err(AppendError::Unknown { reason, source }),
+            }
+        }
+        if let Some(id) = self.id {
+            match store.event(id).await {
+                Ok(None) => {}
+                // It is there; to say what was done then, it has to be asked again.
+                Ok(Some(_)) | Err(_) => return Err(AppendError::Unknown { reason, source }),
+            }
+        }
+        Err(AppendError::NotCommitted { reason, source })
+    }
+}

@@ -1,0 +1,119 @@
+//! Verifying a whole log: what every store checks event by event, and what it reports.
+
+use flightdeck_core::Position;
+
+use crate::chain::{Hash, Walk};
+use crate::event::Recorded;
+use crate::read::{Corruption, Head};
+
+/// How many problems are listed; what is behind them is as bad.
+const PROBLEMS_MAX: usize = 1_000;
+
+/// What a check of the whole store found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Verified {
+    /// How many events were looked at.
+    pub events: u64,
+    /// How far the check went: the newest position when it began.
+    pub until: Position,
+    /// What is wrong. Empty: nothing is.
+    pub problems: Vec<Corruption>,
+}
+
+/// A walk over a log that goes on behind whatever it finds wrong.
+#[derive(Debug, Clone, Default)]
+pub struct LogCheck {
+    walk: Walk,
+    position: Position,
+    events: u64,
+    tags: u64,
+    problems: Vec<Corruption>,
+}
+
+impl LogCheck {
+    /// The last position that was looked at.
+    #[must_use]
+    pub const fn position(&self) -> Position {
+        self.position
+    }
+
+    /// The hash of the last event that was looked at and good.
+    #[must_use]
+    pub const fn hash(&self) -> Hash {
+        self.walk.hash()
+    }
+
+    /// How many tags the events had that were looked at.
+    #[must_use]
+    pub const fn tags(&self) -> u64 {
+        self.tags
+    }
+
+    /// Whether nothing was found so far.
+    #[must_use]
+    pub fn is_clean(&self) -> bool {
+        self.problems.is_empty()
+    }
+
+    /// Takes in something that is wrong.
+    pub fn problem(&mut self, position: Option<Position>, what: impl Into<String>) {
+        self.found(Corruption { position, what: what.into() });
+    }
+
+    /// Takes in damage that was found.
+    pub fn found(&mut self, damage: Corruption) {
+        if self.problems.len() < PROBLEMS_MAX {
+            self.problems.push(damage);
+        }
+    }
+
+    /// Looks at the next row of the log, which says that it is at `position`: an event, or why it is none.
+    pub fn row(&mut self, position: Position, event: Result<&Recorded, Corruption>) {
+        self.missing_before(position);
+        self.position = position;
+        self.events += 1;
+        match event {
+            Ok(event) => self.event(event),
+            Err(damage) => self.found(damage),
+        }
+    }
+
+    /// The log goes on at `position`: whatever should stand before it and was not looked at is missing.
+    pub fn missing_before(&mut self, position: Position) {
+        if self.position.next() < position {
+            self.problem(Some(self.position.next()), "the event is missing");
+            self.position = position.previous();
+        }
+    }
+
+    fn event(&mut self, event: &Recorded) {
+        let reported = |position| self.problems.last().is_some_and(|last| last.position == Some(position));
+        // Behind an event that was reported already, the link can't be checked, and is no finding of its own.
+        let unlinked = reported(event.position.previous());
+        if let Err(broken) = self.walk.step(event) {
+            if !unlinked {
+                self.problem(Some(event.position), broken.to_string());
+            }
+            self.walk = Walk::behind(event);
+        }
+        self.tags += u64::try_from(event.tags.len()).unwrap_or(u64::MAX);
+    }
+
+    /// The walk is over: holds where it ended against the head.
+    pub fn end(&mut self, head: &Head) {
+        if !self.is_clean() || self.position == Position::START {
+            return;
+        }
+        if self.walk.hash() != head.hash {
+            self.problem(Some(self.position), "the chain does not end at the head");
+        } else if !self.walk.is_between_appends() {
+            self.problem(Some(self.position), "the last append is not whole");
+        }
+    }
+
+    /// What was found.
+    #[must_use]
+    pub fn done(self, until: Position) -> Verified {
+        Verified { events: self.events, until, problems: self.problems }
+    }
+}
