@@ -523,13 +523,13 @@ pub(crate) async fn has_its_events_under_their_ids(subject: &dyn Subject) {
     assert_eq!(store.event(id(404)).await.unwrap(), None);
 }
 
-/// A clock that someone sets back by a minute every other time it is looked at.
+/// A clock that someone sets back and forth by minutes, however often a store looks at it for one append.
 struct Restless(AtomicI64);
 
 impl Clock for Restless {
     fn now(&self) -> Timestamp {
         let looks = self.0.fetch_add(1, Ordering::SeqCst);
-        let second = 1_790_000_000 + looks - 60 * (looks % 2);
+        let second = 1_790_000_000 + looks - 60 * (looks % 3);
         Timestamp::from_micros(second * 1_000_000).unwrap()
     }
 }
