@@ -11,6 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use flightdeck_core::{EventId, EventType, Json, Position, StreamId, Tag, Tags};
 use flightdeck_store::chain::Walk;
 use flightdeck_store::{Append, EventStore, LogQuery, NewEvent, Recorded, RequestKey};
+use futures_util::StreamExt as _;
 use uuid::Uuid;
 
 /// The `number`th append of the story: one to three events, over streams that others append to as well.
@@ -102,9 +103,12 @@ pub async fn check(store: &dyn EventStore, said: &Said) {
     for number in before.keys() {
         assert!(said.tried.contains(number), "append {number} was never tried");
     }
-    for number in &said.tried {
-        let settled = store.append(append(*number)).await.expect("a repetition settles it");
-        assert_eq!(settled.duplicate, before.contains_key(number), "append {number}: what was done before");
+    let repeat = |number: u64| async move { (number, store.append(append(number)).await) };
+    let mut repeated =
+        futures_util::stream::iter(said.tried.iter().copied()).map(repeat).buffer_unordered(64);
+    while let Some((number, settled)) = repeated.next().await {
+        let settled = settled.expect("a repetition settles it");
+        assert_eq!(settled.duplicate, before.contains_key(&number), "append {number}: what was done before");
     }
     let after = places(&whole_log(store).await);
     assert_eq!(after.keys().collect::<Vec<_>>(), said.tried.iter().collect::<Vec<_>>(), "each is there once");

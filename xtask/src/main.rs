@@ -2,6 +2,7 @@
 
 mod cargo;
 mod ci;
+mod db;
 mod deny;
 mod test;
 mod tidy;
@@ -18,8 +19,10 @@ cargo xtask ci                          everything that CI runs
 cargo xtask tidy                        check layers, first lines, file sizes, names
 cargo xtask codegen [--check]           write (or check) the generated documents
 cargo xtask deny                        check licences, bans and sources of the dependencies
+cargo xtask db                          a PostgreSQL server to try things with, until Ctrl-D; says how to reach it
 cargo xtask migrate [ARGS]              bring a store's schema up: runs the binary
 cargo xtask bench store [ARGS]          measure the store beside its floors (--append, --read, --growth, --quick)
+cargo xtask bench postgres [ARGS]       measure the store on PostgreSQL beside its own function (--quick)
 cargo xtask torture [CYCLES]            the long form of the crash tests (default 2000 cycles)";
 
 fn main() -> ExitCode {
@@ -50,6 +53,7 @@ fn run(chore: &str, rest: &[String]) -> Result<()> {
         "ci" => ci::run(),
         "tidy" => tidy::run(&root()?),
         "codegen" => codegen(rest.iter().any(|argument| argument == "--check")),
+        "db" => db::by_hand(),
         "deny" => deny::run(),
         "migrate" => {
             let mut command = cargo(["run", "--quiet", "--package", "flightdeck", "--", "migrate"])?;
@@ -81,7 +85,15 @@ fn bench(rest: &[String]) -> Result<()> {
                 cargo(["bench", "--package", "flightdeck-store-sqlite", "--bench", "store", "--"])?;
             cargo::check(command.args(rest))
         }
-        _ => bail!("what is to be measured? There is `cargo xtask bench store`"),
+        Some((what, rest)) if what == "postgres" => {
+            let server = db::Server::start()?;
+            let mut command =
+                cargo(["bench", "--package", "flightdeck-store-postgres", "--bench", "postgres", "--"])?;
+            cargo::check(command.args(rest).env(db::VARIABLE, server.url()))
+        }
+        _ => bail!(
+            "what is to be measured? There are `cargo xtask bench store` and `cargo xtask bench postgres`"
+        ),
     }
 }
 

@@ -1,4 +1,4 @@
-//! The test command: all tests of the workspace, and one summary at the end.
+//! The test command: all tests of the workspace, on a database server of their own, and one summary at the end.
 
 use std::io::{BufRead as _, BufReader};
 use std::path::PathBuf;
@@ -7,6 +7,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, bail};
 
 use crate::cargo::{cargo, check, target, text};
+use crate::db::{self, Server};
 
 /// What the runs came to.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -42,6 +43,7 @@ impl Summary {
 /// Runs all tests whose names contain `filter`. The summary is the caller's to print, last of all.
 pub(crate) fn run(filter: Option<&str>, foreign: bool) -> Result<Summary> {
     let binary = real_binary()?;
+    let server = Server::start()?;
     let mut summary = Summary::default();
     let mut broken = Vec::new();
     let most = ["test", "--workspace", "--exclude", "flightdeck-tests", "--locked", "--no-fail-fast"];
@@ -52,7 +54,7 @@ pub(crate) fn run(filter: Option<&str>, foreign: bool) -> Result<Summary> {
     ];
     for (what, kinds) in runs {
         let mut command = cargo(what.iter().chain(kinds).copied())?;
-        command.args(filter).env("FLIGHTDECK_BIN", &binary);
+        command.args(filter).env("FLIGHTDECK_BIN", &binary).env(db::VARIABLE, server.url());
         if !count(&mut command, &mut summary)? {
             broken.push(text(&command));
         }

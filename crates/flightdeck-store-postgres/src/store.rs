@@ -8,6 +8,7 @@ use flightdeck_core::limits::SNAPSHOT_BYTES_MAX;
 use flightdeck_core::{Clock as _, Cursor, Epoch, EventId, Position, SchemaNumber, StreamId};
 use flightdeck_store::admit::{Done, recall};
 use flightdeck_store::chain::Sealed;
+use flightdeck_store::settle::Identity;
 use flightdeck_store::system::SystemClock;
 use flightdeck_store::{
     Append, AppendError, Appended, EventStore, Head, LogPage, LogQuery, NewEvent, Reason, Recorded,
@@ -148,6 +149,33 @@ impl PostgresStore {
         events.into_iter().map(seal).collect()
     }
 
+    /// Hands an append to the writer, once there is room for it, and waits for what becomes of it.
+    async fn enqueue(&self, mut append: Append) -> Result<Appended, AppendError> {
+        let writing = &self.0.writing;
+        let jobs = writing.jobs()?;
+        // An event is more than its data: what its row and its hash need counts as well.
+        let bytes = append.bytes() + 1_024 * (append.events.len() + 1);
+        let permits = u32::try_from(bytes.min(writing.room_max)).unwrap_or(u32::MAX);
+        let room = Arc::clone(&writing.room).acquire_many_owned(permits).await;
+        let room = room.map_err(|_| AppendError::not_committed(Reason::Closed))?;
+        let sealed = self.seal(std::mem::take(&mut append.events));
+        let (answer, answered) = oneshot::channel();
+        let deadline = Instant::now() + self.0.options.answer_wait;
+        let job = Job { asked: Asked { append, sealed }, bytes, deadline, answer, _room: room };
+        jobs.send(job).await.map_err(|_| AppendError::not_committed(Reason::Stopped))?;
+        drop(jobs);
+        // A writer that is gone without an answer broke in the middle of the job.
+        let gone = AppendError::Unknown { reason: Reason::Stopped, source: None };
+        match answered.await.unwrap_or(Err(gone))? {
+            Settled::Fresh(appended) => Ok(appended),
+            // It was done; only what exactly can't be told if the log can't be read now.
+            Settled::Before(done) => self.recall(done).await.map_err(|error| match to_append_error(error) {
+                AppendError::NotCommitted { reason, source } => AppendError::Unknown { reason, source },
+                other => other,
+            }),
+        }
+    }
+
     /// What an append did that was done before: its events stand next to each other, so the log says the rest.
     async fn recall(&self, done: Done) -> Result<Appended, StoreError> {
         let session = self.session().await?;
@@ -193,30 +221,12 @@ fn to_append_error(error: StoreError) -> AppendError {
 
 #[async_trait]
 impl EventStore for PostgresStore {
-    async fn append(&self, mut append: Append) -> Result<Appended, AppendError> {
+    async fn append(&self, append: Append) -> Result<Appended, AppendError> {
         append.check()?;
-        let writing = &self.0.writing;
-        let jobs = writing.jobs()?;
-        // An event is more than its data: what its row and its hash need counts as well.
-        let bytes = append.bytes() + 1_024 * (append.events.len() + 1);
-        let permits = u32::try_from(bytes.min(writing.room_max)).unwrap_or(u32::MAX);
-        let room = Arc::clone(&writing.room).acquire_many_owned(permits).await;
-        let room = room.map_err(|_| AppendError::not_committed(Reason::Closed))?;
-        let sealed = self.seal(std::mem::take(&mut append.events));
-        let (answer, answered) = oneshot::channel();
-        let deadline = Instant::now() + self.0.options.answer_wait;
-        let job = Job { asked: Asked { append, sealed }, bytes, deadline, answer, _room: room };
-        jobs.send(job).await.map_err(|_| AppendError::not_committed(Reason::Stopped))?;
-        drop(jobs);
-        // A writer that is gone without an answer broke in the middle of the job.
-        let gone = AppendError::Unknown { reason: Reason::Stopped, source: None };
-        match answered.await.unwrap_or(Err(gone))? {
-            Settled::Fresh(appended) => Ok(appended),
-            // It was done; only what exactly can't be told if the log can't be read now.
-            Settled::Before(done) => self.recall(done).await.map_err(|error| match to_append_error(error) {
-                AppendError::NotCommitted { reason, source } => AppendError::Unknown { reason, source },
-                other => other,
-            }),
+        let identity = Identity::of(&append);
+        match self.enqueue(append).await {
+            Ok(appended) => Ok(appended),
+            Err(error) => identity.settle(self, error).await,
         }
     }
 

@@ -5,7 +5,7 @@
 
 use flightdeck_core::EventId;
 
-use crate::append::{Append, AppendError, Appended, RequestKey};
+use crate::append::{Append, AppendError, Appended, Reason, RequestKey};
 use crate::port::EventStore;
 
 /// By what an append is known should it be a repetition.
@@ -30,6 +30,11 @@ impl Identity {
     /// See [`AppendError`].
     pub async fn settle(self, store: &dyn EventStore, error: AppendError) -> Result<Appended, AppendError> {
         let AppendError::NotCommitted { reason, source } = error else { return Err(error) };
+        let identified = self.request.is_some() || self.id.is_some();
+        if identified && matches!(reason, Reason::Unreachable | Reason::Stopped) {
+            // Whoever can't be asked to append can't be asked anything.
+            return Err(AppendError::Unknown { reason, source });
+        }
         if let Some(request) = &self.request {
             match store.outcome_of(request).await {
                 Ok(Some(done)) => return Ok(done),

@@ -6,10 +6,16 @@ use std::process::ExitCode;
 
 use flightdeck_test_postgres::{Cluster, Settings, StartError, programs};
 
+/// How this ends where PostgreSQL is not installed: whoever started it may want to install it.
+const NO_PROGRAMS: u8 = 69;
+
 fn main() -> ExitCode {
     let cluster = match Cluster::start(&Settings::default()) {
         Ok(cluster) => cluster,
-        Err(error @ StartError::NoPrograms) => return fail(&error.to_string()),
+        Err(error @ StartError::NoPrograms) => {
+            fail(&error.to_string());
+            return ExitCode::from(NO_PROGRAMS);
+        }
         Err(error) => return fail(&format!("the server did not start: {error}")),
     };
     let url = cluster.url();

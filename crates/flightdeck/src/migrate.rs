@@ -3,28 +3,43 @@
 use std::time::Duration;
 
 use flightdeck_store::Step;
-use flightdeck_store_sqlite::{Options, SqliteStore};
+use flightdeck_store_postgres::PostgresStore;
+use flightdeck_store_sqlite::SqliteStore;
 
 use crate::exit::Failure;
 use crate::target::Target;
 
-/// How long it waits for another one that migrates: that takes a moment; a server holds the store for ever.
+/// How long it waits for another one that migrates: that takes a moment; a server holds a file for ever.
 const WAIT: Duration = Duration::from_secs(3);
 
-fn options() -> Options {
-    Options { lock_wait: WAIT, ..Options::default() }
+fn sqlite_options() -> flightdeck_store_sqlite::Options {
+    flightdeck_store_sqlite::Options { lock_wait: WAIT, ..flightdeck_store_sqlite::Options::default() }
+}
+
+/// Runs what talks to a database, on a runtime for just that.
+fn block_on<T, E>(ask: impl Future<Output = Result<T, E>>) -> Result<T, Failure>
+where
+    Failure: From<E>,
+{
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::machine)?;
+    Ok(runtime.block_on(ask)?)
 }
 
 /// Takes every step that is still to come.
 pub(crate) fn run(store: &Target) -> Result<(), Failure> {
-    let Target::Sqlite(path) = store;
-    let taken = SqliteStore::migrate(path, &options())?;
+    let taken = match store {
+        Target::Sqlite(path) => SqliteStore::migrate(path, &sqlite_options())?,
+        Target::Postgres(url) => {
+            block_on(PostgresStore::migrate(url, &flightdeck_store_postgres::Options::default()))?
+        }
+    };
     for step in &taken {
         println!("{:04} {:<20} applied", step.number, step.name);
     }
     match taken.len() {
-        0 => println!("{} is up to date", path.display()),
-        some => println!("{} is up to date after {some} steps", path.display()),
+        0 => println!("{store} is up to date"),
+        some => println!("{store} is up to date after {some} steps"),
     }
     Ok(())
 }
@@ -53,6 +68,10 @@ pub(crate) fn dry_run(store: &Target) -> Result<(), Failure> {
 }
 
 fn steps(store: &Target) -> Result<Vec<Step>, Failure> {
-    let Target::Sqlite(path) = store;
-    Ok(SqliteStore::migrations(path, &options())?)
+    Ok(match store {
+        Target::Sqlite(path) => SqliteStore::migrations(path, &sqlite_options())?,
+        Target::Postgres(url) => {
+            block_on(PostgresStore::migrations(url, &flightdeck_store_postgres::Options::default()))?
+        }
+    })
 }

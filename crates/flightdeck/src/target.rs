@@ -1,5 +1,6 @@
-//! Which store is meant: `sqlite:PATH`.
+//! Which store is meant: `sqlite:PATH` or `postgres://…`.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -8,6 +9,8 @@ use std::str::FromStr;
 pub(crate) enum Target {
     /// A file.
     Sqlite(PathBuf),
+    /// A database, by its whole URL.
+    Postgres(String),
 }
 
 impl Target {
@@ -19,10 +22,28 @@ impl FromStr for Target {
     type Err = String;
 
     fn from_str(url: &str) -> Result<Self, String> {
-        match url.strip_prefix("sqlite:") {
-            Some("") => Err("names no file; write sqlite:PATH".to_owned()),
-            Some(path) => Ok(Self::Sqlite(path.strip_prefix("//").unwrap_or(path).into())),
-            None => Err(format!("is not the URL of a store; write {}", Self::DEFAULT)),
+        match (url.strip_prefix("sqlite:"), url.split_once("://")) {
+            (Some(""), _) => Err("names no file; write sqlite:PATH".to_owned()),
+            (Some(path), _) => Ok(Self::Sqlite(path.strip_prefix("//").unwrap_or(path).into())),
+            (None, Some(("postgres" | "postgresql", _))) => Ok(Self::Postgres(url.to_owned())),
+            _ => {
+                Err(format!("is not the URL of a store; write {} or postgres://HOST/DATABASE", Self::DEFAULT))
+            }
+        }
+    }
+}
+
+/// As it can be shown to anyone: a password is left out.
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Sqlite(path) => path.display().fmt(f),
+            Self::Postgres(url) => {
+                let (scheme, rest) = url.split_once("://").unwrap_or(("postgres", url));
+                let (place, _parameters) = rest.split_once('?').unwrap_or((rest, ""));
+                let place = place.rsplit_once('@').map_or(place, |(_secret, place)| place);
+                write!(f, "{scheme}://{place}")
+            }
         }
     }
 }
@@ -32,17 +53,30 @@ mod tests {
     use super::Target;
 
     #[test]
-    fn a_store_is_named_by_its_kind_and_its_path() {
-        let path = |url: &str| match url.parse() {
-            Ok(Target::Sqlite(path)) => path.display().to_string(),
+    fn a_store_is_named_by_its_kind_and_its_place() {
+        let shown = |url: &str| match url.parse::<Target>() {
+            Ok(target) => target.to_string(),
             Err(error) => error,
         };
-        assert_eq!(path("sqlite:./here.db"), "./here.db");
-        assert_eq!(path("sqlite:/var/lib/here.db"), "/var/lib/here.db");
-        assert_eq!(path("sqlite:///var/lib/here.db"), "/var/lib/here.db");
-        assert_eq!(path(Target::DEFAULT), "./data/flightdeck.db");
+        assert_eq!(shown("sqlite:./here.db"), "./here.db");
+        assert_eq!(shown("sqlite:/var/lib/here.db"), "/var/lib/here.db");
+        assert_eq!(shown("sqlite:///var/lib/here.db"), "/var/lib/here.db");
+        assert_eq!(shown(Target::DEFAULT), "./data/flightdeck.db");
+        assert_eq!(shown("postgres://localhost/x"), "postgres://localhost/x");
         for bad in ["", "sqlite:", "here.db", "mysql://x"] {
             assert!(bad.parse::<Target>().is_err(), "{bad:?} was taken");
+        }
+    }
+
+    #[test]
+    fn a_password_is_never_shown() {
+        for url in [
+            "postgres://me:canary@db/x?a=1",
+            "postgresql://db/x?user=me&password=canary",
+            "postgres://me:c@nary:canary@db/x",
+        ] {
+            let shown = url.parse::<Target>().unwrap().to_string();
+            assert!(!shown.contains("canary") && shown.ends_with("://db/x"), "{shown}");
         }
     }
 }

@@ -1,0 +1,275 @@
+//! Races that were thought of, step by step, on raw connections and two nodes: each goes right, and each goes wrong once the
+//! mechanism is taken away. (F45–F48, F54, F56, F57)
+
+use std::time::{Duration, Instant};
+
+use flightdeck_core::Position;
+use flightdeck_store::{
+    Append, AppendError, EventStore as _, Filter, FollowOptions, Followed, LogQuery, Outcome, Reason, follow,
+};
+use flightdeck_store_postgres::Options;
+use futures_util::StreamExt as _;
+use tokio_postgres::Client;
+
+use super::proxy::{Proxy, port_of};
+use super::{Place, append_raw, connect, event, eventually};
+use crate::victim::{Victim, block_on, victim};
+
+/// Positions of everything that a reader sees who goes on from where it was.
+async fn read_on(store: &dyn flightdeck_store::EventStore, seen: &mut Vec<i64>) {
+    let after = seen.last().map_or(Position::START, |last| Position::new(*last).unwrap());
+    let page = store.read_log(&LogQuery::after(after)).await.unwrap();
+    seen.extend(page.events.iter().map(|event| event.position.get()));
+}
+
+/// Waits until a connection waits for a lock. `false`: it did what it was to do without waiting.
+async fn waits(
+    watcher: &Client,
+    pid: i32,
+    done: &tokio::task::JoinHandle<Result<i64, tokio_postgres::Error>>,
+) -> bool {
+    for _ in 0..500 {
+        let sql = "SELECT count(*) FROM pg_locks WHERE pid = $1 AND NOT granted";
+        if watcher.query_one(sql, &[&pid]).await.unwrap().get::<_, i64>(0) > 0 {
+            return true;
+        }
+        if done.is_finished() {
+            return false;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("it neither waits nor is through");
+}
+
+async fn pid(client: &Client) -> i32 {
+    client.query_one("SELECT pg_backend_pid()", &[]).await.unwrap().get(0)
+}
+
+/// Two transactions of which the first to begin is the last to commit, and a reader in between. What goes wrong, if anything.
+async fn first_in_last_out(place: &Place) -> Result<(), String> {
+    let store = place.open().await;
+    let (first, second, watcher) = (place.raw().await, place.raw().await, place.raw().await);
+    first.batch_execute("BEGIN").await.unwrap();
+    let one = append_raw(&first, 1).await.unwrap();
+    let second_pid = pid(&second).await;
+    let other = tokio::spawn(async move { append_raw(&second, 2).await });
+    let waited = waits(&watcher, second_pid, &other).await;
+    let mut seen = Vec::new();
+    read_on(&store, &mut seen).await;
+    first.batch_execute("COMMIT").await.unwrap();
+    let two = other.await.unwrap().map_err(|error| format!("the second was refused: {error}"))?;
+    read_on(&store, &mut seen).await;
+    if (one, two) != (1, 2) || seen != [1, 2] || !waited {
+        return Err(format!("positions {one} and {two}, and the reader saw {seen:?}"));
+    }
+    Ok(())
+}
+
+#[test]
+fn positions_are_given_in_the_order_of_commits() {
+    block_on(first_in_last_out(&Place::new())).unwrap();
+}
+
+/// Without the lock on the sequencer both get the same number, and one of them fails.
+#[test]
+fn without_the_sequencer_the_order_of_commits_goes_wrong() {
+    block_on(async {
+        let place = Place::new();
+        place.open().await.close().await;
+        let raw = place.raw().await;
+        let source = "SELECT pg_get_functiondef('fd_append'::regproc)";
+        let source: String = raw.query_one(source, &[]).await.unwrap().get(0);
+        assert!(source.contains("FROM fd_head h FOR UPDATE"));
+        raw.batch_execute(&source.replace("FROM fd_head h FOR UPDATE", "FROM fd_head h")).await.unwrap();
+        let wrong = first_in_last_out(&place).await;
+        assert!(wrong.is_err(), "the script does not see that nobody waits for anybody");
+    });
+}
+
+/// What most stores do: a number from a sequence, and a reader that goes on from the highest it has seen.
+#[test]
+fn a_plain_sequence_would_skip_and_burn() {
+    block_on(async {
+        let place = Place::new();
+        let (first, second) = (place.raw().await, place.raw().await);
+        let table = format!("{0}_naive (position bigserial PRIMARY KEY)", place.schema);
+        first.batch_execute(&format!("CREATE TABLE public.{table}")).await.unwrap();
+        let insert = format!("INSERT INTO public.{}_naive DEFAULT VALUES", place.schema);
+        let read = format!(
+            "SELECT position FROM public.{}_naive WHERE position > $1 ORDER BY position",
+            place.schema
+        );
+        first.batch_execute(&format!("BEGIN; {insert}")).await.unwrap();
+        second.batch_execute(&insert).await.unwrap();
+        let mut seen: Vec<i64> =
+            second.query(&read, &[&0_i64]).await.unwrap().iter().map(|row| row.get(0)).collect();
+        first.batch_execute("COMMIT").await.unwrap();
+        let after = *seen.last().unwrap();
+        seen.extend(second.query(&read, &[&after]).await.unwrap().iter().map(|row| row.get::<_, i64>(0)));
+        assert_eq!(seen, [2], "this reader has skipped the first event, and never comes back to it");
+        first.batch_execute(&format!("BEGIN; {insert}; ROLLBACK; {insert}")).await.unwrap();
+        let all: Vec<i64> =
+            second.query(&read, &[&0_i64]).await.unwrap().iter().map(|row| row.get(0)).collect();
+        assert_eq!(all, [1, 2, 4], "and a number is burned");
+    });
+}
+
+#[test]
+fn a_transaction_that_is_taken_back_burns_no_number() {
+    block_on(async {
+        let place = Place::new();
+        let store = place.open().await;
+        let raw = place.raw().await;
+        for round in 0..5 {
+            raw.batch_execute("BEGIN").await.unwrap();
+            assert_eq!(append_raw(&raw, 100 + round).await.unwrap(), i64::try_from(round).unwrap() + 1);
+            raw.batch_execute("ROLLBACK").await.unwrap();
+            let done = store.append(Append::of([event(round)])).await.unwrap();
+            assert_eq!(done.range.unwrap().0.get(), i64::try_from(round).unwrap() + 1);
+        }
+        assert_eq!(flightdeck_tests::whole_log(&store).await.len(), 5);
+    });
+}
+
+/// A transaction that someone leaves open in another database of the same cluster holds up whoever waits for the oldest one.
+#[test]
+fn a_long_transaction_elsewhere_holds_nobody_up() {
+    block_on(async {
+        let place = Place::new();
+        let (node, other) = (place.open().await, place.open().await);
+        let raw = place.raw().await;
+        let elsewhere = format!("{}_elsewhere", place.schema);
+        raw.batch_execute(&format!("CREATE DATABASE {elsewhere}")).await.unwrap();
+        let (server, _) = place.server.rsplit_once('/').unwrap();
+        let blocker = connect(&format!("{server}/{elsewhere}"), "public").await;
+        blocker.batch_execute("BEGIN; SELECT pg_current_xact_id()").await.unwrap();
+        // The usual repair of a plain sequence: only what is older than every running transaction may be read.
+        let naive = format!("public.{}_visible", place.schema);
+        raw.batch_execute(&format!(
+            "CREATE TABLE {naive} (position bigserial, tx xid8 DEFAULT pg_current_xact_id()); INSERT INTO {naive} DEFAULT VALUES"
+        ))
+        .await
+        .unwrap();
+        let safe = format!("SELECT count(*) FROM {naive} WHERE tx < pg_snapshot_xmin(pg_current_snapshot())");
+
+        let following =
+            follow(std::sync::Arc::new(other), Position::START, Filter::ALL, FollowOptions::default());
+        let mut following = std::pin::pin!(following);
+        assert!(matches!(following.next().await, Some(Ok(Followed::CaughtUp(_)))));
+        let begin = Instant::now();
+        for number in 0..20 {
+            node.append(Append::of([event(number)])).await.unwrap();
+            let Some(Ok(Followed::Event(arrived, _))) = following.next().await else { panic!("no event") };
+            assert_eq!(arrived.position.get(), i64::try_from(number).unwrap() + 1);
+        }
+        assert!(begin.elapsed() < Duration::from_secs(5), "{:?}", begin.elapsed());
+        assert_eq!(
+            raw.query_one(&safe, &[]).await.unwrap().get::<_, i64>(0),
+            0,
+            "that reader would still wait"
+        );
+        blocker.batch_execute("ROLLBACK").await.unwrap();
+        assert_eq!(raw.query_one(&safe, &[]).await.unwrap().get::<_, i64>(0), 1);
+    });
+}
+
+/// The connection that listens is lost; something is appended before it listens again. Whether the follower hears of it.
+async fn hears_what_came_while_it_did_not_listen(order: &str) -> bool {
+    let place = Place::new();
+    let node = place.open().await;
+    let proxy = Proxy::to(port_of(&place.server)).await;
+    let mut command = victim(&["follow", &place.url(), &proxy.url(&place.server)]);
+    command.env("FLIGHTDECK_FAULT_LISTEN", order);
+    let mut follower = Victim::start(command);
+    follower.until(|said| said.count("CaughtUp") == 1);
+    follower.hear_for(Duration::from_secs(1));
+    node.append(Append::of([event(1)])).await.unwrap();
+    follower.until(|said| said.count("event 1") == 1);
+    // One connection was there to try whether notifications arrive, and one listens.
+    let listened = proxy.through();
+    proxy.cut();
+    node.append(Append::of([event(2)])).await.unwrap();
+    proxy.mend();
+    // What came while nobody listened is found by the look at the head.
+    eventually("it connects again", || async { proxy.through() > listened }).await;
+    follower.until(|said| said.count("event 2") == 1);
+    // And what comes between the two steps of connecting is not lost either, if they are taken in the right order.
+    let listened = proxy.through();
+    proxy.cut();
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    proxy.mend();
+    eventually("it connects again", || async { proxy.through() > listened }).await;
+    tokio::time::sleep(Duration::from_millis(250)).await;
+    node.append(Append::of([event(3)])).await.unwrap();
+    follower.hear_for(Duration::from_secs(2));
+    let heard = follower.said.count("event 3") == 1;
+    follower.kill();
+    heard
+}
+
+#[test]
+fn a_listener_that_was_away_misses_nothing() {
+    assert!(block_on(hears_what_came_while_it_did_not_listen("listen-first")));
+}
+
+#[test]
+fn a_listener_that_looks_before_it_listens_would_miss_something() {
+    assert!(
+        !block_on(hears_what_came_while_it_did_not_listen("head-first")),
+        "the script does not see the gap"
+    );
+}
+
+#[test]
+fn a_node_that_is_stopped_holds_nobody_up() {
+    let place = Place::new();
+    let url = place.url();
+    let mut nodes = [0_u64, 1_000_000].map(|from| {
+        let mut node = Victim::start(victim(&["node", &url, &from.to_string(), "4", "1"]));
+        node.until(|said| said.acked.len() >= 5);
+        node
+    });
+    let mut slowest = Duration::ZERO;
+    for round in 0..12_u64 {
+        let [first, second] = &mut nodes;
+        let (stopped, running) = if round % 2 == 0 { (first, second) } else { (second, first) };
+        running.hear_for(Duration::from_millis(round * 3));
+        stopped.signal("-STOP");
+        running.hear_for(Duration::ZERO);
+        let (acked, begin) = (running.said.acked.len(), Instant::now());
+        running.until(|said| said.acked.len() >= acked + 20);
+        slowest = slowest.max(begin.elapsed());
+        stopped.signal("-CONT");
+        let acked = stopped.said.acked.len();
+        stopped.until(|said| said.acked.len() >= acked + 5);
+    }
+    assert!(slowest < Duration::from_secs(2), "a node waited {slowest:?} for one that was stopped");
+    super::nodes::settle(&place, nodes.into());
+}
+
+/// What a node that were stopped inside a transaction of its own would do to the others; ours has none to be stopped in.
+#[test]
+fn whoever_holds_the_sequencer_delays_appends_and_no_reads() {
+    block_on(async {
+        let place = Place::new();
+        let patient = Options { answer_wait: Duration::from_secs(1), ..Options::default() };
+        let node = place.open_with(patient).await;
+        node.append(Append::of([event(0)])).await.unwrap();
+        let holder = place.raw().await;
+        holder.batch_execute("BEGIN; SELECT * FROM fd_head FOR UPDATE").await.unwrap();
+        let refused = node.append(Append::of([event(1)])).await.unwrap_err();
+        assert!(matches!(&refused, AppendError::NotCommitted { reason: Reason::Busy, .. }), "{refused}");
+        assert!(refused.retry_helps() && refused.outcome() == Outcome::NotCommitted);
+        let begin = Instant::now();
+        assert_eq!(flightdeck_tests::whole_log(&node).await.len(), 1);
+        assert!(begin.elapsed() < Duration::from_millis(900), "a read waited {:?}", begin.elapsed());
+        holder.batch_execute("ROLLBACK").await.unwrap();
+        assert_eq!(node.append(Append::of([event(1)])).await.unwrap().range.unwrap().0.get(), 2);
+        let limits = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'flightdeck' AND state = 'idle in transaction'";
+        assert_eq!(
+            holder.query_one(limits, &[]).await.unwrap().get::<_, i64>(0),
+            0,
+            "no node keeps a transaction open"
+        );
+    });
+}
