@@ -498,17 +498,20 @@ BEGIN
 END
 $$;
 
--- Which life of which database cluster this is: its identifier, and the timeline that changes with every failover. NULL on
--- a standby. Where that is hidden from us, a node's memory of hashes has to do.
+-- Which life of which log this is: the cluster's identifier, the timeline that changes with every failover, and the numbers
+-- of database and table, which a restored dump does not have. NULL on a standby. Where the cluster hides its own from us,
+-- a node's memory of hashes has to do.
 CREATE FUNCTION fd_history() RETURNS text
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path FROM CURRENT AS $$
+DECLARE
+  own text := concat_ws('-', (SELECT d.oid FROM pg_database d WHERE d.datname = current_database()), 'fd_head'::regclass::oid);
 BEGIN
   IF pg_is_in_recovery() THEN
     RETURN NULL;
   END IF;
-  RETURN (SELECT c.system_identifier FROM pg_control_system() c)::text || '-' || left(pg_walfile_name(pg_current_wal_lsn()), 8);
+  RETURN concat_ws('-', (SELECT c.system_identifier FROM pg_control_system() c), left(pg_walfile_name(pg_current_wal_lsn()), 8), own);
 EXCEPTION WHEN insufficient_privilege OR undefined_function THEN
-  RETURN 'hidden';
+  RETURN 'hidden-' || own;
 END
 $$;
 

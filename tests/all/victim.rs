@@ -46,6 +46,14 @@ fn shim() -> &'static Path {
     })
 }
 
+/// A test that fails leaves nobody behind.
+impl Drop for Victim {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
 impl Victim {
     pub(crate) fn start(mut command: Command) -> Self {
         let mut child =
@@ -128,7 +136,7 @@ impl Victim {
                 None => std::thread::sleep(Duration::from_millis(2)),
             }
         };
-        (self.said, status)
+        (std::mem::take(&mut self.said), status)
     }
 }
 

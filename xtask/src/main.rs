@@ -4,6 +4,7 @@ mod cargo;
 mod ci;
 mod db;
 mod deny;
+mod table;
 mod test;
 mod tidy;
 
@@ -22,7 +23,7 @@ cargo xtask deny                        check licences, bans and sources of the 
 cargo xtask db                          a PostgreSQL server to try things with, until Ctrl-D; says how to reach it
 cargo xtask migrate [ARGS]              bring a store's schema up: runs the binary
 cargo xtask bench store [ARGS]          measure the store beside its floors (--append, --read, --growth, --quick)
-cargo xtask bench postgres [ARGS]       measure the store on PostgreSQL beside its own function (--quick)
+cargo xtask bench postgres [ARGS]       measure the store on PostgreSQL beside its own function (--append, --read, --quick)
 cargo xtask torture [CYCLES]            the long form of the crash tests (default 2000 cycles)";
 
 fn main() -> ExitCode {

@@ -8,6 +8,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::cargo::{cargo, check, target, text};
 use crate::db::{self, Server};
+use crate::table::Table;
 
 /// What the runs came to.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -44,7 +45,7 @@ impl Summary {
 pub(crate) fn run(filter: Option<&str>, foreign: bool) -> Result<Summary> {
     let binary = real_binary()?;
     let server = Server::start()?;
-    let mut summary = Summary::default();
+    let (mut summary, mut table) = (Summary::default(), Table::default());
     let mut broken = Vec::new();
     let most = ["test", "--workspace", "--exclude", "flightdeck-tests", "--locked", "--no-fail-fast"];
     let runs: [(&[&str], &[&str]); 3] = [
@@ -55,8 +56,15 @@ pub(crate) fn run(filter: Option<&str>, foreign: bool) -> Result<Summary> {
     for (what, kinds) in runs {
         let mut command = cargo(what.iter().chain(kinds).copied())?;
         command.args(filter).env("FLIGHTDECK_BIN", &binary).env(db::VARIABLE, server.url());
-        if !count(&mut command, &mut summary)? {
+        if !count(&mut command, &mut summary, &mut table)? {
             broken.push(text(&command));
+        }
+    }
+    if !table.is_empty() {
+        println!("{table}");
+        // With a filter, rules are left out on purpose.
+        if filter.is_none() {
+            table.check()?;
         }
     }
     if foreign {
@@ -86,13 +94,17 @@ fn real_binary() -> Result<PathBuf> {
 }
 
 /// Runs a command, shows what it says, and counts its tests. `false` when it failed.
-fn count(command: &mut Command, summary: &mut Summary) -> Result<bool> {
+fn count(command: &mut Command, summary: &mut Summary, table: &mut Table) -> Result<bool> {
     println!("$ {}", text(command));
-    let mut child = command.stdout(Stdio::piped()).spawn()?;
-    let output = child.stdout.take().context("cargo has no output")?;
+    // One pipe for both: which program's tests a line is about, only the order of the lines says.
+    let (output, into) = std::io::pipe()?;
+    let mut child = command.stdout(into.try_clone()?).stderr(into).spawn()?;
+    // The command holds the pipe's other end as well, and lines end only when nobody does.
+    command.stdout(Stdio::null()).stderr(Stdio::null());
     for line in BufReader::new(output).lines() {
         let line = line?;
         summary.read(&line);
+        table.read(&line);
         println!("{line}");
     }
     Ok(child.wait()?.success())

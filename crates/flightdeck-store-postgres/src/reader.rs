@@ -10,7 +10,7 @@ use flightdeck_core::limits::{PAGE_BYTES_MAX, PAGE_SCAN_EVENTS_MAX};
 use flightdeck_core::{Cursor, Epoch, EventId, Position, StreamId, Version};
 use flightdeck_store::admit::{Done, Remembered};
 use flightdeck_store::chain::Hash;
-use flightdeck_store::page::{Filling, Span};
+use flightdeck_store::page::{Filling, Span, page_bytes};
 use flightdeck_store::{
     Direction, Filter, Head, LogPage, LogQuery, Recorded, RequestKey, StreamPage, StreamPattern, StreamQuery,
 };
@@ -20,14 +20,22 @@ use crate::connection::Session;
 use crate::names::Names;
 use crate::row::{Damage, Events, event_columns};
 
-/// How many bytes stand before a row in its page: the cut is behind the first row that has more before it than fits.
-macro_rules! bytes_before {
-    ($at:literal, $direction:literal) => {
+/// How many of the rows that a page might have fit on it by their bytes: up to the first that has more before it than fits.
+/// Only lengths are looked at, which costs no data.
+macro_rules! how_many_fit {
+    ($from:literal, $at:literal, $direction:literal, $rows:literal, $bytes:literal) => {
         concat!(
-            "sum(coalesce(octet_length(l.data), 0)) OVER (ORDER BY ",
+            "(SELECT count(*) FROM (SELECT sum(a.bytes) OVER (ROWS UNBOUNDED PRECEDING) - a.bytes AS before FROM (",
+            "SELECT coalesce(octet_length(l.data), 0) + coalesce(octet_length(l.further), 0) AS bytes FROM ",
+            $from,
+            " ORDER BY ",
             $at,
             $direction,
-            " ROWS UNBOUNDED PRECEDING) - coalesce(octet_length(l.data), 0) AS before"
+            " LIMIT ",
+            $rows,
+            ") a) b WHERE b.before <= ",
+            $bytes,
+            ")"
         )
     };
 }
@@ -41,15 +49,14 @@ macro_rules! select_page {
             $at,
             " AS at, ",
             event_columns!(),
-            ", ",
-            bytes_before!($at, $direction),
             " FROM ",
             $from,
             " ORDER BY ",
             $at,
             $direction,
-            " LIMIT $3) q ON q.before <= $4 ORDER BY q.at",
-            $direction
+            " LIMIT ",
+            how_many_fit!($from, $at, $direction, "$3", "$4"),
+            ") q ON true"
         )
     };
 }
@@ -60,6 +67,24 @@ const EVENT: usize = 3;
 const ROWS_MAX: usize = 1_001;
 
 const BYTES_MAX: i64 = PAGE_BYTES_MAX as i64;
+
+/// Rows in the order of a number that each has. They come in it: the page is ordered within, and joined with a single row; but
+/// only a second sort in the statement would promise that, and it would cost a quarter of the read.
+fn in_order(rows: &mut [Row], column: usize, direction: Direction) -> Result<(), Damage> {
+    let numbers =
+        rows.iter().map(|row| row.try_get::<_, Option<i64>>(column)).collect::<Result<Vec<_>, _>>()?;
+    let sorted = match direction {
+        Direction::Forward => numbers.is_sorted(),
+        Direction::Backward => numbers.iter().rev().is_sorted(),
+    };
+    if !sorted {
+        rows.sort_by_key(|row| row.try_get::<_, Option<i64>>(column).unwrap_or_default());
+        if direction == Direction::Backward {
+            rows.reverse();
+        }
+    }
+    Ok(())
+}
 
 /// What a read of the log comes to.
 pub(crate) enum LogRead {
@@ -173,7 +198,8 @@ impl Reading<'_, '_> {
             (Way::Scan, true) => page.limit - page.events.len(),
             _ => ROWS_MAX.min(usize::try_from(PAGE_SCAN_EVENTS_MAX - self.looked).unwrap_or(ROWS_MAX)),
         };
-        let rows = self.rows(span, i64::try_from(most).unwrap_or(i64::MAX)).await?;
+        let mut rows = self.rows(span, i64::try_from(most).unwrap_or(i64::MAX)).await?;
+        in_order(&mut rows, EVENT - 1, span.direction)?;
         let first = rows.first().ok_or_else(|| Damage::new("the log has no head"))?;
         let head = self.head.get_or_insert(cursor(first)?).clone();
         // A page that has nothing on it is one row with the head, and nothing behind it.
@@ -186,14 +212,14 @@ impl Reading<'_, '_> {
                 return Err(Damage::at(at, "an index names an event that is missing"));
             }
             let event = reader.event(row)?;
-            bytes += i64::try_from(event.data_bytes().len()).unwrap_or(i64::MAX);
+            bytes += page_bytes(&event);
             // What was appended since the first statement of this page is the next page's.
             if event.position <= head.position() {
                 events.push(event);
             }
         }
         self.looked += i64::try_from(rows.len()).unwrap_or(i64::MAX);
-        let cut = rows.len() >= most || bytes > BYTES_MAX;
+        let cut = rows.len() >= most || bytes > PAGE_BYTES_MAX;
         self.check(span, &head, &events, cut)?;
         Ok(Batch { head, events, cut })
     }
@@ -311,14 +337,19 @@ macro_rules! select_stream {
         concat!(
             "SELECT st.version, q.* FROM fd_stream st LEFT JOIN LATERAL (SELECT ",
             event_columns!(),
-            ", ",
-            bytes_before!("l.version", $direction),
             " FROM fd_log l WHERE l.stream = st.stream AND l.version > $2 AND l.version <= least($3, st.version) ",
             "ORDER BY l.version",
             $direction,
-            " LIMIT $4) q ON q.before <= $5 WHERE st.name = $1 AND fd_require(st.checksum = fd_stream_checksum(st.stream, \
-             st.version, st.created, st.updated, st.name), 'the row of stream ' || st.name) ORDER BY q.version",
-            $direction
+            " LIMIT ",
+            how_many_fit!(
+                "fd_log l WHERE l.stream = st.stream AND l.version > $2 AND l.version <= least($3, st.version)",
+                "l.version",
+                $direction,
+                "$4",
+                "$5"
+            ),
+            ") q ON true WHERE st.name = $1 AND fd_require(st.checksum = fd_stream_checksum(st.stream, \
+             st.version, st.created, st.updated, st.name), 'the row of stream ' || st.name)"
         )
     };
 }
@@ -336,7 +367,9 @@ pub(crate) async fn stream(
     let after = Version::count(query.after);
     let to = query.to.map_or(i64::MAX, Version::get);
     let most = i64::try_from(query.limit.get()).unwrap_or(i64::MAX);
-    let rows = session.query(sql, &[&query.stream.as_str(), &after, &to, &most, &BYTES_MAX]).await?;
+    let mut rows = session.query(sql, &[&query.stream.as_str(), &after, &to, &most, &BYTES_MAX]).await?;
+    // The version of an event is its third column.
+    in_order(&mut rows, 3, query.direction)?;
     let Some(first) = rows.first() else {
         return Ok(StreamPage { version: None, events: Vec::new(), end: true });
     };
@@ -358,7 +391,7 @@ pub(crate) async fn stream(
         if event.version.get() != expected || event.stream != query.stream {
             return Err(missing(expected));
         }
-        bytes += event.data_bytes().len();
+        bytes += page_bytes(&event);
         page.look_at(event);
         expected += step;
     }

@@ -1,7 +1,7 @@
 //! Filling a page: how much fits on it, how far was looked, and where the end is. All stores share it.
 
-use flightdeck_core::Position;
 use flightdeck_core::limits::PAGE_BYTES_MAX;
+use flightdeck_core::{Json, Position};
 
 use crate::event::Recorded;
 use crate::read::{Direction, Filter, LogQuery};
@@ -51,6 +51,13 @@ impl Span {
     }
 }
 
+/// What an event counts for on a page: its data and its further metadata.
+#[must_use]
+pub fn page_bytes(event: &Recorded) -> usize {
+    let further = event.metadata.further.as_ref().map_or(0, |further| further.as_json().len());
+    event.data.json().map_or(0, Json::len) + further
+}
+
 /// A page being filled: full when it has as many events as its limit, or as many bytes as a page may have.
 #[derive(Debug)]
 pub struct Filling<'q> {
@@ -76,8 +83,7 @@ impl<'q> Filling<'q> {
     pub fn look_at(&mut self, event: Recorded) -> bool {
         let position = event.position;
         if self.filter.matches(&event) {
-            let further = event.metadata.further.as_ref().map_or(0, |further| further.as_json().len());
-            self.bytes += event.data_bytes().len() + further;
+            self.bytes += page_bytes(&event);
             if self.events.len() == self.limit || (self.bytes > PAGE_BYTES_MAX && !self.events.is_empty()) {
                 return false;
             }

@@ -164,7 +164,7 @@ impl Cluster {
         let text = fs::read_to_string(self.folder().join("data/postmaster.pid")).unwrap_or_default();
         let pid = text.lines().next().and_then(|line| line.trim().parse().ok());
         let status = text.lines().nth(7).map(str::trim);
-        pid.is_some() && pid == self.postmaster_pid() && status == Some("ready")
+        pid.is_some() && pid == self.postmaster_pid() && matches!(status, Some("ready" | "standby"))
     }
 
     fn initialise(&self) -> Result<(), StartError> {

@@ -34,8 +34,13 @@ const TWINS: [(&str, &str); 2] = [
 ];
 
 /// Files that one of two twins has for itself, with the reason.
-const ONLY_ONE_TWIN_HAS: [(&str, &str); 2] =
-    [("disk.rs", "PostgreSQL has its disk to itself"), ("lock.rs", "PostgreSQL is made for many processes")];
+const ONLY_ONE_TWIN_HAS: [(&str, &str); 5] = [
+    ("disk.rs", "PostgreSQL has its disk to itself"),
+    ("lock.rs", "PostgreSQL is made for many processes"),
+    ("wal.rs", "a database copies its log back by itself, and stops when that fails"),
+    ("listener.rs", "what is appended by other nodes has to be heard of; a file has one process that writes"),
+    ("history.rs", "a server may fail over to another history while it is in use"),
+];
 
 pub(super) fn check(house: &mut House) -> Result<()> {
     for path in house.files.clone() {

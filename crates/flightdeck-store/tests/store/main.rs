@@ -3,7 +3,6 @@
 
 mod account;
 mod between;
-mod contract;
 mod follow;
 mod handle;
 mod snapshots;
