@@ -246,7 +246,7 @@ fn damage_is_reported_with_its_position_and_verify_lists_all_of_it() {
 /// Changes the one place where these bytes stand in a file.
 fn patch(path: &Path, bytes: &[u8], at: usize, flip: u8) {
     let mut file = std::fs::read(path).unwrap();
-    let found = find(&file, bytes).expect("the bytes stand in the file");
+    let found = find(&file, bytes).unwrap();
     assert_eq!(find(&file[found + 1..], bytes), None, "the bytes stand there once");
     file[found + at] ^= flip;
     std::fs::write(path, file).unwrap();

@@ -40,8 +40,8 @@ impl fmt::Display for Failure {
 
 impl Failure {
     /// The machine itself could not do it.
-    pub(crate) fn machine(error: std::io::Error) -> Self {
-        Self::of(UNREACHABLE, &error, "look whether the machine has memory and threads left")
+    pub(crate) fn machine(error: &std::io::Error) -> Self {
+        Self::of(UNREACHABLE, error, "look whether the machine has memory and threads left")
     }
 
     /// An error with all that lies beneath it.
