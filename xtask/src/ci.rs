@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result};
 
-use crate::cargo::{cargo, check, root};
+use crate::cargo::{cargo, check, root, target};
 use crate::{codegen, deny, test, tidy};
 
 type Step = (&'static str, fn() -> Result<()>);
@@ -32,21 +32,19 @@ const STEPS: [Step; 7] = [
     ("deny", deny::run),
 ];
 
-/// Cargo keeps what it has unpacked, and takes it for the package of that version for ever; ours change under one version until
-/// they are published.
+/// Cargo keeps what it has unpacked and built, and takes it for the package of that version for ever; ours change under one
+/// version until they are published.
 fn forget_packages() -> Result<()> {
     let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
     let home = home.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cargo")));
-    let Ok(registries) = home.context("where is cargo's home?")?.join("registry/src").read_dir() else {
-        return Ok(());
-    };
-    for registry in registries {
-        let registry = registry?.path();
-        for package in registry.read_dir()? {
-            let package = package?;
-            if package.file_name().to_string_lossy().starts_with("flightdeck") {
-                std::fs::remove_dir_all(package.path())?;
-            }
+    let mut folders = vec![target()?.join("debug/.fingerprint")];
+    if let Ok(registries) = home.context("where is cargo's home?")?.join("registry/src").read_dir() {
+        folders.extend(registries.flatten().map(|registry| registry.path()));
+    }
+    for package in folders.iter().flat_map(std::fs::read_dir).flatten() {
+        let package = package?;
+        if package.file_name().to_string_lossy().starts_with("flightdeck") {
+            std::fs::remove_dir_all(package.path())?;
         }
     }
     Ok(())
