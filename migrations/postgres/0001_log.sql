@@ -557,9 +557,9 @@ BEGIN
   END IF;
   EXECUTE format('GRANT USAGE ON SCHEMA %I TO %I', current_schema(), to_role);
   EXECUTE format('GRANT SELECT ON ALL TABLES IN SCHEMA %I TO %I', current_schema(), to_role);
-  EXECUTE format('GRANT EXECUTE ON FUNCTION fd_count_to, fd_require, fd_stream_checksum, fd_request_checksum, fd_history, fd_settle TO %I', to_role);
+  EXECUTE format('GRANT EXECUTE ON FUNCTION fd_count_to, fd_require, fd_stream_checksum, fd_request_checksum, fd_history TO %I', to_role);
   IF may = 'write' THEN
-    EXECUTE format('GRANT EXECUTE ON FUNCTION fd_append TO %I', to_role);
+    EXECUTE format('GRANT EXECUTE ON FUNCTION fd_append, fd_settle TO %I', to_role);
     EXECUTE format('GRANT INSERT, UPDATE, DELETE ON fd_snapshot TO %I', to_role);
   END IF;
 END

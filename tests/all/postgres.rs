@@ -59,7 +59,7 @@ impl Place {
 pub(crate) async fn connect(server: &str, schema: &str) -> Client {
     let (client, wire) = tokio_postgres::connect(server, NoTls).await.unwrap();
     tokio::spawn(wire);
-    client.batch_execute(&format!("SET search_path TO {schema}, pg_catalog, pg_temp")).await.unwrap();
+    client.batch_execute(&format!("SET search_path TO {schema}, pg_temp")).await.unwrap();
     client
 }
 

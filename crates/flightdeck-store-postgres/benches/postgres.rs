@@ -111,7 +111,7 @@ impl Bench {
         self.open(&schema).await.close().await;
         let (client, wire) = tokio_postgres::connect(&self.url, NoTls).await.unwrap();
         tokio::spawn(wire);
-        client.batch_execute(&format!("SET search_path TO {}, pg_catalog", schema.as_str())).await.unwrap();
+        client.batch_execute(&format!("SET search_path TO {}", schema.as_str())).await.unwrap();
         let ids = SystemIds::default();
         let id = || ids.event_id(flightdeck_core::Clock::now(&SystemClock));
         let (begin, mut done) = (Instant::now(), 0);

@@ -113,7 +113,7 @@ fn tls(roots: Option<&str>) -> Result<MakeRustlsConnect, OpenError> {
 pub(crate) fn settings(schema: &Schema, options: &Options) -> String {
     let wait_ms = options.answer_wait.as_millis().max(1);
     format!(
-        "SET search_path TO \"{}\", pg_catalog, pg_temp; SET statement_timeout TO {wait_ms}; \
+        "SET search_path TO \"{}\", pg_temp; SET statement_timeout TO {wait_ms}; \
          SET idle_in_transaction_session_timeout TO 30000; SET default_transaction_isolation TO 'read committed'; \
          SET enable_seqscan TO off; SET enable_bitmapscan TO off; SET jit TO off",
         schema.as_str()

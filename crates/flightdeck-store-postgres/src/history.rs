@@ -101,6 +101,8 @@ impl History {
             .query_one("SELECT fd_settle($1, $2, $3)", &[&epoch, &position, &hash])
             .await?
             .try_get(0)?;
+        // Numbers that were given to names since may be given to others, also within an epoch that someone vouched for.
+        self.names.forget();
         if epoch.is_some_and(|epoch| epoch != now) {
             tracing::error!(%now, "the database is not the one that this node knew: a new epoch begins");
         }

@@ -10,7 +10,7 @@ use flightdeck_core::{Cursor, Epoch, EventId, EventType, Position, StreamId, Tim
 use flightdeck_store::admit::Done;
 use flightdeck_store::chain::{Hash, Sealed};
 use flightdeck_store::stored::tag_lines;
-use flightdeck_store::{Append, AppendError, Appended, Condition, Conflict, Corruption, Expected, Reason};
+use flightdeck_store::{Append, AppendError, Appended, Condition, Conflict, Expected, Reason};
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Error, Row, Statement};
 use uuid::Uuid;
@@ -374,9 +374,4 @@ fn conflict(call: &Call<'_>, asked: &Asked, actual: i64, place: i64) -> Option<C
     let name = call.stream_names.get(usize::try_from(*call.expected.1.get(place)?).ok()?.checked_sub(1)?)?;
     let (stream, expected) = asked.append.expected.iter().find(|(stream, _)| stream.as_str() == *name)?;
     Some(Conflict { stream: stream.clone(), expected: *expected, actual: Version::new(actual).ok() })
-}
-
-/// What an append is told whose group the database refused for damage.
-pub(crate) fn damaged(damage: Corruption) -> AppendError {
-    AppendError::not_committed(Reason::Corrupt(damage))
 }

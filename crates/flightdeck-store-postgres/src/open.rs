@@ -144,9 +144,16 @@ impl Dialing {
 
     /// The writer's connection, on a log that is the one this node knows.
     pub(crate) async fn line(&self, history: &History) -> Result<Line, OpenError> {
-        let client = self.writing_client().await?;
-        history.check(&client).await?;
-        Ok(Line::over(client).await?)
+        let made = async {
+            let client = self.writing_client().await?;
+            history.check(&client).await?;
+            Ok(Line::over(client).await?)
+        };
+        // A server that takes the connection and then says nothing must not hold up whoever waits for an answer.
+        match timeout(self.connect_wait, made).await {
+            Ok(line) => line,
+            Err(late) => Err(OpenError::Unreachable(late.into())),
+        }
     }
 }
 

@@ -17,6 +17,7 @@ use flightdeck_store::{
 use tokio_postgres::Row;
 
 use crate::connection::Session;
+use crate::history::History;
 use crate::names::Names;
 use crate::row::{Damage, Events, event_columns};
 
@@ -45,7 +46,7 @@ macro_rules! how_many_fit {
 macro_rules! select_page {
     ($from:literal, $at:literal, $direction:literal) => {
         concat!(
-            "SELECT h.epoch, h.position, q.* FROM fd_head h LEFT JOIN LATERAL (SELECT ",
+            "SELECT h.epoch, h.position, h.hash, q.* FROM fd_head h LEFT JOIN LATERAL (SELECT ",
             $at,
             " AS at, ",
             event_columns!(),
@@ -62,7 +63,7 @@ macro_rules! select_page {
 }
 
 /// The first column of an event in a page of the log.
-const EVENT: usize = 3;
+const EVENT: usize = 4;
 /// Rows that one statement brings at the most.
 const ROWS_MAX: usize = 1_001;
 
@@ -109,10 +110,15 @@ pub(crate) async fn head(session: &Session) -> Result<Head, Damage> {
 }
 
 /// A page of the log.
-pub(crate) async fn log(session: &Session, names: &Names, query: &LogQuery) -> Result<LogRead, Damage> {
+pub(crate) async fn log(
+    session: &Session,
+    names: &Names,
+    history: &History,
+    query: &LogQuery,
+) -> Result<LogRead, Damage> {
     let way = Way::of(&query.filter);
     let mut page = Filling::new(&query.filter, query.limit.get());
-    let mut reading = Reading { session, names, way, head: None, looked: 0 };
+    let mut reading = Reading { session, names, history, way, head: None, looked: 0 };
     // From where the next statement goes on, in the direction of the read.
     let mut rest = Span::of(query, Position::MAX);
     loop {
@@ -177,6 +183,7 @@ impl<'q> Way<'q> {
 struct Reading<'a, 'q> {
     session: &'a Session,
     names: &'a Names,
+    history: &'a History,
     way: Way<'q>,
     /// The head at the first statement: the page is as of then. What is below it never changes.
     head: Option<Cursor>,
@@ -202,6 +209,8 @@ impl Reading<'_, '_> {
         in_order(&mut rows, EVENT - 1, span.direction)?;
         let first = rows.first().ok_or_else(|| Damage::new("the log has no head"))?;
         let head = self.head.get_or_insert(cursor(first)?).clone();
+        // A node vouches for all that it has handed out, should it find itself on another server.
+        self.history.take(first)?;
         // A page that has nothing on it is one row with the head, and nothing behind it.
         let rows = if first.try_get::<_, Option<i64>>(EVENT - 1)?.is_some() { &rows[..] } else { &[] };
         let mut reader = Events::of(self.session, self.names, rows, EVENT).await?;

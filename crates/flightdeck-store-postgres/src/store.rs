@@ -169,10 +169,7 @@ impl PostgresStore {
         match answered.await.unwrap_or(Err(gone))? {
             Settled::Fresh(appended) => Ok(appended),
             // It was done; only what exactly can't be told if the log can't be read now.
-            Settled::Before(done) => self.recall(done).await.map_err(|error| match to_append_error(error) {
-                AppendError::NotCommitted { reason, source } => AppendError::Unknown { reason, source },
-                other => other,
-            }),
+            Settled::Before(done) => self.recall(done).await.map_err(unknown),
         }
     }
 
@@ -211,12 +208,13 @@ pub(crate) fn to_error(damage: Damage) -> StoreError {
 }
 
 /// What a failed look-up means for someone who wanted to know what became of an append.
-fn to_append_error(error: StoreError) -> AppendError {
-    match error {
-        StoreError::Corrupt(corruption) => AppendError::not_committed(corruption.into()),
-        StoreError::Failed { reason, source } => AppendError::NotCommitted { reason, source },
-        other => AppendError::NotCommitted { reason: Reason::Storage, source: Some(other.into()) },
-    }
+fn unknown(error: StoreError) -> AppendError {
+    let (reason, source) = match error {
+        StoreError::Corrupt(corruption) => (corruption.into(), None),
+        StoreError::Failed { reason, source } => (reason, source),
+        other => (Reason::Storage, Some(other.into())),
+    };
+    AppendError::Unknown { reason, source }
 }
 
 #[async_trait]
@@ -226,6 +224,8 @@ impl EventStore for PostgresStore {
         let identity = Identity::of(&append);
         match self.enqueue(append).await {
             Ok(appended) => Ok(appended),
+            // It did not get its turn: who had it may be an earlier attempt, waiting for a standby, which no look can see.
+            Err(error @ AppendError::NotCommitted { reason: Reason::Busy, .. }) => Err(identity.doubt(error)),
             Err(error) => identity.settle(self, error).await,
         }
     }
@@ -235,11 +235,11 @@ impl EventStore for PostgresStore {
             let session = self.session().await?;
             reader::remembered(&session, request).await.map_err(to_error)
         };
-        let Some(remembered) = found.await.map_err(to_append_error)? else {
+        let Some(remembered) = found.await.map_err(unknown)? else {
             return Ok(None);
         };
         let done = recall(request, &remembered)?;
-        self.recall(done).await.map(Some).map_err(to_append_error)
+        self.recall(done).await.map(Some).map_err(unknown)
     }
 
     async fn read_stream(&self, query: &StreamQuery) -> Result<StreamPage, StoreError> {
@@ -248,7 +248,9 @@ impl EventStore for PostgresStore {
 
     async fn read_log(&self, query: &LogQuery) -> Result<LogPage, StoreError> {
         query.filter.check()?;
-        match reader::log(&self.session().await?, self.names(), query).await.map_err(to_error)? {
+        let session = self.session().await?;
+        let read = reader::log(&session, self.names(), &self.0.history, query);
+        match read.await.map_err(to_error)? {
             LogRead::Page(page) => Ok(page),
             LogRead::OtherEpoch(head) => Err(StoreError::EpochChanged { head }),
         }

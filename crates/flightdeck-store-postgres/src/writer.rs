@@ -119,8 +119,8 @@ impl Writer {
                     sleep(pause(attempt)).await;
                     attempt += 1;
                 }
-                Err(Fate::Again) => group.fail(|| AppendError::not_committed(Reason::Busy)),
-                Err(Fate::Refused(reason)) => group.fail(|| AppendError::not_committed(reason.clone())),
+                Err(Fate::Again) => group.refuse(&Reason::Busy),
+                Err(Fate::Refused(reason)) => group.refuse(&reason),
                 // One append must not fail its neighbours: each is tried by itself.
                 Err(Fate::OneOfThem(_)) if group.callers.len() > 1 => {
                     for alone in group.split() {
@@ -128,7 +128,7 @@ impl Writer {
                     }
                     return;
                 }
-                Err(Fate::OneOfThem(damage)) => group.fail(|| ledger::damaged(damage.clone())),
+                Err(Fate::OneOfThem(damage)) => group.refuse(&Reason::Corrupt(damage)),
                 Err(Fate::Lost(why)) => {
                     self.line = None;
                     group.open = true;
@@ -195,9 +195,16 @@ impl Group {
         }
     }
 
-    fn fail(&mut self, error: impl Fn() -> AppendError) {
+    /// Answers everyone that this attempt wrote nothing. Of one before, whose end nobody saw, that says nothing: it may be
+    /// waiting for a standby, unseen and with its commit written.
+    fn refuse(&mut self, reason: &Reason) {
         for caller in self.callers.drain(..) {
-            drop(caller.answer.send(Err(error())));
+            let (reason, source) = (reason.clone(), None);
+            let error = match self.open {
+                true => AppendError::Unknown { reason, source },
+                false => AppendError::NotCommitted { reason, source },
+            };
+            drop(caller.answer.send(Err(error)));
         }
     }
 

@@ -256,13 +256,14 @@ fn to_error(damage: Damage) -> StoreError {
     }
 }
 
-/// What a failed read means for someone who wanted to write.
-fn to_append_error(error: StoreError) -> AppendError {
-    match error {
-        StoreError::Corrupt(corruption) => AppendError::not_committed(corruption.into()),
-        StoreError::Failed { reason, source } => AppendError::NotCommitted { reason, source },
-        other => AppendError::NotCommitted { reason: Reason::Storage, source: Some(other.into()) },
-    }
+/// What a failed look-up means for someone who wanted to know what became of an append.
+fn unknown(error: StoreError) -> AppendError {
+    let (reason, source) = match error {
+        StoreError::Corrupt(corruption) => (corruption.into(), None),
+        StoreError::Failed { reason, source } => (reason, source),
+        other => (Reason::Storage, Some(other.into())),
+    };
+    AppendError::Unknown { reason, source }
 }
 
 /// What a failed write of something that is not the log means.
@@ -292,7 +293,7 @@ impl EventStore for SqliteStore {
             let Some(remembered) = ledger::remembered(conn, &key)? else { return Ok(None) };
             Ok(Some((ledger::recall(conn, names, &epoch, remembered.done)?, remembered)))
         });
-        let Some((appended, remembered)) = found.await.map_err(to_append_error)? else {
+        let Some((appended, remembered)) = found.await.map_err(unknown)? else {
             return Ok(None);
         };
         flightdeck_store::admit::recall(request, &remembered)?;

@@ -24,17 +24,28 @@ impl Identity {
         Self { request: append.request.clone(), id }
     }
 
+    /// What `error` is worth while someone may be in front of us whose commit can't be seen yet: for what may be a repetition of
+    /// just that, nothing is certain, and no look would help.
+    #[must_use]
+    pub fn doubt(self, error: AppendError) -> AppendError {
+        match error {
+            AppendError::NotCommitted { reason, source } if self.request.is_some() || self.id.is_some() => {
+                AppendError::Unknown { reason, source }
+            }
+            other => other,
+        }
+    }
+
     /// Says the same as `error`, if that is certain; what was done before, if the append was; and else that it is unknown.
     ///
     /// # Errors
     /// See [`AppendError`].
     pub async fn settle(self, store: &dyn EventStore, error: AppendError) -> Result<Appended, AppendError> {
-        let AppendError::NotCommitted { reason, source } = error else { return Err(error) };
-        let identified = self.request.is_some() || self.id.is_some();
-        if identified && matches!(reason, Reason::Unreachable | Reason::Stopped) {
+        if let AppendError::NotCommitted { reason: Reason::Unreachable | Reason::Stopped, .. } = error {
             // Whoever can't be asked to append can't be asked anything.
-            return Err(AppendError::Unknown { reason, source });
+            return Err(self.doubt(error));
         }
+        let AppendError::NotCommitted { reason, source } = error else { return Err(error) };
         if let Some(request) = &self.request {
             match store.outcome_of(request).await {
                 Ok(Some(done)) => return Ok(done),
