@@ -171,7 +171,7 @@ fn a_file_size_limit_is_an_error_and_not_the_end() {
     let path = folder.path().join("log.db");
     let mut command = Command::new("sh");
     let script = format!(
-        "ulimit -f 600; exec {} append {} 0 4 1000000",
+        "ulimit -f 2000; exec {} append {} 0 4 1000000",
         env!("CARGO_BIN_EXE_flightdeck-victim"),
         path.display()
     );

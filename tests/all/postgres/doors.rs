@@ -286,7 +286,7 @@ fn readers_that_go_away_leave_nothing_for_the_next() {
             assert_eq!(node.head().await.unwrap().cursor.position().get(), 50);
         }
         assert_eq!(flightdeck_tests::whole_log(&node).await.len(), 50);
-        let sql = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'flightdeck' AND state LIKE 'idle in transaction%'";
+        let sql = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'flightdeck' AND state LIKE 'idle in transaction%' AND query LIKE '%FROM fd_head h%'";
         assert_eq!(place.raw().await.query_one(sql, &[]).await.unwrap().get::<_, i64>(0), 0);
     });
 }

@@ -1,5 +1,6 @@
 //! Two nodes with two tail readers each, on a server whose processes are killed under load. (F42–F45, F54, T6, T8)
 
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use flightdeck_store::EventStore as _;
@@ -8,6 +9,12 @@ use flightdeck_tests::Said;
 
 use super::{Place, connect};
 use crate::victim::{Victim, block_on, victim};
+
+/// What measures how soon nodes go on does not do so beside another load of nodes.
+pub(crate) fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// Ends the load, waits for every tail reader, and holds what was said against the log.
 #[track_caller]
@@ -69,6 +76,7 @@ fn resumed(nodes: &mut [Victim]) -> Duration {
 
 #[test]
 fn torture_kills_of_the_server_lose_nothing_skip_nothing_and_leave_nothing_unknown() {
+    let _alone = alone();
     let rounds: usize =
         std::env::var("FLIGHTDECK_TORTURE_CYCLES").ok().and_then(|text| text.parse().ok()).unwrap_or(40);
     let cluster = Cluster::start(&Settings::default()).unwrap();
@@ -125,6 +133,7 @@ fn ready(cluster: &Cluster) {
 /// Two nodes, eight writers, four followers: every follower gets everything, in order, within moments of the last append.
 #[test]
 fn many_writers_on_two_nodes_and_no_follower_skips() {
+    let _alone = alone();
     let place = Place::new();
     let mut nodes: Vec<_> = [0_u64, 1_000_000]
         .into_iter()
