@@ -7,7 +7,7 @@ use flightdeck_store::EventStore as _;
 use flightdeck_test_postgres::{Cluster, Settings};
 use flightdeck_tests::Said;
 
-use super::{Place, connect};
+use super::Place;
 use crate::victim::{Victim, block_on, victim};
 
 /// What measures how soon nodes go on does not do so beside another load of nodes.
@@ -50,17 +50,30 @@ pub(crate) fn settle(place: &Place, mut nodes: Vec<Victim>) {
     });
 }
 
-/// The processes that serve a store's connections.
+/// Asks a server that may be coming up or going down, again and again until it gives an answer of so many rows.
+async fn ask(server: &str, sql: &str, rows: usize) -> Vec<i32> {
+    for _ in 0..3_000 {
+        if let Ok((client, wire)) = tokio_postgres::connect(server, tokio_postgres::NoTls).await {
+            tokio::spawn(wire);
+            match client.query(sql, &[]).await {
+                Ok(found) if found.len() >= rows => return found.iter().map(|row| row.get(0)).collect(),
+                _ => {}
+            }
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("the server has no answer after 30 s: {sql}");
+}
+
+/// The processes that serve a store's connections, of which there is one sooner or later.
 async fn backends(server: &str) -> Vec<i32> {
-    let client = connect(server, "public").await;
     let sql =
         "SELECT pid FROM pg_stat_activity WHERE application_name = 'flightdeck' AND pid <> pg_backend_pid()";
-    client.query(sql, &[]).await.unwrap().iter().map(|row| row.get(0)).collect()
+    ask(server, sql, 1).await
 }
 
 async fn terminate(server: &str, pid: i32) {
-    let client = connect(server, "public").await;
-    client.query_one("SELECT pg_terminate_backend($1)", &[&pid]).await.unwrap();
+    ask(server, &format!("SELECT pg_terminate_backend({pid})::int"), 1).await;
 }
 
 /// Waits until every node appends again, and says how long that took.
@@ -89,9 +102,7 @@ fn torture_kills_of_the_server_lose_nothing_skip_nothing_and_leave_nothing_unkno
         dice = dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
         nodes[0].hear_for(Duration::from_millis(5 + (dice >> 33) % 100));
         let pids = block_on(backends(&cluster.url()));
-        let Some(pid) = pids.get(usize::try_from(dice >> 40).unwrap() % pids.len().max(1)).copied() else {
-            continue;
-        };
+        let pid = pids[usize::try_from(dice >> 40).unwrap() % pids.len()];
         // Half of them are ended like any session; a process that is killed takes all others with it.
         match round % 2 {
             0 => block_on(terminate(&cluster.url(), pid)),
@@ -116,18 +127,7 @@ fn torture_kills_of_the_server_lose_nothing_skip_nothing_and_leave_nothing_unkno
 /// Waits until the server takes connections, as psql would see it.
 fn ready(cluster: &Cluster) {
     cluster.wait_ready().unwrap();
-    block_on(async {
-        for _ in 0..3_000 {
-            if let Ok((client, wire)) = tokio_postgres::connect(&cluster.url(), tokio_postgres::NoTls).await {
-                tokio::spawn(wire);
-                if client.simple_query("SELECT 1").await.is_ok() {
-                    return;
-                }
-            }
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-        panic!("the server is not ready after 30 s");
-    });
+    block_on(ask(&cluster.url(), "SELECT 1", 1));
 }
 
 /// Two nodes, eight writers, four followers: every follower gets everything, in order, within moments of the last append.
