@@ -11,11 +11,17 @@ CREATE TABLE fd_meta (
   value text NOT NULL
 );
 
--- What a program must know to read, and to write, this store; and what the HMACs of e-mail addresses are keyed with.
-INSERT INTO fd_meta (name, value) VALUES
-  ('min_reader', '1'),
-  ('min_writer', '1'),
-  ('secret', encode(sha256(uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid())), 'hex'));
+-- What a program must know to read, and to write, this store.
+INSERT INTO fd_meta (name, value) VALUES ('min_reader', '1'), ('min_writer', '1');
+
+-- What the HMACs of e-mail addresses are keyed with. A table of its own: whoever may only read must not see it.
+CREATE TABLE fd_secret (
+  one boolean PRIMARY KEY DEFAULT true CHECK (one),
+  secret bytea NOT NULL CHECK (length(secret) = 32)
+);
+
+INSERT INTO fd_secret (secret)
+VALUES (sha256(uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid())));
 
 -- One row: where the log ends. It is updated in place with every group, so it has room to be.
 CREATE TABLE fd_head (
@@ -556,18 +562,16 @@ BEGIN
     RAISE EXCEPTION 'a role may read or write, not %', may USING ERRCODE = '22023';
   END IF;
   EXECUTE format('GRANT USAGE ON SCHEMA %I TO %I', current_schema(), to_role);
-  EXECUTE format('GRANT SELECT ON ALL TABLES IN SCHEMA %I TO %I', current_schema(), to_role);
+  EXECUTE format('GRANT SELECT ON fd_migration, fd_meta, fd_head, fd_stream, fd_type, fd_log, fd_tag, fd_request, fd_snapshot TO %I', to_role);
   EXECUTE format('GRANT EXECUTE ON FUNCTION fd_count_to, fd_require, fd_stream_checksum, fd_request_checksum, fd_history TO %I', to_role);
   IF may = 'write' THEN
     EXECUTE format('GRANT EXECUTE ON FUNCTION fd_append, fd_settle TO %I', to_role);
     EXECUTE format('GRANT INSERT, UPDATE, DELETE ON fd_snapshot TO %I', to_role);
+    EXECUTE format('GRANT SELECT ON fd_secret TO %I', to_role);
   END IF;
 END
 $$;
 
 -- What is not granted is nobody's.
-DO $$
-BEGIN
-  EXECUTE format('REVOKE ALL ON ALL FUNCTIONS IN SCHEMA %I FROM PUBLIC', current_schema());
-END
-$$;
+REVOKE ALL ON FUNCTION fd_checksum, fd_stream_checksum, fd_request_checksum, fd_require, fd_refuse, fd_append, fd_count_to,
+  fd_history, fd_settle, fd_grant FROM PUBLIC;

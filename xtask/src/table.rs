@@ -8,6 +8,9 @@ use anyhow::{Result, bail};
 /// The test programs that run the contract are named so, with the store behind it.
 const PROGRAM: &str = "/contract_";
 
+/// The stores there are.
+const STORES: [&str; 3] = ["memory", "postgres", "sqlite"];
+
 /// Rule by rule, whether it held on each store.
 #[derive(Debug, Default)]
 pub(crate) struct Table {
@@ -40,6 +43,9 @@ impl Table {
 
     /// That no rule was left out for a store.
     pub(crate) fn check(&self) -> Result<()> {
+        if let Some(missing) = STORES.iter().find(|store| !self.stores.contains(**store)) {
+            bail!("the contract did not run on the store {missing}");
+        }
         for (rule, held) in &self.rules {
             if let Some(missing) = self.stores.iter().find(|store| !held.contains_key(*store)) {
                 bail!("the rule {rule} did not run on the store {missing}");
@@ -88,6 +94,15 @@ mod tests {
         ] {
             table.read(line);
         }
+        assert!(table.check().unwrap_err().to_string().contains("did not run on the store postgres"));
+        for line in [
+            "     Running tests/contract.rs (target/debug/deps/contract_postgres-00cc)",
+            "test append::holds ... ok",
+            "test append::breaks ... ok",
+            "     Running tests/contract.rs (target/debug/deps/contract_sqlite-00bb)",
+        ] {
+            table.read(line);
+        }
         assert!(
             table.check().unwrap_err().to_string().contains("append::breaks did not run on the store sqlite")
         );
@@ -95,7 +110,7 @@ mod tests {
         table.check().unwrap();
         let text = table.to_string();
         assert!(
-            text.contains("append::breaks") && text.contains("BROKEN") && text.ends_with("2 rules, 2 stores"),
+            text.contains("append::breaks") && text.contains("BROKEN") && text.ends_with("2 rules, 3 stores"),
             "{text}"
         );
     }

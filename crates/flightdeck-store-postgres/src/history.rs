@@ -56,9 +56,17 @@ impl History {
             Some(before) if before.epoch != *epoch => self.names.forget(),
             _ => {}
         }
+        let another = seen.as_ref().is_some_and(|before| before.epoch != *epoch);
         *seen = Some(Seen { epoch: epoch.clone(), position, hash });
-        // Whatever it was before: in a new epoch the head may be further back, and whoever waits has to look.
-        self.head.send_replace(position);
+        // In a new epoch the head may be further back, and whoever waits has to look. Who was woken by a hint is not woken
+        // again by what they read themselves.
+        self.head.send_if_modified(|head| {
+            let news = another || position > *head;
+            if news {
+                *head = position;
+            }
+            news
+        });
     }
 
     /// Takes in a hint: it wakes whoever waits, and is not remembered, for it has no hash.

@@ -10,7 +10,7 @@ use flightdeck_core::{Cursor, Epoch, EventId, EventType, Position, StreamId, Tim
 use flightdeck_store::admit::Done;
 use flightdeck_store::chain::{Hash, Sealed};
 use flightdeck_store::stored::tag_lines;
-use flightdeck_store::{Append, AppendError, Appended, Condition, Conflict, Expected, Reason};
+use flightdeck_store::{Append, AppendError, Appended, Condition, ConditionItem, Conflict, Expected, Reason};
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Error, Row, Statement};
 use uuid::Uuid;
@@ -141,7 +141,13 @@ impl<'g> Call<'g> {
 
     fn condition(&mut self, place: i32, condition: &'g Condition, before: &Before<'g>) {
         let lines = |texts: Vec<&str>| (!texts.is_empty()).then(|| texts.join("\n"));
-        for item in &condition.any {
+        // Items without tags are one scan of the log each; together they are one item that names all their types.
+        let (tagged, plain): (Vec<_>, Vec<_>) = condition.any.iter().partition(|item| !item.tags.is_empty());
+        let every_type = plain.iter().any(|item| item.types.is_empty());
+        let types = plain.iter().flat_map(|item| item.types.clone()).filter(|_| !every_type);
+        let merged = ConditionItem { tags: Vec::new(), types: types.collect() };
+        let merged = (!plain.is_empty()).then_some(&merged);
+        for item in tagged.into_iter().chain(merged) {
             self.items.0.push(place);
             self.items.1.push(lines(item.tags.iter().map(AsRef::as_ref).collect()));
             self.items.2.push(lines(item.types.iter().map(AsRef::as_ref).collect()));

@@ -24,14 +24,15 @@ pub(crate) async fn check_format(
     schema: &Schema,
     access: Access,
 ) -> Result<(), MigrateError> {
-    if !has_table(client, schema, "fd_meta").await.map_err(failed)? {
-        let sql = "SELECT count(*) FROM pg_tables WHERE schemaname = $1 AND tablename <> 'fd_migration'";
-        let tables: i64 = client
-            .query_one(sql, &[&schema.as_str()])
-            .await
-            .and_then(|row| row.try_get(0))
-            .map_err(failed)?;
-        return if tables > 0 { Err(MigrateError::Foreign) } else { Ok(()) };
+    // One statement, and so one moment: another node may be making the store right now.
+    let sql = "SELECT count(*) FILTER (WHERE tablename = 'fd_meta'), count(*) FILTER (WHERE tablename <> 'fd_migration')
+               FROM pg_tables WHERE schemaname = $1";
+    let row = client.query_one(sql, &[&schema.as_str()]).await.map_err(failed)?;
+    let (ours, tables): (i64, i64) = (row.try_get(0).map_err(failed)?, row.try_get(1).map_err(failed)?);
+    match (ours, tables) {
+        (0, 0) => return Ok(()),
+        (0, _) => return Err(MigrateError::Foreign),
+        _ => {}
     }
     for name in access.needs() {
         let sql = "SELECT value::bigint FROM fd_meta WHERE name = $1";
@@ -107,10 +108,10 @@ pub(crate) async fn run(
 /// A transaction that no other that migrates this schema runs beside.
 async fn alone<'c>(client: &'c mut Client, schema: &Schema) -> Result<Transaction<'c>, Error> {
     let tx = client.transaction().await?;
+    // A step on a log that is large takes as long as it takes, also for whoever waits for another that takes it.
+    tx.batch_execute("SET LOCAL statement_timeout TO 0").await?;
     let lock = format!("flightdeck migrates {}", schema.as_str());
     tx.execute("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", &[&lock]).await?;
-    // A step on a log that is large takes as long as it takes.
-    tx.batch_execute("SET LOCAL statement_timeout TO 0").await?;
     Ok(tx)
 }
 

@@ -221,7 +221,8 @@ async fn open(url: &str, options: Options, thread: Thread) -> Result<PostgresSto
             history: Arc::clone(&history),
             connect_wait: options.connect_wait,
         };
-        let hears = listener.hears(&client, options.ids.random()).await;
+        let hears = timeout(options.connect_wait, listener.hears(&client, options.ids.random())).await;
+        let hears = hears.map_err(|late| OpenError::Unreachable(late.into()))?;
         if !hears.map_err(|error| OpenError::Unreachable(error.into()))? {
             return Err(OpenError::NoNotifications);
         }

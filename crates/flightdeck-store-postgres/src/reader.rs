@@ -200,9 +200,14 @@ struct Batch {
 
 impl Reading<'_, '_> {
     async fn batch(&mut self, span: &Span, page: &Filling<'_>) -> Result<Batch, Damage> {
-        let most = match (&self.way, page.filter.is_all()) {
-            // What passes is what comes: no more than fits.
-            (Way::Scan, true) => page.limit - page.events.len(),
+        let filter = page.filter;
+        let most = match &self.way {
+            // What passes is what comes: no more than fits, and one to see whether there is more.
+            Way::Scan if filter.is_all() => page.limit - page.events.len(),
+            Way::Tag(_) if filter.tags.len() == 1 && filter.streams.is_empty() && filter.types.is_empty() => {
+                page.limit - page.events.len() + 1
+            }
+            Way::Streams(_) if filter.types.is_empty() => page.limit - page.events.len() + 1,
             _ => ROWS_MAX.min(usize::try_from(PAGE_SCAN_EVENTS_MAX - self.looked).unwrap_or(ROWS_MAX)),
         };
         let mut rows = self.rows(span, i64::try_from(most).unwrap_or(i64::MAX)).await?;

@@ -226,6 +226,13 @@ impl EventStore for PostgresStore {
             Ok(appended) => Ok(appended),
             // It did not get its turn: who had it may be an earlier attempt, waiting for a standby, which no look can see.
             Err(error @ AppendError::NotCommitted { reason: Reason::Busy, .. }) => Err(identity.doubt(error)),
+            // The database compares rows, and not what they should be: a damaged event is another one to it.
+            Err(AppendError::IdReused { id }) => match self.event(id).await {
+                Err(StoreError::Corrupt(damage)) => {
+                    Err(AppendError::Unknown { reason: Reason::Corrupt(damage), source: None })
+                }
+                _ => Err(AppendError::IdReused { id }),
+            },
             Err(error) => identity.settle(self, error).await,
         }
     }

@@ -4,7 +4,7 @@
 //! nobody waits for company. The call is one statement that commits by itself, on a connection that nobody else
 //! uses, in a task that nobody cancels. When the connection is lost in the middle of a call, nobody knows whether it was
 //! committed; but every event has an id by then, so the group is sent again with all ids looked up: what was
-//! committed is found, what was not is done, and a call that is late finds its own events. Only a caller that
+//! committed is found, what was not is done, and a call that is late finds what the second one did. Only a caller that
 //! must be answered before that has happened is told that the outcome is unknown.
 
 use std::collections::{HashSet, VecDeque};
@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use flightdeck_core::Clock;
-use flightdeck_store::{AppendError, Corruption, Reason};
+use flightdeck_store::{AppendError, Corruption, Expected, Reason};
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 use tokio::time::{sleep, timeout};
 use tokio_postgres::error::{Severity, SqlState};
@@ -190,7 +190,9 @@ impl Group {
 
     /// Answers everyone. Whoever does not listen any more does not mind.
     fn answer(&mut self, settled: Vec<Result<Settled, AppendError>>) {
+        let open = self.open;
         for (caller, settled) in self.callers.drain(..).zip(settled) {
+            let settled = settled.map_err(|error| if open { while_open(error) } else { error });
             drop(caller.answer.send(settled));
         }
     }
@@ -257,6 +259,24 @@ fn gather(waiting: &mut VecDeque<Job>) -> Group {
     group
 }
 
+/// What a refusal is worth while an earlier attempt may still be on its way to the server: one that the log can outgrow says
+/// nothing of what that attempt will meet. All others stay true however the log grows.
+fn while_open(error: AppendError) -> AppendError {
+    let outgrown = match &error {
+        AppendError::AheadOfLog { .. } => true,
+        AppendError::Conflict(conflict) => match conflict.expected {
+            Expected::Exists => true,
+            Expected::Exactly(version) => conflict.actual.is_none_or(|actual| actual < version),
+            Expected::Any | Expected::NoStream => false,
+        },
+        _ => false,
+    };
+    match outgrown {
+        true => AppendError::Unknown { reason: Reason::Unreachable, source: Some(error.into()) },
+        false => error,
+    }
+}
+
 /// What a failed call means for its group.
 #[derive(Debug)]
 enum Fate {
@@ -320,4 +340,33 @@ fn pause(attempt: u32) -> Duration {
     let base = Duration::from_millis(5 << attempt.min(6)).min(PAUSE_MAX);
     let dice = RandomState::new().build_hasher().finish() % 1_000;
     base.mul_f64(0.5 + f64::from(u32::try_from(dice).unwrap_or(0)) / 1_000.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use flightdeck_core::{Position, StreamId, Version};
+    use flightdeck_store::{AppendError, Conflict, Expected, Outcome};
+
+    use super::while_open;
+
+    #[track_caller]
+    fn check(expected: Expected, actual: Option<i64>, outcome: Outcome) {
+        let actual = actual.map(|version| Version::new(version).unwrap());
+        let conflict = Conflict { stream: StreamId::new("a-1").unwrap(), expected, actual };
+        assert_eq!(while_open(conflict.into()).outcome(), outcome, "{expected}, {actual:?}");
+    }
+
+    /// The first copy of a call may come to the server after the second was refused, and find what the second did not.
+    #[test]
+    fn a_refusal_that_the_log_can_outgrow_is_none_while_a_copy_is_on_its_way() {
+        let third = Expected::Exactly(Version::new(3).unwrap());
+        check(Expected::Exists, None, Outcome::Unknown);
+        check(third, None, Outcome::Unknown);
+        check(third, Some(2), Outcome::Unknown);
+        check(third, Some(4), Outcome::NotCommitted);
+        check(Expected::NoStream, Some(1), Outcome::NotCommitted);
+        let (after, head) = (Position::new(9).unwrap(), Position::new(3).unwrap());
+        assert_eq!(while_open(AppendError::AheadOfLog { after, head }).outcome(), Outcome::Unknown);
+        assert_eq!(while_open(AppendError::KeyReused).outcome(), Outcome::NotCommitted);
+    }
 }

@@ -2,7 +2,7 @@
 
 use flightdeck_core::{Position, Tag};
 use flightdeck_store::{
-    AppendError, Direction, EventStore, Filter, LogQuery, Outcome, Reason, Recorded, StoreError,
+    Append, AppendError, Direction, EventStore, Filter, LogQuery, Outcome, Reason, Recorded, StoreError,
     StreamPattern, StreamQuery,
 };
 use flightdeck_store_postgres::PostgresStore;
@@ -95,6 +95,20 @@ fn a_changed_event_is_reported_by_every_read_that_meets_it() {
                 .unwrap();
         }
         assert_eq!(node.verify().await.unwrap().problems, [], "and it is as it was");
+    });
+}
+
+#[test]
+fn whoever_repeats_what_is_damaged_is_not_told_that_it_never_was() {
+    block_on(async {
+        let (_place, node, raw) = tampered().await;
+        let by_ids = Append { request: None, ..flightdeck_tests::append(4) };
+        assert!(node.append(by_ids.clone()).await.unwrap().duplicate);
+        let sql =
+            "UPDATE fd_log SET data = set_byte(data, 3, get_byte(data, 3) # 1) WHERE tags LIKE 'number:4%'";
+        assert_eq!(raw.execute(sql, &[]).await.unwrap(), 2);
+        let unsure = node.append(by_ids).await.unwrap_err();
+        assert!(matches!(unsure, AppendError::Unknown { reason: Reason::Corrupt(_), .. }), "{unsure}");
     });
 }
 

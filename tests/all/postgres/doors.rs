@@ -67,6 +67,17 @@ fn a_store_of_a_newer_format_of_someone_else_or_of_other_steps_is_refused() {
         let refused = PostgresStore::open(&place.url(), Options::default()).await.unwrap_err();
         assert!(matches!(refused, OpenError::Migrate(MigrateError::Edited { number: 2 })), "{refused}");
 
+        // Whoever shares a schema's place with functions of others leaves them their rights.
+        let shared = Place::new();
+        let sql = format!(
+            "CREATE SCHEMA {0}; CREATE FUNCTION {0}.theirs() RETURNS int LANGUAGE sql RETURN 1",
+            shared.schema
+        );
+        raw.batch_execute(&sql).await.unwrap();
+        shared.open().await.close().await;
+        let sql = format!("SELECT has_function_privilege('public', '{}.theirs()', 'EXECUTE')", shared.schema);
+        assert!(raw.query_one(&sql, &[]).await.unwrap().get::<_, bool>(0));
+
         let theirs = Place::new();
         let sql = format!("CREATE SCHEMA {0}; CREATE TABLE {0}.theirs (a int)", theirs.schema);
         raw.batch_execute(&sql).await.unwrap();
@@ -159,6 +170,15 @@ fn roles_have_the_rights_they_need_and_no_others() {
         assert_eq!(flightdeck_tests::whole_log(&looking).await.len(), 2);
         let refused = looking.append(Append::of([event(1)])).await.unwrap_err();
         assert!(matches!(refused, AppendError::NotCommitted { reason: Reason::ReadOnly, .. }), "{refused}");
+        // What e-mail addresses are hidden by is not for readers.
+        let secret = "SELECT length(secret) FROM fd_secret";
+        for (role, may) in [(&writer, true), (&reader, false)] {
+            let client =
+                connect(&place.server.replace("flightdeck@", &format!("{role}@")), &place.schema).await;
+            assert_eq!(client.query_one(secret, &[]).await.is_ok(), may, "{role}");
+            let settle = client.execute("SELECT fd_settle(NULL, 0, NULL)", &[]).await;
+            assert_eq!(settle.is_ok(), may, "{role} may decide about epochs");
+        }
         for role in [&writer, &reader] {
             let client =
                 connect(&place.server.replace("flightdeck@", &format!("{role}@")), &place.schema).await;

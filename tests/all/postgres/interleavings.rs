@@ -7,7 +7,7 @@ use flightdeck_core::Position;
 use flightdeck_store::{
     Append, AppendError, EventStore as _, Filter, FollowOptions, Followed, LogQuery, Outcome, Reason, follow,
 };
-use flightdeck_store_postgres::Options;
+use flightdeck_store_postgres::{Options, PostgresStore};
 use futures_util::StreamExt as _;
 use tokio_postgres::Client;
 
@@ -246,6 +246,25 @@ fn a_node_that_is_stopped_holds_nobody_up() {
     }
     assert!(slowest < Duration::from_secs(2), "a node waited {slowest:?} for one that was stopped");
     super::nodes::settle(&place, nodes.into());
+}
+
+/// A node that migrates takes its time; another one that starts meanwhile waits, however long an answer may take otherwise.
+#[test]
+fn who_starts_while_another_migrates_waits_for_it() {
+    block_on(async {
+        let place = Place::new();
+        let slow = place.raw().await;
+        let lock = format!("flightdeck migrates {}", place.schema);
+        slow.batch_execute("BEGIN").await.unwrap();
+        slow.execute("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", &[&lock]).await.unwrap();
+        let impatient = Options { answer_wait: Duration::from_millis(200), ..Options::default() };
+        let url = place.url();
+        let waiting = tokio::spawn(async move { PostgresStore::migrate(&url, &impatient).await });
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert!(!waiting.is_finished(), "it did not wait");
+        slow.batch_execute("COMMIT").await.unwrap();
+        assert_eq!(waiting.await.unwrap().unwrap().len(), 2);
+    });
 }
 
 /// What a node that were stopped inside a transaction of its own would do to the others; ours has none to be stopped in.
