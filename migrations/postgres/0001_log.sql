@@ -2,9 +2,9 @@
 --
 -- The same tables as on SQLite, and the same meaning: numbers stand for names, times are microseconds since 1970 in
 -- UTC. Texts sort by their bytes. A checksum is the first 8 bytes of a SHA-256, for that is what the database can
--- take by itself; it is compared at every read. The head is the sequencer: whoever appends locks its row first, so
--- that positions are given in the order of commits, on however many nodes. The triggers hold what the
--- function below promises, also against other programs.
+-- take by itself; it is compared at every read. Whoever appends locks the sequencer first, so that positions are given
+-- in the order of commits, on however many nodes. The triggers hold what the function below promises, also
+-- against other programs.
 
 CREATE TABLE fd_meta (
   name text COLLATE "C" PRIMARY KEY,
@@ -23,17 +23,15 @@ CREATE TABLE fd_secret (
 INSERT INTO fd_secret (secret)
 VALUES (sha256(uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid())));
 
--- One row: where the log ends. It is updated in place with every group, so it has room to be.
-CREATE TABLE fd_head (
+-- One row: the sequencer, and the epoch. Every group locks it, and none changes it: a row that changed with each would leave
+-- a dead version behind each time, and as long as someone holds an old snapshot (a dump, a report) every look
+-- at the row would go through all of them.
+CREATE TABLE fd_sequencer (
   one boolean PRIMARY KEY DEFAULT true CHECK (one),
-  epoch text COLLATE "C" NOT NULL,
-  position bigint NOT NULL CHECK (position >= 0),
-  hash bytea NOT NULL CHECK (length(hash) = 32),
-  recorded bigint NOT NULL
-) WITH (fillfactor = 50);
+  epoch text COLLATE "C" NOT NULL
+);
 
-INSERT INTO fd_head (epoch, position, hash, recorded)
-VALUES (left(replace(gen_random_uuid()::text, '-', ''), 12), 0, decode(repeat('00', 32), 'hex'), -62135596800000000);
+INSERT INTO fd_sequencer (epoch) VALUES (left(replace(gen_random_uuid()::text, '-', ''), 12));
 
 CREATE TABLE fd_stream (
   stream bigint PRIMARY KEY,
@@ -76,6 +74,11 @@ CREATE TABLE fd_log (
   data bytea CHECK ((data IS NULL) <> (tombstone IS NULL)),
   UNIQUE (stream, version)
 );
+
+-- Where the log ends: in one statement with events, of the same moment as they are.
+CREATE VIEW fd_head AS
+SELECT q.epoch, coalesce(l.position, 0) AS position, coalesce(l.hash, decode(repeat('00', 32), 'hex')) AS hash
+FROM fd_sequencer q LEFT JOIN LATERAL (SELECT n.position, n.hash FROM fd_log n ORDER BY n.position DESC LIMIT 1) l ON true;
 
 CREATE TABLE fd_tag (
   tag text COLLATE "C" NOT NULL,
@@ -174,21 +177,43 @@ FOR EACH STATEMENT EXECUTE FUNCTION fd_refuse('no tag ever changes');
 CREATE TRIGGER fd_request_never_changes BEFORE UPDATE OR DELETE OR TRUNCATE ON fd_request
 FOR EACH STATEMENT EXECUTE FUNCTION fd_refuse('no remembered request ever changes');
 
-CREATE TRIGGER fd_head_only_grows BEFORE UPDATE ON fd_head
-FOR EACH ROW WHEN (NEW.position < OLD.position AND NEW.epoch = OLD.epoch)
-EXECUTE FUNCTION fd_refuse('the head never goes back within an epoch');
+CREATE TRIGGER fd_sequencer_never_goes BEFORE DELETE OR TRUNCATE ON fd_sequencer
+FOR EACH STATEMENT EXECUTE FUNCTION fd_refuse('a log has a sequencer');
 
-CREATE TRIGGER fd_head_never_goes BEFORE DELETE OR TRUNCATE ON fd_head
-FOR EACH STATEMENT EXECUTE FUNCTION fd_refuse('a log has a head');
+-- The first event behind `c_after` that matches each item of a condition, for those that have one.
+CREATE FUNCTION fd_matches(c_tags text[], c_types text[], c_after bigint[]) RETURNS TABLE (place bigint, "position" bigint)
+LANGUAGE sql STABLE AS $$
+  SELECT i.place, min(found.position)
+  FROM (
+    SELECT c.place, string_to_array(c.tags, E'\n') AS tags, string_to_array(c.types, E'\n') AS types, c.after
+    FROM unnest(c_tags, c_types, c_after) WITH ORDINALITY c(tags, types, after, place)
+  ) i CROSS JOIN LATERAL (
+    (SELECT g.position FROM fd_tag g
+     WHERE i.tags IS NOT NULL AND g.tag = i.tags[1] AND g.position > i.after
+       AND (cardinality(i.tags) = 1 OR NOT EXISTS (
+         SELECT 1 FROM unnest(i.tags) o(tag)
+         WHERE NOT EXISTS (SELECT 1 FROM fd_tag h WHERE h.tag = o.tag AND h.position = g.position)))
+       AND (i.types IS NULL OR EXISTS (
+         SELECT 1 FROM fd_log l JOIN fd_type ty ON ty.type = l.type WHERE l.position = g.position AND ty.name = ANY (i.types)))
+     ORDER BY g.position LIMIT 1)
+    UNION ALL
+    (SELECT l.position FROM fd_log l
+     WHERE i.tags IS NULL AND l.position > i.after
+       AND (i.types IS NULL OR l.type = ANY (ARRAY(SELECT ty.type FROM fd_type ty WHERE ty.name = ANY (i.types))))
+     ORDER BY l.position LIMIT 1)
+  ) found GROUP BY i.place
+$$;
 
 -- Appends a group: the one way into the log. Everything in it is one transaction, and happens in the order given.
 --
 -- `a_…` has an entry for every append, `e_…` one for every event, in the order of the appends; `s_names` and
 -- `t_names` name each stream and type of the group once, and whatever speaks of one gives its place there. An
 -- expectation (`x_…`) is -1 for no stream, 0 for any that exists, else the exact version. A condition's item (`c_…`)
--- has its tags and types one a line, NULL for none; `w_…` says which events of the same group would match the
+-- has its tags and types one a line, NULL for none, and how far the caller has looked already, in the epoch that it
+-- knows; `w_…` says which events of the same group would match the
 -- condition of a later append, should they be written. Items, expectations and matches stand in the order of
--- their appends. What the caller can prepare of an event's digest is in `e_sealed`.
+-- their appends. What the caller can prepare of an event's digest is in `e_sealed`. `known_…` is the newest event that
+-- the caller has seen, in its epoch: the log must not end before it, nor with another hash there.
 --
 -- Answers with an entry for every append. `verdict`: 0 written, 1 done before under this request key, 2 key used for
 -- something else, 3 done before under these ids, 4 id used for something else (`detail`: which event), 5 conflict
@@ -196,11 +221,11 @@ FOR EACH STATEMENT EXECUTE FUNCTION fd_refuse('a log has a head');
 -- 7 stale decision, 8 another epoch, 9 ahead of the log. `first` and `last` are the positions; for an append of
 -- nothing `last` is the head. `versions` has an entry for every event: the version it got.
 CREATE FUNCTION fd_append(
-  given_now bigint,
+  given_now bigint, known_epoch text, known_position bigint, known_hash bytea,
   s_names text[], t_names text[],
   a_events integer[], a_caller text[], a_key text[], a_fingerprint bytea[], a_after bigint[], a_epoch text[],
   x_append integer[], x_stream integer[], x_version bigint[],
-  c_append integer[], c_tags text[], c_types text[],
+  c_append integer[], c_tags text[], c_types text[], c_looked bigint[],
   w_append integer[], w_event integer[],
   e_stream integer[], e_type integer[], e_schema integer[], e_id uuid[], e_given boolean[], e_actor text[],
   e_correlation text[], e_causation text[], e_occurred bigint[], e_tags text[], e_further bytea[], e_data bytea[],
@@ -259,20 +284,23 @@ BEGIN
   END IF;
 
   -- The sequencer. Every statement behind this one sees all that was committed before.
-  SELECT h.epoch, h.position, h.hash, h.recorded INTO STRICT epoch, begun, link, recorded FROM fd_head h FOR UPDATE;
+  SELECT q.epoch INTO STRICT epoch FROM fd_sequencer q FOR UPDATE;
+  SELECT l.position, l.hash, l.recorded INTO begun, link, recorded FROM fd_log l ORDER BY l.position DESC LIMIT 1;
+  begun := coalesce(begun, 0);
+  link := coalesce(link, decode(repeat('00', 32), 'hex'));
+  IF known_epoch = epoch AND (known_position > begun OR (known_position = begun AND known_hash <> link)) THEN
+    RAISE EXCEPTION 'the log does not end as it did' USING ERRCODE = 'FD001', DETAIL = known_position::text;
+  END IF;
 
   -- What is known of the streams and types.
-  SELECT (SELECT l.hash FROM fd_log l WHERE l.position = begun), array_agg(q.stream), array_agg(coalesce(q.version, 0)),
-    bool_and(q.whole), ARRAY(
+  SELECT array_agg(q.stream), array_agg(coalesce(q.version, 0)), bool_and(q.whole), ARRAY(
       SELECT ty.type FROM unnest(t_names) WITH ORDINALITY n(name, place) LEFT JOIN fd_type ty ON ty.name = n.name ORDER BY n.place)
-  INTO end_bytes, s_number, s_before, whole, t_number
+  INTO s_number, s_before, whole, t_number
   FROM (
     SELECT st.stream, st.version, st.checksum = fd_stream_checksum(st.stream, st.version, st.created, st.updated, st.name) AS whole
     FROM unnest(s_names) WITH ORDINALITY n(name, place) LEFT JOIN fd_stream st ON st.name = n.name ORDER BY n.place
   ) q;
-  IF begun > 0 AND link IS DISTINCT FROM end_bytes THEN
-    RAISE EXCEPTION 'the head and the last event disagree' USING ERRCODE = 'FD001', DETAIL = begun::text;
-  ELSIF NOT whole THEN
+  IF NOT whole THEN
     RAISE EXCEPTION 'the row of a stream is damaged' USING ERRCODE = 'FD001';
   END IF;
   s_version := s_before;
@@ -312,26 +340,12 @@ BEGIN
   IF cardinality(c_append) > 0 THEN
     SELECT array_agg(f.position ORDER BY n.append) INTO c_match
     FROM generate_series(1, appends) n(append) LEFT JOIN (
-      SELECT i.append, min(found.position) AS position
-      FROM (
-        SELECT c.append, string_to_array(c.tags, E'\n') AS tags, string_to_array(c.types, E'\n') AS types,
-          greatest(a_after[c.append], begun - stale_events) AS after
-        FROM unnest(c_append, c_tags, c_types) c(append, tags, types)
-      ) i CROSS JOIN LATERAL (
-        (SELECT g.position FROM fd_tag g
-         WHERE i.tags IS NOT NULL AND g.tag = i.tags[1] AND g.position > i.after
-           AND (cardinality(i.tags) = 1 OR NOT EXISTS (
-             SELECT 1 FROM unnest(i.tags) o(tag)
-             WHERE NOT EXISTS (SELECT 1 FROM fd_tag h WHERE h.tag = o.tag AND h.position = g.position)))
-           AND (i.types IS NULL OR EXISTS (
-             SELECT 1 FROM fd_log l JOIN fd_type ty ON ty.type = l.type WHERE l.position = g.position AND ty.name = ANY (i.types)))
-         ORDER BY g.position LIMIT 1)
-        UNION ALL
-        (SELECT l.position FROM fd_log l
-         WHERE i.tags IS NULL AND l.position > i.after
-           AND (i.types IS NULL OR l.type = ANY (ARRAY(SELECT ty.type FROM fd_type ty WHERE ty.name = ANY (i.types))))
-         ORDER BY l.position LIMIT 1)
-      ) found GROUP BY i.append
+      SELECT c_append[m.place] AS append, min(m.position) AS position
+      FROM fd_matches(c_tags, c_types, ARRAY(
+        SELECT CASE WHEN begun - a_after[c.append] > stale_events THEN begun
+          WHEN known_epoch = epoch THEN coalesce(c.looked, a_after[c.append]) ELSE a_after[c.append] END
+        FROM unnest(c_append, c_looked) WITH ORDINALITY c(append, looked, place) ORDER BY c.place
+      )) m GROUP BY 1
     ) f ON f.append = n.append;
   END IF;
 
@@ -463,7 +477,6 @@ BEGIN
       FROM unnest(s_number, s_names, s_before, s_version) n(number, name, before, version)
       WHERE n.before = 0 AND n.version > 0;
     END IF;
-    UPDATE fd_head SET position = head, hash = link, recorded = recorded;
   END IF;
   IF cardinality(a_key) > 0 THEN
     INSERT INTO fd_request (caller, key, fingerprint, first, last, checksum)
@@ -510,7 +523,7 @@ $$;
 CREATE FUNCTION fd_history() RETURNS text
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path FROM CURRENT AS $$
 DECLARE
-  own text := concat_ws('-', (SELECT d.oid FROM pg_database d WHERE d.datname = current_database()), 'fd_head'::regclass::oid);
+  own text := concat_ws('-', (SELECT d.oid FROM pg_database d WHERE d.datname = current_database()), 'fd_sequencer'::regclass::oid);
 BEGIN
   IF pg_is_in_recovery() THEN
     RETURN NULL;
@@ -536,7 +549,8 @@ DECLARE
   vouched boolean := false;
   broken boolean := false;
 BEGIN
-  SELECT h.epoch, h.position INTO STRICT now_epoch, head FROM fd_head h FOR UPDATE;
+  SELECT q.epoch INTO STRICT now_epoch FROM fd_sequencer q FOR UPDATE;
+  SELECT coalesce(max(l.position), 0) INTO STRICT head FROM fd_log l;
   SELECT m.value INTO before FROM fd_meta m WHERE m.name = 'history';
   IF known_epoch = now_epoch AND known_position > 0 THEN
     SELECT l.hash INTO stands FROM fd_log l WHERE l.position = known_position;
@@ -545,7 +559,7 @@ BEGIN
   END IF;
   IF broken OR (before IS NOT NULL AND before IS DISTINCT FROM history AND NOT vouched AND head > 0) THEN
     now_epoch := left(replace(gen_random_uuid()::text, '-', ''), 12);
-    UPDATE fd_head h SET epoch = now_epoch;
+    UPDATE fd_sequencer SET epoch = now_epoch;
     PERFORM pg_notify('fd_' || current_schema(), now_epoch || '-' || head);
   END IF;
   INSERT INTO fd_meta (name, value) VALUES ('history', history)
@@ -562,10 +576,10 @@ BEGIN
     RAISE EXCEPTION 'a role may read or write, not %', may USING ERRCODE = '22023';
   END IF;
   EXECUTE format('GRANT USAGE ON SCHEMA %I TO %I', current_schema(), to_role);
-  EXECUTE format('GRANT SELECT ON fd_migration, fd_meta, fd_head, fd_stream, fd_type, fd_log, fd_tag, fd_request, fd_snapshot TO %I', to_role);
+  EXECUTE format('GRANT SELECT ON fd_migration, fd_meta, fd_sequencer, fd_head, fd_stream, fd_type, fd_log, fd_tag, fd_request, fd_snapshot TO %I', to_role);
   EXECUTE format('GRANT EXECUTE ON FUNCTION fd_count_to, fd_require, fd_stream_checksum, fd_request_checksum, fd_history TO %I', to_role);
   IF may = 'write' THEN
-    EXECUTE format('GRANT EXECUTE ON FUNCTION fd_append, fd_settle TO %I', to_role);
+    EXECUTE format('GRANT EXECUTE ON FUNCTION fd_append, fd_matches, fd_settle TO %I', to_role);
     EXECUTE format('GRANT INSERT, UPDATE, DELETE ON fd_snapshot TO %I', to_role);
     EXECUTE format('GRANT SELECT ON fd_secret TO %I', to_role);
   END IF;
@@ -573,5 +587,5 @@ END
 $$;
 
 -- What is not granted is nobody's.
-REVOKE ALL ON FUNCTION fd_checksum, fd_stream_checksum, fd_request_checksum, fd_require, fd_refuse, fd_append, fd_count_to,
+REVOKE ALL ON FUNCTION fd_checksum, fd_stream_checksum, fd_request_checksum, fd_require, fd_refuse, fd_append, fd_matches, fd_count_to,
   fd_history, fd_settle, fd_grant FROM PUBLIC;

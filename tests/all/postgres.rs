@@ -6,6 +6,7 @@ mod failover;
 mod interleavings;
 mod kill_points;
 mod nodes;
+mod outcomes;
 mod proxy;
 
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -74,8 +75,8 @@ pub(crate) async fn append_raw(client: &Client, number: u128) -> Result<i64, tok
     let id = Uuid::from_u128(0x0192_1111_0000_7000_8000_0000_0000_0000 + number);
     let sealed = Sealed::new(event(number), EventId::new(id).unwrap());
     let (stream, data) = (sealed.event().stream.to_string(), sealed.event().data.as_bytes().to_vec());
-    let sql = "SELECT (fd_append(NULL, ARRAY[$1]::text[], ARRAY['Raw'], '{1}', '{}', '{}', '{}', '{NULL}', '{NULL}',
-                 '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{1}', '{1}', '{1}', ARRAY[$2]::uuid[], '{true}', '{NULL}', '{NULL}',
+    let sql = "SELECT (fd_append(NULL, NULL, NULL, NULL, ARRAY[$1]::text[], ARRAY['Raw'], '{1}', '{}', '{}', '{}', '{NULL}', '{NULL}',
+                 '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{1}', '{1}', '{1}', ARRAY[$2]::uuid[], '{true}', '{NULL}', '{NULL}',
                  '{NULL}', '{NULL}', '{NULL}', '{NULL}', ARRAY[$3]::bytea[], ARRAY[$4]::bytea[], '{0}', '{}', '{}')).first[1]";
     let values: [&(dyn ToSql + Sync); 4] = [&stream, &id, &data, &sealed.behind_place()];
     client.query_one(sql, &values).await?.try_get(0)

@@ -238,7 +238,7 @@ async fn call(client: &Client, group: Vec<(NewEvent, EventId)>) {
         &vec![0_i32; many],
         &["Deposited"].as_slice(),
     ];
-    let sql = "SELECT head FROM fd_append(NULL, $1, $14, $2, '{}', '{}', '{}', $3, $4, '{}', '{}', '{}', '{}', '{}', '{}', '{}',
+    let sql = "SELECT head FROM fd_append(NULL, NULL, NULL, NULL, $1, $14, $2, '{}', '{}', '{}', $3, $4, '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}',
                  '{}', $5, $2, $2, $6, $7, $8, $9, $4, $3, $4, $10, $11, $12, $13, '{}', '{}')";
     let statement = client.prepare(sql).await.unwrap();
     client.query_one(&statement, &values).await.unwrap();

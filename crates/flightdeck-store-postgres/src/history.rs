@@ -23,10 +23,10 @@ pub(crate) struct History {
 
 /// The newest place of the log that was seen.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Seen {
-    epoch: Epoch,
-    position: Position,
-    hash: Hash,
+pub(crate) struct Seen {
+    pub(crate) epoch: Epoch,
+    pub(crate) position: Position,
+    pub(crate) hash: Hash,
 }
 
 impl History {
@@ -42,6 +42,11 @@ impl History {
     /// The epoch that was seen last.
     pub(crate) fn epoch(&self) -> Option<Epoch> {
         self.seen().as_ref().map(|seen| seen.epoch.clone())
+    }
+
+    /// The newest event that was seen.
+    pub(crate) fn newest(&self) -> Option<Seen> {
+        self.seen().clone()
     }
 
     fn seen(&self) -> MutexGuard<'_, Option<Seen>> {
@@ -83,7 +88,7 @@ impl History {
 
     /// Reads the head, and settles first whether the log is still the one that is known. Asked on every new connection.
     pub(crate) async fn check(&self, client: &Client) -> Result<(), Error> {
-        let before = self.seen().clone();
+        let before = self.newest();
         let position = before.as_ref().map_or(0, |seen| seen.position.get());
         let sql = "SELECT h.epoch, h.position, h.hash, (SELECT l.hash FROM fd_log l WHERE l.position = $1),
                      fd_history() IS NOT DISTINCT FROM (SELECT m.value FROM fd_meta m WHERE m.name = 'history')

@@ -15,10 +15,12 @@ use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Error, Row, Statement};
 use uuid::Uuid;
 
+use crate::history::Seen;
+
 /// One call appends a group.
 const CALL: &str = "SELECT epoch, head, head_hash, verdict, first, last, detail, versions FROM fd_append($1, $2, $3, $4, $5, \
      $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, \
-     $30, $31, $32, $33)";
+     $30, $31, $32, $33, $34, $35, $36, $37)";
 
 pub(crate) async fn prepare(client: &Client) -> Result<Statement, Error> {
     client.prepare(CALL).await
@@ -28,6 +30,41 @@ pub(crate) async fn prepare(client: &Client) -> Result<Statement, Error> {
 pub(crate) struct Asked {
     pub(crate) append: Append,
     pub(crate) sealed: Vec<Sealed>,
+    pub(crate) looked: Option<Looked>,
+}
+
+/// How far the items of a condition have been looked for before the append got its turn, each up to where it is certain that
+/// nothing matches.
+#[derive(Debug)]
+pub(crate) struct Looked {
+    pub(crate) epoch: Epoch,
+    pub(crate) until: Vec<i64>,
+}
+
+/// The items of conditions, column by column: tags and types one a line.
+#[derive(Default)]
+pub(crate) struct Items {
+    pub(crate) tags: Vec<Option<String>>,
+    pub(crate) types: Vec<Option<String>>,
+}
+
+impl Items {
+    /// The items of a condition, always in the same order.
+    pub(crate) fn of(condition: &Condition) -> Self {
+        let lines = |texts: Vec<&str>| (!texts.is_empty()).then(|| texts.join("\n"));
+        // Items without tags are one scan of the log each; together they are one item that names all their types.
+        let (tagged, plain): (Vec<_>, Vec<_>) = condition.any.iter().partition(|item| !item.tags.is_empty());
+        let every_type = plain.iter().any(|item| item.types.is_empty());
+        let types = plain.iter().flat_map(|item| item.types.clone()).filter(|_| !every_type);
+        let merged = ConditionItem { tags: Vec::new(), types: types.collect() };
+        let merged = (!plain.is_empty()).then_some(&merged);
+        let mut items = Self::default();
+        for item in tagged.into_iter().chain(merged) {
+            items.tags.push(lines(item.tags.iter().map(AsRef::as_ref).collect()));
+            items.types.push(lines(item.types.iter().map(AsRef::as_ref).collect()));
+        }
+        items
+    }
 }
 
 /// What became of an append.
@@ -43,13 +80,17 @@ pub(crate) enum Settled {
 #[derive(Default)]
 pub(crate) struct Call<'g> {
     now: Option<i64>,
+    known: Option<Seen>,
     stream_names: Vec<&'g str>,
     type_names: Vec<&'g str>,
     streams: HashMap<&'g StreamId, i32>,
     types: HashMap<&'g EventType, i32>,
     appends: Appends<'g>,
     expected: (Vec<i32>, Vec<i32>, Vec<i64>),
-    items: (Vec<i32>, Vec<Option<String>>, Vec<Option<String>>),
+    items: Items,
+    /// For each item, how far it was looked for already; nothing for one that was not.
+    item_appends: Vec<i32>,
+    looked: Vec<Option<i64>>,
     matches: (Vec<i32>, Vec<i32>),
     events: Events<'g>,
     tags: (Vec<i32>, Vec<&'g str>),
@@ -93,14 +134,14 @@ fn number(count: usize) -> i32 {
 impl<'g> Call<'g> {
     /// Puts a group into columns. With `again`, every id is looked up as if the callers had given it: the group was sent
     /// before, and nobody knows what became of it.
-    pub(crate) fn of(group: &'g [Asked], now: Option<Timestamp>, again: bool) -> Self {
-        let mut call = Self { now: now.map(Timestamp::micros), ..Self::default() };
+    pub(crate) fn of(group: &'g [Asked], now: Option<Timestamp>, known: Option<Seen>, again: bool) -> Self {
+        let mut call = Self { now: now.map(Timestamp::micros), known, ..Self::default() };
         let with_keys = group.iter().any(|asked| asked.append.request.is_some());
         let mut before = Before::default();
         for (place, asked) in (1..).zip(group) {
             call.append(place, asked, with_keys);
             if let Some(condition) = &asked.append.condition {
-                call.condition(place, condition, &before);
+                call.condition(place, condition, asked.looked.as_ref(), &before);
             }
             for (event, rest) in asked.sealed.iter().zip((0..asked.sealed.len()).rev()) {
                 call.event(event, again, rest);
@@ -139,19 +180,17 @@ impl<'g> Call<'g> {
         }));
     }
 
-    fn condition(&mut self, place: i32, condition: &'g Condition, before: &Before<'g>) {
-        let lines = |texts: Vec<&str>| (!texts.is_empty()).then(|| texts.join("\n"));
-        // Items without tags are one scan of the log each; together they are one item that names all their types.
-        let (tagged, plain): (Vec<_>, Vec<_>) = condition.any.iter().partition(|item| !item.tags.is_empty());
-        let every_type = plain.iter().any(|item| item.types.is_empty());
-        let types = plain.iter().flat_map(|item| item.types.clone()).filter(|_| !every_type);
-        let merged = ConditionItem { tags: Vec::new(), types: types.collect() };
-        let merged = (!plain.is_empty()).then_some(&merged);
-        for item in tagged.into_iter().chain(merged) {
-            self.items.0.push(place);
-            self.items.1.push(lines(item.tags.iter().map(AsRef::as_ref).collect()));
-            self.items.2.push(lines(item.types.iter().map(AsRef::as_ref).collect()));
+    fn condition(&mut self, place: i32, condition: &Condition, looked: Option<&Looked>, before: &Before<'g>) {
+        let items = Items::of(condition);
+        let known = self.known.as_ref().map(|known| &known.epoch);
+        for item in 0..items.tags.len() {
+            self.item_appends.push(place);
+            // A look at another epoch than the newest that is known is worth nothing.
+            let looked = looked.filter(|looked| Some(&looked.epoch) == known);
+            self.looked.push(looked.and_then(|looked| looked.until.get(item).copied()));
         }
+        self.items.tags.extend(items.tags);
+        self.items.types.extend(items.types);
         for event in before.matching(condition) {
             self.matches.0.push(place);
             self.matches.1.push(event);
@@ -200,8 +239,12 @@ impl<'g> Call<'g> {
     /// Calls the function: one transaction, which commits by itself.
     pub(crate) async fn run(&self, client: &Client, statement: &Statement) -> Result<Row, Error> {
         let (appends, events) = (&self.appends, &self.events);
-        let values: [&(dyn ToSql + Sync); 33] = [
+        let known = self.known.as_ref();
+        let values: [&(dyn ToSql + Sync); 37] = [
             &self.now,
+            &known.map(|known| known.epoch.as_str()),
+            &known.map(|known| known.position.get()),
+            &known.map(|known| known.hash.as_bytes().as_slice()),
             &self.stream_names,
             &self.type_names,
             &appends.events,
@@ -213,9 +256,10 @@ impl<'g> Call<'g> {
             &self.expected.0,
             &self.expected.1,
             &self.expected.2,
-            &self.items.0,
-            &self.items.1,
-            &self.items.2,
+            &self.item_appends,
+            &self.items.tags,
+            &self.items.types,
+            &self.looked,
             &self.matches.0,
             &self.matches.1,
             &events.streams,

@@ -31,8 +31,8 @@
 //!
 //! # How it works
 //!
-//! Everything lies in one schema, `flightdeck` by default. One row of it, the head, is the sequencer: whoever
-//! appends locks it first. So positions are given in the order of commits, with no holes, on however many nodes, and no
+//! Everything lies in one schema, `flightdeck` by default. One row of it is the sequencer: whoever appends locks it
+//! first, and nobody changes it. So positions are given in the order of commits, with no holes, on however many nodes, and no
 //! reader has to wait for a transaction that may yet appear before what it has seen.
 //!
 //! Each node has one task that writes. Whatever is waiting when its last call comes back is its next group: one call

@@ -41,6 +41,12 @@ pub enum OpenError {
         /// What it says that it is.
         found: String,
     },
+    /// The database keeps texts in another encoding.
+    #[error("the database keeps its texts as {found}; make one with ENCODING 'UTF8'")]
+    Encoding {
+        /// The encoding.
+        found: String,
+    },
     /// The server only reads: it is a standby.
     #[error("the server is a standby, and takes no appends")]
     Standby,
@@ -99,15 +105,20 @@ impl Dialing {
 
     /// A connection with everything set, to a server that will do.
     async fn client(&self) -> Result<Client, OpenError> {
-        let made = async {
+        self.in_time(async {
             let (client, wire) =
                 self.target.connect().await.map_err(|error| OpenError::Unreachable(error.into()))?;
             tokio::spawn(run(wire));
             client.batch_execute(&self.settings).await?;
             Ok(client)
-        };
-        match timeout(self.connect_wait, made).await {
-            Ok(client) => client,
+        })
+        .await
+    }
+
+    /// A server that takes a connection and then says nothing must not hold up whoever waits for an answer.
+    async fn in_time<T>(&self, doing: impl Future<Output = Result<T, OpenError>>) -> Result<T, OpenError> {
+        match timeout(self.connect_wait, doing).await {
+            Ok(done) => done,
             Err(late) => Err(OpenError::Unreachable(late.into())),
         }
     }
@@ -116,13 +127,18 @@ impl Dialing {
     async fn writing_client(&self) -> Result<Client, OpenError> {
         let client = self.client().await?;
         let sql = "SELECT current_setting('server_version_num')::int, current_setting('server_version'), pg_is_in_recovery(),
-                     current_setting('fsync'), current_setting('full_page_writes'), current_setting('synchronous_commit')";
+                     current_setting('fsync'), current_setting('full_page_writes'), current_setting('synchronous_commit'),
+                     current_setting('server_encoding')";
         let row = client.query_one(sql, &[]).await?;
         if row.try_get::<_, i32>(0)? < SERVER_MIN {
             return Err(OpenError::OldServer { found: row.try_get(1)? });
         }
         if row.try_get(2)? {
             return Err(OpenError::Standby);
+        }
+        let encoding: String = row.try_get(6)?;
+        if encoding != "UTF8" {
+            return Err(OpenError::Encoding { found: encoding });
         }
         let asked = [(3, "fsync"), (4, "full_page_writes"), (5, "synchronous_commit")];
         for (column, setting) in asked {
@@ -144,16 +160,12 @@ impl Dialing {
 
     /// The writer's connection, on a log that is the one this node knows.
     pub(crate) async fn line(&self, history: &History) -> Result<Line, OpenError> {
-        let made = async {
+        self.in_time(async {
             let client = self.writing_client().await?;
             history.check(&client).await?;
             Ok(Line::over(client).await?)
-        };
-        // A server that takes the connection and then says nothing must not hold up whoever waits for an answer.
-        match timeout(self.connect_wait, made).await {
-            Ok(line) => line,
-            Err(late) => Err(OpenError::Unreachable(late.into())),
-        }
+        })
+        .await
     }
 }
 
@@ -179,8 +191,8 @@ impl PostgresStore {
     /// See [`OpenError`].
     pub async fn migrate(url: &str, options: &Options) -> Result<Vec<Step>, OpenError> {
         let dialing = Dialing::new(url, options)?;
-        let mut client = dialing.writing_client().await?;
-        migrate::check_format(&client, &dialing.schema, Access::Write).await?;
+        let mut client = dialing.in_time(dialing.writing_client()).await?;
+        dialing.in_time(check_format(&client, &dialing.schema, Access::Write)).await?;
         let taken = migrate::run(&mut client, &dialing.schema, POSTGRES).await?;
         // Which life of which cluster the log begins in is written down at once.
         History::new(Arc::new(Names::default())).check(&client).await?;
@@ -194,7 +206,7 @@ impl PostgresStore {
     pub async fn migrations(url: &str, options: &Options) -> Result<Vec<Step>, OpenError> {
         let dialing = Dialing::new(url, options)?;
         let client = dialing.client().await?;
-        migrate::check_format(&client, &dialing.schema, Access::Read).await?;
+        dialing.in_time(check_format(&client, &dialing.schema, Access::Read)).await?;
         Ok(migrate::status(&client, &dialing.schema, POSTGRES).await?)
     }
 }
@@ -205,14 +217,15 @@ async fn open(url: &str, options: Options, thread: Thread) -> Result<PostgresSto
     let schema = dialing.schema.clone();
     let names = Arc::new(Names::default());
     let history = Arc::new(History::new(Arc::clone(&names)));
-    let mut client = dialing.writing_client().await?;
-    migrate::check_format(&client, &schema, Access::Write).await?;
+    let mut client = dialing.in_time(dialing.writing_client()).await?;
+    dialing.in_time(check_format(&client, &schema, Access::Write)).await?;
     migrate::run(&mut client, &schema, POSTGRES).await?;
-    history.check(&client).await?;
+    dialing.in_time(async { Ok(history.check(&client).await?) }).await?;
     let handle = tokio::runtime::Handle::current();
     let readers =
         Readers::new(dialing.target.clone(), &schema, &options, Arc::clone(&history), handle.clone())?;
     let readers = Arc::new(readers);
+    let mut hearing = Vec::new();
     if let Some(target) = listen_to(&dialing.target, &options)? {
         let listener = Listener {
             target,
@@ -226,9 +239,10 @@ async fn open(url: &str, options: Options, thread: Thread) -> Result<PostgresSto
         if !hears.map_err(|error| OpenError::Unreachable(error.into()))? {
             return Err(OpenError::NoNotifications);
         }
-        handle.spawn(listener.run());
+        hearing.push(handle.spawn(listener.run()).abort_handle());
     }
-    handle.spawn(listener::poll(Arc::clone(&readers), Arc::clone(&history), options.poll));
+    let poll = handle.spawn(listener::poll(Arc::clone(&readers), Arc::clone(&history), options.poll));
+    hearing.push(poll.abort_handle());
     let (jobs, queue) = mpsc::channel(options.queue_appends_max.max(1));
     let stopped = watch::Sender::new(false);
     let writer = Writer {
@@ -240,7 +254,11 @@ async fn open(url: &str, options: Options, thread: Thread) -> Result<PostgresSto
     };
     let task = handle.spawn(writer.run(queue));
     let writing = Writing::new(jobs, task, &options, stopped, &handle);
-    Ok(PostgresStore::new(thread, schema, names, history, readers, options, writing))
+    Ok(PostgresStore::new(thread, schema, names, history, readers, options, writing, hearing))
+}
+
+async fn check_format(client: &Client, schema: &Schema, access: Access) -> Result<(), OpenError> {
+    Ok(migrate::check_format(client, schema, access).await?)
 }
 
 fn listen_to(same: &Target, options: &Options) -> Result<Option<Target>, OpenError> {

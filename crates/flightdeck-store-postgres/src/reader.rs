@@ -12,12 +12,14 @@ use flightdeck_store::admit::{Done, Remembered};
 use flightdeck_store::chain::Hash;
 use flightdeck_store::page::{Filling, Span, page_bytes};
 use flightdeck_store::{
-    Direction, Filter, Head, LogPage, LogQuery, Recorded, RequestKey, StreamPage, StreamPattern, StreamQuery,
+    Condition, Direction, Filter, Head, LogPage, LogQuery, Recorded, RequestKey, StreamPage, StreamPattern,
+    StreamQuery,
 };
 use tokio_postgres::Row;
 
 use crate::connection::Session;
 use crate::history::History;
+use crate::ledger::{Items, Looked};
 use crate::names::Names;
 use crate::row::{Damage, Events, event_columns};
 
@@ -210,10 +212,17 @@ impl Reading<'_, '_> {
             Way::Streams(_) if filter.types.is_empty() => page.limit - page.events.len() + 1,
             _ => ROWS_MAX.min(usize::try_from(PAGE_SCAN_EVENTS_MAX - self.looked).unwrap_or(ROWS_MAX)),
         };
+        let newest = self.history.newest();
         let mut rows = self.rows(span, i64::try_from(most).unwrap_or(i64::MAX)).await?;
         in_order(&mut rows, EVENT - 1, span.direction)?;
         let first = rows.first().ok_or_else(|| Damage::new("the log has no head"))?;
         let head = self.head.get_or_insert(cursor(first)?).clone();
+        if let Some(seen) = newest
+            && seen.epoch == *head.epoch()
+            && seen.position > cursor(first)?.position()
+        {
+            return Err(Damage::at(seen.position.get(), "the event is missing, and was there before"));
+        }
         // A node vouches for all that it has handed out, should it find itself on another server.
         self.history.take(first)?;
         // A page that has nothing on it is one row with the head, and nothing behind it.
@@ -453,6 +462,26 @@ pub(crate) async fn range(
         Ok(count) if count == last.get() - first.get() + 1 => Ok((epoch, events)),
         _ => Err(Damage::at(first.get(), "an append that was done has lost events")),
     }
+}
+
+/// The first event of the log that each item of a condition matches, as far as the log goes now.
+pub(crate) async fn look_ahead(session: &Session, condition: &Condition) -> Result<Looked, Damage> {
+    let items = Items::of(condition);
+    let after = vec![condition.after.position().get(); items.tags.len()];
+    let sql = "SELECT h.epoch, h.position, m.place, m.position FROM fd_head h LEFT JOIN fd_matches($1, $2, $3) m ON true";
+    let rows = session.query(sql, &[&items.tags, &items.types, &after]).await?;
+    let first = rows.first().ok_or_else(|| Damage::new("the log has no head"))?;
+    let head = cursor(first)?;
+    let mut until = vec![head.position().get(); after.len()];
+    for row in &rows {
+        if let (Some(place), Some(at)) =
+            (row.try_get::<_, Option<i64>>(2)?, row.try_get::<_, Option<i64>>(3)?)
+            && let Some(until) = usize::try_from(place - 1).ok().and_then(|place| until.get_mut(place))
+        {
+            *until = at - 1;
+        }
+    }
+    Ok(Looked { epoch: head.epoch().clone(), until })
 }
 
 /// What is remembered of a request.

@@ -4,24 +4,25 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use async_trait::async_trait;
-use flightdeck_core::limits::SNAPSHOT_BYTES_MAX;
+use flightdeck_core::limits::{CONDITION_AGE_EVENTS_MAX, SNAPSHOT_BYTES_MAX};
 use flightdeck_core::{Clock as _, Cursor, Epoch, EventId, Position, SchemaNumber, StreamId};
 use flightdeck_store::admit::{Done, recall};
 use flightdeck_store::chain::Sealed;
 use flightdeck_store::settle::Identity;
 use flightdeck_store::system::SystemClock;
 use flightdeck_store::{
-    Append, AppendError, Appended, EventStore, Head, LogPage, LogQuery, NewEvent, Reason, Recorded,
-    RequestKey, Snapshot, StoreError, StreamInfo, StreamPage, StreamQuery, StreamsPage, StreamsQuery,
+    Append, AppendError, Appended, Condition, EventStore, Head, LogPage, LogQuery, NewEvent, Reason,
+    Recorded, RequestKey, Snapshot, StoreError, StreamInfo, StreamPage, StreamQuery, StreamsPage,
+    StreamsQuery,
 };
 use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
-use tokio::task::JoinHandle;
+use tokio::task::{AbortHandle, JoinHandle};
 use tokio_postgres::error::SqlState;
 
 use crate::connection::{Readers, Session};
 use crate::history::History;
-use crate::ledger::{Asked, Settled};
+use crate::ledger::{Asked, Looked, Settled};
 use crate::names::Names;
 use crate::options::{Options, Schema};
 use crate::reader::{self, LogRead};
@@ -29,6 +30,9 @@ use crate::row::Damage;
 use crate::thread::Thread;
 use crate::writer::Job;
 use crate::{snapshots, streams};
+
+/// How many events a condition may ask about, item by item, before it is looked at ahead of its turn.
+const LOOK_AHEAD_EVENTS: i64 = 2_000;
 
 /// A log on PostgreSQL, as one node has it open. Clones are handles on the same node; the last one to go closes it.
 #[derive(Clone)]
@@ -41,6 +45,8 @@ struct Inner {
     readers: Arc<Readers>,
     options: Options,
     writing: Writing,
+    /// What listens, and what looks at the head.
+    hearing: Vec<AbortHandle>,
     /// Last, for everything above may have something on it.
     _thread: Thread,
 }
@@ -101,8 +107,9 @@ impl PostgresStore {
         readers: Arc<Readers>,
         options: Options,
         writing: Writing,
+        hearing: Vec<AbortHandle>,
     ) -> Self {
-        Self(Arc::new(Inner { schema, names, history, readers, options, writing, _thread: thread }))
+        Self(Arc::new(Inner { schema, names, history, readers, options, writing, hearing, _thread: thread }))
     }
 
     /// The schema that everything lies in.
@@ -129,6 +136,9 @@ impl PostgresStore {
     pub async fn close(&self) {
         drop(self.0.writing.jobs.lock().unwrap_or_else(PoisonError::into_inner).take());
         drop(self.0.writing.ended.clone().wait_for(|ended| *ended).await);
+        for task in &self.0.hearing {
+            task.abort();
+        }
         self.0.readers.close();
     }
 
@@ -149,10 +159,34 @@ impl PostgresStore {
         events.into_iter().map(seal).collect()
     }
 
+    /// Looks for what would break a condition that asks about much, before the append gets its turn: whoever is next must not
+    /// wait for that. What came since is looked at in its turn, so this decides nothing.
+    async fn look_ahead(&self, condition: &Condition) -> Result<Option<Looked>, AppendError> {
+        let Some(newest) = self.0.history.newest() else { return Ok(None) };
+        let behind = newest.position.get() - condition.after.position().get();
+        let items = i64::try_from(condition.any.len()).unwrap_or(i64::MAX);
+        if behind > CONDITION_AGE_EVENTS_MAX || behind.saturating_mul(items) < LOOK_AHEAD_EVENTS {
+            return Ok(None);
+        }
+        let looked = async { reader::look_ahead(&self.0.readers.session().await?, condition).await };
+        match looked.await {
+            Ok(looked) => Ok(Some(looked)),
+            Err(Damage::Sql(error)) if error.code() == Some(&SqlState::QUERY_CANCELED) => {
+                Err(AppendError::NotCommitted { reason: Reason::Busy, source: Some(error.into()) })
+            }
+            // The writer meets the same, and knows what to say.
+            Err(_) => Ok(None),
+        }
+    }
+
     /// Hands an append to the writer, once there is room for it, and waits for what becomes of it.
     async fn enqueue(&self, mut append: Append) -> Result<Appended, AppendError> {
         let writing = &self.0.writing;
         let jobs = writing.jobs()?;
+        let looked = match &append.condition {
+            Some(condition) => self.look_ahead(condition).await?,
+            None => None,
+        };
         // An event is more than its data: what its row and its hash need counts as well.
         let bytes = append.bytes() + 1_024 * (append.events.len() + 1);
         let permits = u32::try_from(bytes.min(writing.room_max)).unwrap_or(u32::MAX);
@@ -161,7 +195,7 @@ impl PostgresStore {
         let sealed = self.seal(std::mem::take(&mut append.events));
         let (answer, answered) = oneshot::channel();
         let deadline = Instant::now() + self.0.options.answer_wait;
-        let job = Job { asked: Asked { append, sealed }, bytes, deadline, answer, _room: room };
+        let job = Job { asked: Asked { append, sealed, looked }, bytes, deadline, answer, _room: room };
         jobs.send(job).await.map_err(|_| AppendError::not_committed(Reason::Stopped))?;
         drop(jobs);
         // A writer that is gone without an answer broke in the middle of the job.

@@ -153,7 +153,7 @@ impl Writer {
                 .insert(self.dialing.line(&self.history).await.map_err(|error| Fate::NotSent(text(&error)))?),
         };
         let now = self.clock.as_ref().map(|clock| clock.now());
-        let call = Call::of(&group.asked, now, group.open);
+        let call = Call::of(&group.asked, now, self.history.newest(), group.open);
         // The server gives up first while it waits for its turn; what takes longer may have been committed.
         let patience = self.answer_wait + Duration::from_secs(1);
         let row = match timeout(patience, call.run(&line.client, &line.call)).await {

@@ -107,6 +107,7 @@ impl From<postgres::OpenError> for Failure {
                 UNREACHABLE,
                 "look whether the server runs, and whether host, port, user and password are right",
             ),
+            OpenError::Encoding { .. } => (CONFIGURATION, "create a database with ENCODING 'UTF8'"),
             OpenError::OldServer { .. } => (CONFIGURATION, "upgrade the server, or name another one"),
             OpenError::Standby => (CONFIGURATION, "name the primary; standbys take no appends"),
             OpenError::UnsafeDurability { .. } => {

@@ -179,7 +179,11 @@ fn nothing_is_appended_on_damaged_ground_and_neighbours_go_on() {
         sound.unwrap();
         raw.batch_execute("UPDATE fd_stream SET version = version - 1 WHERE name = 'story-3'").await.unwrap();
         node.append(flightdeck_tests::append(20)).await.unwrap();
-        raw.batch_execute("UPDATE fd_head SET hash = sha256('x')").await.unwrap();
+        raw.batch_execute(
+            "UPDATE fd_log SET hash = sha256('x') WHERE position = (SELECT position FROM fd_head)",
+        )
+        .await
+        .unwrap();
         let refused = node.append(flightdeck_tests::append(25)).await.unwrap_err();
         assert_eq!(refused.outcome(), Outcome::NotCommitted, "{refused}");
         assert!(matches!(refused, AppendError::NotCommitted { reason: Reason::Corrupt(_), .. }), "{refused}");

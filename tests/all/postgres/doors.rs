@@ -189,7 +189,7 @@ fn roles_have_the_rights_they_need_and_no_others() {
                 "DROP TABLE fd_log",
                 "ALTER TABLE fd_log DISABLE TRIGGER ALL",
                 "INSERT INTO fd_tag VALUES ('a:b', 1)",
-                "UPDATE fd_head SET position = 0",
+                "UPDATE fd_sequencer SET epoch = 'other'",
                 "UPDATE fd_meta SET value = ''",
                 "DELETE FROM fd_request",
                 "CREATE TABLE other (a int)",
@@ -232,8 +232,7 @@ fn tables_refuse_what_the_function_would_never_do_also_to_their_owner() {
             "INSERT INTO fd_tag VALUES ('of:other', 1)",
             "UPDATE fd_request SET first = 1",
             "DELETE FROM fd_request",
-            "UPDATE fd_head SET position = 3",
-            "DELETE FROM fd_head",
+            "DELETE FROM fd_sequencer",
         ] {
             assert!(raw.batch_execute(sql).await.is_err(), "this was taken: {sql}");
         }
@@ -308,5 +307,38 @@ fn readers_that_go_away_leave_nothing_for_the_next() {
         assert_eq!(flightdeck_tests::whole_log(&node).await.len(), 50);
         let sql = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'flightdeck' AND state LIKE 'idle in transaction%' AND query LIKE '%FROM fd_head h%'";
         assert_eq!(place.raw().await.query_one(sql, &[]).await.unwrap().get::<_, i64>(0), 0);
+    });
+}
+
+#[test]
+fn a_database_of_another_encoding_is_refused() {
+    block_on(async {
+        let place = Place::new();
+        let database = format!("{}_latin", place.schema);
+        let sql = format!(
+            "CREATE DATABASE {database} TEMPLATE template0 ENCODING 'LATIN1' LC_COLLATE 'C' LC_CTYPE 'C'"
+        );
+        place.raw().await.batch_execute(&sql).await.unwrap();
+        let (server, _) = place.server.rsplit_once('/').unwrap();
+        let refused =
+            PostgresStore::open(&format!("{server}/{database}"), Options::default()).await.unwrap_err();
+        assert!(matches!(&refused, OpenError::Encoding { found } if found == "LATIN1"), "{refused}");
+    });
+}
+
+#[test]
+fn a_store_that_is_closed_keeps_no_connection() {
+    block_on(async {
+        let place = Place::new();
+        let url = format!("{}&application_name={}", place.url(), place.schema);
+        let node = PostgresStore::open(&url, Options::default()).await.unwrap();
+        node.append(Append::of([event(1)])).await.unwrap();
+        let raw = place.raw().await;
+        let sql = "SELECT count(*) FROM pg_stat_activity WHERE application_name = $1";
+        let open = || async { raw.query_one(sql, &[&place.schema]).await.unwrap().get::<_, i64>(0) };
+        assert!(open().await > 1, "one that writes, and one that listens");
+        node.close().await;
+        super::eventually("all are gone", || async { open().await == 0 }).await;
+        drop(node);
     });
 }

@@ -75,6 +75,41 @@ fn a_server_that_lost_acknowledged_events_begins_a_new_epoch_and_tells_everyone(
     });
 }
 
+/// A node that only reads, and has handed out what the failover lost: it must not vouch for the log by what it opened it with.
+#[test]
+fn a_reader_is_told_when_what_it_was_given_is_gone() {
+    let cluster = Cluster::start(&Settings::default()).unwrap();
+    let place = Place::on(&cluster.url());
+    let (data, copied) = (cluster.folder().join("data"), cluster.folder().join("copy"));
+    block_on(async {
+        let writer = place.open().await;
+        fill(&writer, 0..5).await;
+        cluster.stop_immediate().unwrap();
+        copy(&data, &copied);
+        cluster.restart().unwrap();
+        // Its own look at the head never comes: what it knows is what it reads.
+        let seldom = Options { poll: std::time::Duration::from_secs(3_600), ..Options::default() };
+        let reader = place.open_with(seldom).await;
+        assert_eq!(flightdeck_tests::whole_log(&reader).await.len(), 5);
+        fill(&writer, 5..10).await;
+        let page = reader.read_log(&LogQuery::default()).await.unwrap();
+        assert_eq!(page.events.len(), 10);
+        writer.close().await;
+        drop(writer);
+        cluster.stop_immediate().unwrap();
+        std::fs::remove_dir_all(&data).unwrap();
+        std::fs::rename(&copied, &data).unwrap();
+        cluster.restart().unwrap();
+        super::eventually("it appends again", || async {
+            reader.append(Append::of([event(100)])).await.is_ok()
+        })
+        .await;
+        fill(&reader, 101..107).await;
+        let on = reader.read_log(&LogQuery::after(page.scanned_to())).await;
+        assert!(matches!(on, Err(StoreError::EpochChanged { .. })), "{on:?}");
+    });
+}
+
 #[test]
 fn a_failover_that_lost_nothing_keeps_the_epoch_if_a_node_can_vouch_for_it() {
     let cluster = Cluster::start(&Settings::default()).unwrap();

@@ -1,15 +1,18 @@
 //! Races that were thought of, step by step, on raw connections and two nodes: each goes right, and each goes wrong once the
 //! mechanism is taken away. (F45–F48, F54, F56, F57)
 
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use flightdeck_core::Position;
+use flightdeck_core::{EventType, Position, StreamId};
 use flightdeck_store::{
-    Append, AppendError, EventStore as _, Filter, FollowOptions, Followed, LogQuery, Outcome, Reason, follow,
+    Append, AppendError, Condition, ConditionItem, EventStore as _, Filter, FollowOptions, Followed,
+    LogQuery, NewEvent, Outcome, Reason, follow,
 };
 use flightdeck_store_postgres::{Options, PostgresStore};
 use futures_util::StreamExt as _;
-use tokio_postgres::Client;
+use tokio_postgres::{Client, SimpleQueryMessage};
 
 use super::proxy::{Proxy, port_of};
 use super::{Place, append_raw, connect, event, eventually};
@@ -79,8 +82,10 @@ fn without_the_sequencer_the_order_of_commits_goes_wrong() {
         let raw = place.raw().await;
         let source = "SELECT pg_get_functiondef('fd_append'::regproc)";
         let source: String = raw.query_one(source, &[]).await.unwrap().get(0);
-        assert!(source.contains("FROM fd_head h FOR UPDATE"));
-        raw.batch_execute(&source.replace("FROM fd_head h FOR UPDATE", "FROM fd_head h")).await.unwrap();
+        assert!(source.contains("FROM fd_sequencer q FOR UPDATE"));
+        raw.batch_execute(&source.replace("FROM fd_sequencer q FOR UPDATE", "FROM fd_sequencer q"))
+            .await
+            .unwrap();
         let wrong = first_in_last_out(&place).await;
         assert!(wrong.is_err(), "the script does not see that nobody waits for anybody");
     });
@@ -248,6 +253,138 @@ fn a_node_that_is_stopped_holds_nobody_up() {
     super::nodes::settle(&place, nodes.into());
 }
 
+/// What a node would be that begins a transaction, appends, and commits in calls of their own, stopped in between: a process
+/// of its own that holds the sequencer. Whether another node goes on.
+fn goes_on_beside(transaction: &str) -> bool {
+    let place = Place::new();
+    let patient = Options { answer_wait: Duration::from_secs(1), ..Options::default() };
+    let node = block_on(place.open_with(patient));
+    let psql = flightdeck_test_postgres::programs().unwrap().join("psql");
+    let mut careless = Command::new(psql);
+    careless.args(["-X", "-q", "-A", "-t", &place.server]).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut careless = careless.spawn().unwrap();
+    let mut input = careless.stdin.take().unwrap();
+    writeln!(input, "SET search_path TO {}; {transaction} SELECT 'holding';", place.schema).unwrap();
+    let mut said = BufReader::new(careless.stdout.take().unwrap()).lines();
+    assert!(said.any(|line| line.unwrap() == "holding"));
+    let signal = |signal: &str| {
+        assert!(Command::new("kill").args([signal, &careless.id().to_string()]).status().unwrap().success());
+    };
+    signal("-STOP");
+    let done = block_on(node.append(Append::of([event(1)])));
+    signal("-CONT");
+    drop(input);
+    careless.wait().unwrap();
+    block_on(node.append(Append::of([event(2)]))).unwrap();
+    done.is_ok()
+}
+
+#[test]
+fn a_node_that_appended_in_calls_of_its_own_would_hold_everyone_up_when_stopped() {
+    assert!(
+        goes_on_beside("SELECT epoch FROM fd_sequencer FOR UPDATE;"),
+        "alone, it is a transaction of its own"
+    );
+    assert!(
+        !goes_on_beside("BEGIN; SELECT epoch FROM fd_sequencer FOR UPDATE;"),
+        "the script does not see who holds the sequencer"
+    );
+}
+
+/// How many pages a look at the head touches.
+async fn touched(client: &Client, what: &str) -> i64 {
+    let plan = client.simple_query(&format!("EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {what}")).await.unwrap();
+    let text = |message: &SimpleQueryMessage| match message {
+        SimpleQueryMessage::Row(row) => row.get(0).map(str::to_owned),
+        _ => None,
+    };
+    let text = plan.iter().find_map(text).unwrap();
+    let plan: serde_json::Value = serde_json::from_str(&text).unwrap();
+    plan[0]["Plan"]["Shared Hit Blocks"].as_i64().unwrap()
+        + plan[0]["Plan"]["Shared Read Blocks"].as_i64().unwrap()
+}
+
+/// A dump, or a report, keeps an old snapshot of the same database for as long as it runs.
+#[test]
+fn an_old_snapshot_makes_no_look_at_the_head_dearer() {
+    block_on(async {
+        let place = Place::new();
+        let (node, old, raw) = (place.open().await, place.raw().await, place.raw().await);
+        let look = "SELECT epoch, position, hash FROM fd_head";
+        raw.batch_execute("SET enable_seqscan TO off").await.unwrap();
+        raw.batch_execute(
+            "CREATE TABLE naive (one int PRIMARY KEY, position bigint, more text) WITH (fillfactor = 50)",
+        )
+        .await
+        .unwrap();
+        raw.batch_execute("INSERT INTO naive VALUES (1, 0, repeat('x', 200))").await.unwrap();
+        let naive = "SELECT position FROM naive WHERE one = 1";
+        node.append(Append::of([event(0)])).await.unwrap();
+        old.batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT * FROM fd_head").await.unwrap();
+        let before = (touched(&raw, look).await, touched(&raw, naive).await);
+        for number in 1..1_000 {
+            node.append(Append::of([event(number)])).await.unwrap();
+            raw.batch_execute("UPDATE naive SET position = position + 1").await.unwrap();
+        }
+        let after = (touched(&raw, look).await, touched(&raw, naive).await);
+        assert!(after.0 <= before.0 + 2, "{} pages before, {} after", before.0, after.0);
+        assert!(after.1 > before.1 + 5, "the script does not see what an old snapshot does to a counter");
+        let size = "SELECT pg_relation_size('fd_sequencer')";
+        assert_eq!(raw.query_one(size, &[]).await.unwrap().get::<_, i64>(0), 8_192);
+    });
+}
+
+/// A condition that asks about much is looked at before its turn; what comes in between is not missed.
+#[test]
+fn what_comes_between_a_long_look_and_its_turn_still_breaks_a_condition() {
+    block_on(async {
+        let place = Place::new();
+        let node = place.open().await;
+        for part in 0..4 {
+            let events = (0..1_000).map(|number| NewEvent {
+                stream: StreamId::new("many-1").unwrap(),
+                ..event(part * 1_000 + number)
+            });
+            node.append(Append::of(events)).await.unwrap();
+        }
+        let item = |event_type: &str| ConditionItem {
+            tags: Vec::new(),
+            types: vec![EventType::new(event_type).unwrap()],
+        };
+        let raw = place.raw().await;
+        let append = |number: u128, any: Vec<ConditionItem>| Append {
+            condition: Some(Condition { after: Position::START.into(), any }),
+            ..Append::of([NewEvent { event_type: EventType::new("Decided").unwrap(), ..event(number) }])
+        };
+        node.append(append(5_000, vec![item("Other")])).await.unwrap();
+        let failed = node.append(append(5_001, vec![item("Raw")])).await.unwrap_err();
+        assert!(
+            matches!(failed, AppendError::ConditionFailed { position } if position.get() == 1),
+            "{failed}"
+        );
+        // Whoever holds the sequencer appends what breaks the condition, after the look and before the turn.
+        raw.batch_execute("BEGIN; SELECT * FROM fd_sequencer FOR UPDATE").await.unwrap();
+        let asking = node.clone();
+        let late = append(5_002, vec![item("Late"), item("Later")]);
+        let asked = tokio::spawn(async move { asking.append(late).await });
+        eventually("it waits for its turn", || async {
+            let sql = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%fd_append(%'";
+            raw.query_one(sql, &[]).await.unwrap().get::<_, i64>(0) > 0
+        })
+        .await;
+        raw.batch_execute("SET LOCAL flightdeck.appends TO yes; INSERT INTO fd_type VALUES (99, 'Late')")
+            .await
+            .unwrap();
+        raw.batch_execute("INSERT INTO fd_log SELECT 4002, stream, 4002, recorded, occurred, gen_random_uuid(), 99, schema, 0, checksum,
+            hash, key, actor, correlation, causation, tags, tombstone, further, data FROM fd_log WHERE position = 4000; COMMIT").await.unwrap();
+        let failed = asked.await.unwrap().unwrap_err();
+        assert!(
+            matches!(failed, AppendError::ConditionFailed { position } if position.get() == 4_002),
+            "{failed}"
+        );
+    });
+}
+
 /// A node that migrates takes its time; another one that starts meanwhile waits, however long an answer may take otherwise.
 #[test]
 fn who_starts_while_another_migrates_waits_for_it() {
@@ -276,7 +413,7 @@ fn whoever_holds_the_sequencer_delays_appends_and_no_reads() {
         let node = place.open_with(patient).await;
         node.append(Append::of([event(0)])).await.unwrap();
         let holder = place.raw().await;
-        holder.batch_execute("BEGIN; SELECT * FROM fd_head FOR UPDATE").await.unwrap();
+        holder.batch_execute("BEGIN; SELECT * FROM fd_sequencer FOR UPDATE").await.unwrap();
         let refused = node.append(Append::of([event(1)])).await.unwrap_err();
         assert!(matches!(&refused, AppendError::NotCommitted { reason: Reason::Busy, .. }), "{refused}");
         assert!(refused.retry_helps() && refused.outcome() == Outcome::NotCommitted);
