@@ -23,22 +23,26 @@ use crate::ledger::{Items, Looked};
 use crate::names::Names;
 use crate::row::{Damage, Events, event_columns};
 
-/// How many of the rows that a page might have fit on it by their bytes: up to the first that has more before it than fits.
-/// Only lengths are looked at, which costs no data.
-macro_rules! how_many_fit {
+/// The rows of a page: up to the first that has more bytes before it than fit. Only lengths are looked at for that, which
+/// costs no data.
+macro_rules! that_fit {
     ($from:literal, $at:literal, $direction:literal, $rows:literal, $bytes:literal) => {
         concat!(
-            "(SELECT count(*) FROM (SELECT sum(a.bytes) OVER (ROWS UNBOUNDED PRECEDING) - a.bytes AS before FROM (",
-            "SELECT coalesce(octet_length(l.data), 0) + coalesce(octet_length(l.further), 0) AS bytes FROM ",
+            "SELECT w.* FROM (SELECT p.*, sum(p.bytes) OVER (ORDER BY p.at",
+            $direction,
+            " ROWS UNBOUNDED PRECEDING) - p.bytes AS before FROM (SELECT ",
+            $at,
+            " AS at, ",
+            event_columns!(),
+            ", coalesce(octet_length(l.data), 0) + coalesce(octet_length(l.further), 0) AS bytes FROM ",
             $from,
             " ORDER BY ",
             $at,
             $direction,
             " LIMIT ",
             $rows,
-            ") a) b WHERE b.before <= ",
-            $bytes,
-            ")"
+            ") p) w WHERE w.before <= ",
+            $bytes
         )
     };
 }
@@ -48,17 +52,8 @@ macro_rules! how_many_fit {
 macro_rules! select_page {
     ($from:literal, $at:literal, $direction:literal) => {
         concat!(
-            "SELECT h.epoch, h.position, h.hash, q.* FROM fd_head h LEFT JOIN LATERAL (SELECT ",
-            $at,
-            " AS at, ",
-            event_columns!(),
-            " FROM ",
-            $from,
-            " ORDER BY ",
-            $at,
-            $direction,
-            " LIMIT ",
-            how_many_fit!($from, $at, $direction, "$3", "$4"),
+            "SELECT h.epoch, h.position, h.hash, q.* FROM fd_head h LEFT JOIN LATERAL (",
+            that_fit!($from, $at, $direction, "$3", "$4"),
             ") q ON true"
         )
     };
@@ -358,13 +353,8 @@ const STREAMS_BACKWARD: &str = select_page!(
 macro_rules! select_stream {
     ($direction:literal) => {
         concat!(
-            "SELECT st.version, q.* FROM fd_stream st LEFT JOIN LATERAL (SELECT ",
-            event_columns!(),
-            " FROM fd_log l WHERE l.stream = st.stream AND l.version > $2 AND l.version <= least($3, st.version) ",
-            "ORDER BY l.version",
-            $direction,
-            " LIMIT ",
-            how_many_fit!(
+            "SELECT st.version, q.* FROM fd_stream st LEFT JOIN LATERAL (",
+            that_fit!(
                 "fd_log l WHERE l.stream = st.stream AND l.version > $2 AND l.version <= least($3, st.version)",
                 "l.version",
                 $direction,
@@ -391,8 +381,7 @@ pub(crate) async fn stream(
     let to = query.to.map_or(i64::MAX, Version::get);
     let most = i64::try_from(query.limit.get()).unwrap_or(i64::MAX);
     let mut rows = session.query(sql, &[&query.stream.as_str(), &after, &to, &most, &BYTES_MAX]).await?;
-    // The version of an event is its third column.
-    in_order(&mut rows, 3, query.direction)?;
+    in_order(&mut rows, 1, query.direction)?;
     let Some(first) = rows.first() else {
         return Ok(StreamPage { version: None, events: Vec::new(), end: true });
     };
@@ -405,7 +394,7 @@ pub(crate) async fn stream(
     let missing =
         |version: i64| Damage::new(format!("version {version} of stream {} is missing", query.stream));
     let rows = if first.try_get::<_, Option<i64>>(1)?.is_some() { &rows[..] } else { &[] };
-    let mut reader = Events::of(session, names, rows, 1).await?;
+    let mut reader = Events::of(session, names, rows, 2).await?;
     let filter = Filter::ALL;
     let mut page = Filling::new(&filter, query.limit.get());
     let mut bytes = 0;
