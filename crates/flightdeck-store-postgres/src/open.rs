@@ -105,13 +105,13 @@ impl Dialing {
 
     /// A connection with everything set, to a server that will do.
     async fn client(&self) -> Result<Client, OpenError> {
-        self.in_time(async {
+        self.in_time(Box::pin(async {
             let (client, wire) =
                 self.target.connect().await.map_err(|error| OpenError::Unreachable(error.into()))?;
             tokio::spawn(run(wire));
             client.batch_execute(&self.settings).await?;
             Ok(client)
-        })
+        }))
         .await
     }
 
@@ -212,7 +212,7 @@ impl PostgresStore {
 }
 
 /// Opens a store, on its own thread.
-async fn open(url: &str, options: Options, thread: Thread) -> Result<PostgresStore, OpenError> {
+async fn open(url: &str, options: Options, mut thread: Thread) -> Result<PostgresStore, OpenError> {
     let dialing = Arc::new(Dialing::new(url, &options)?);
     let schema = dialing.schema.clone();
     let names = Arc::new(Names::default());
@@ -225,7 +225,6 @@ async fn open(url: &str, options: Options, thread: Thread) -> Result<PostgresSto
     let readers =
         Readers::new(dialing.target.clone(), &schema, &options, Arc::clone(&history), handle.clone())?;
     let readers = Arc::new(readers);
-    let mut hearing = Vec::new();
     if let Some(target) = listen_to(&dialing.target, &options)? {
         let listener = Listener {
             target,
@@ -239,10 +238,9 @@ async fn open(url: &str, options: Options, thread: Thread) -> Result<PostgresSto
         if !hears.map_err(|error| OpenError::Unreachable(error.into()))? {
             return Err(OpenError::NoNotifications);
         }
-        hearing.push(handle.spawn(listener.run()).abort_handle());
+        thread.keep(listener.run());
     }
-    let poll = handle.spawn(listener::poll(Arc::clone(&readers), Arc::clone(&history), options.poll));
-    hearing.push(poll.abort_handle());
+    thread.keep(listener::poll(Arc::clone(&readers), Arc::clone(&history), options.poll));
     let (jobs, queue) = mpsc::channel(options.queue_appends_max.max(1));
     let stopped = watch::Sender::new(false);
     let writer = Writer {
@@ -254,7 +252,7 @@ async fn open(url: &str, options: Options, thread: Thread) -> Result<PostgresSto
     };
     let task = handle.spawn(writer.run(queue));
     let writing = Writing::new(jobs, task, &options, stopped, &handle);
-    Ok(PostgresStore::new(thread, schema, names, history, readers, options, writing, hearing))
+    Ok(PostgresStore::new(thread, schema, names, history, readers, options, writing))
 }
 
 async fn check_format(client: &Client, schema: &Schema, access: Access) -> Result<(), OpenError> {

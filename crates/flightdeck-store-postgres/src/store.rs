@@ -17,7 +17,7 @@ use flightdeck_store::{
 };
 use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
-use tokio::task::{AbortHandle, JoinHandle};
+use tokio::task::JoinHandle;
 use tokio_postgres::error::SqlState;
 
 use crate::connection::{Readers, Session};
@@ -45,10 +45,8 @@ struct Inner {
     readers: Arc<Readers>,
     options: Options,
     writing: Writing,
-    /// What listens, and what looks at the head.
-    hearing: Vec<AbortHandle>,
     /// Last, for everything above may have something on it.
-    _thread: Thread,
+    thread: Thread,
 }
 
 /// The way to the writer.
@@ -107,9 +105,8 @@ impl PostgresStore {
         readers: Arc<Readers>,
         options: Options,
         writing: Writing,
-        hearing: Vec<AbortHandle>,
     ) -> Self {
-        Self(Arc::new(Inner { schema, names, history, readers, options, writing, hearing, _thread: thread }))
+        Self(Arc::new(Inner { schema, names, history, readers, options, writing, thread }))
     }
 
     /// The schema that everything lies in.
@@ -136,9 +133,7 @@ impl PostgresStore {
     pub async fn close(&self) {
         drop(self.0.writing.jobs.lock().unwrap_or_else(PoisonError::into_inner).take());
         drop(self.0.writing.ended.clone().wait_for(|ended| *ended).await);
-        for task in &self.0.hearing {
-            task.abort();
-        }
+        self.0.thread.end_tasks();
         self.0.readers.close();
     }
 
