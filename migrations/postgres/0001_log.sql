@@ -28,7 +28,9 @@ VALUES (sha256(uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid()) || u
 -- at the row would go through all of them.
 CREATE TABLE fd_sequencer (
   one boolean PRIMARY KEY DEFAULT true CHECK (one),
-  epoch text COLLATE "C" NOT NULL
+  epoch text COLLATE "C" NOT NULL,
+  -- NULL: in use. `filling`: a log is being carried into the store; `moved …`: it is elsewhere now.
+  state text COLLATE "C"
 );
 
 INSERT INTO fd_sequencer (epoch) VALUES (left(replace(gen_random_uuid()::text, '-', ''), 12));
@@ -244,6 +246,7 @@ DECLARE
   appends CONSTANT integer := cardinality(a_events);
   events CONSTANT integer := cardinality(e_stream);
   sealed bytea[] := e_sealed;
+  standing text;
   begun bigint;                  -- the head before the group
   link bytea;                    -- the hash of the last event
   recorded bigint;
@@ -284,7 +287,10 @@ BEGIN
   END IF;
 
   -- The sequencer. Every statement behind this one sees all that was committed before.
-  SELECT q.epoch INTO STRICT epoch FROM fd_sequencer q FOR UPDATE;
+  SELECT q.epoch, q.state INTO STRICT epoch, standing FROM fd_sequencer q FOR UPDATE;
+  IF standing IS NOT NULL THEN
+    RAISE EXCEPTION 'the store takes no appends: %', standing USING ERRCODE = 'FD004';
+  END IF;
   SELECT l.position, l.hash, l.recorded INTO begun, link, recorded FROM fd_log l ORDER BY l.position DESC LIMIT 1;
   begun := coalesce(begun, 0);
   link := coalesce(link, decode(repeat('00', 32), 'hex'));

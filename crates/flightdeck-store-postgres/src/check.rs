@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use flightdeck_core::{Position, SchemaNumber, StreamId, Version};
-use flightdeck_store::verify::{LogCheck, Verified};
+use flightdeck_store::verify::{LogCheck, Unwatched, Verified, Watcher};
 use flightdeck_store::{EventStore as _, Recorded, Snapshot, StoreError};
 
 use crate::connection::Session;
@@ -28,12 +28,19 @@ impl PostgresStore {
     /// # Errors
     /// When the store can't be read at all.
     pub async fn verify(&self) -> Result<Verified, StoreError> {
+        self.check_all(&Unwatched).await
+    }
+
+    /// The same, telling how far it is.
+    pub(crate) async fn check_all(&self, watcher: &dyn Watcher) -> Result<Verified, StoreError> {
         let head = self.head().await?;
         let until = head.cursor.position();
         let mut check = LogCheck::default();
         while check.position() < until {
             let session = self.session().await?;
             chunk(&session, self.names(), &mut check, until).await.map_err(to_error)?;
+            let [done, total] = [check.position(), until].map(|at| u64::try_from(at.get()).unwrap_or(0));
+            watcher.at("events", done, total);
         }
         check.end(&head);
         let session = self.session().await?;

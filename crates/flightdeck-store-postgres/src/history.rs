@@ -19,6 +19,8 @@ pub(crate) struct History {
     seen: Mutex<Option<Seen>>,
     head: watch::Sender<Position>,
     names: Arc<Names>,
+    /// Whether this node may decide that a new epoch begins. Who only reads leaves that to those who write.
+    settles: bool,
 }
 
 /// The newest place of the log that was seen.
@@ -30,8 +32,8 @@ pub(crate) struct Seen {
 }
 
 impl History {
-    pub(crate) fn new(names: Arc<Names>) -> Self {
-        Self { seen: Mutex::new(None), head: watch::Sender::new(Position::START), names }
+    pub(crate) fn new(names: Arc<Names>, settles: bool) -> Self {
+        Self { seen: Mutex::new(None), head: watch::Sender::new(Position::START), names, settles }
     }
 
     /// Something that changes soon after the head did.
@@ -102,7 +104,7 @@ impl History {
             }
             _ => true,
         };
-        if settled && vouched {
+        if settled && vouched || !self.settles {
             self.take(&row)?;
             return Ok(());
         }

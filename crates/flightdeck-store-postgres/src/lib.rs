@@ -74,6 +74,8 @@
 
 mod check;
 mod connection;
+mod examine;
+mod fill;
 mod history;
 mod ledger;
 mod listener;
@@ -86,11 +88,14 @@ mod snapshots;
 mod store;
 mod streams;
 mod thread;
+mod whole;
 mod writer;
 
 pub mod fault;
 pub mod options;
 
+pub use crate::examine::Examined;
+pub use crate::fill::{NotFilled, PostgresFill};
 pub use crate::open::OpenError;
 pub use crate::options::{Listen, Options, Schema};
 pub use crate::store::PostgresStore;

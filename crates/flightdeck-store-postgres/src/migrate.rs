@@ -12,6 +12,7 @@ use tokio_postgres::{Client, Error, GenericClient, Transaction};
 
 use crate::fault::kill_point;
 use crate::options::Schema;
+use crate::whole::standing;
 
 /// A failure of the database's, as one of migrating.
 fn failed(error: Error) -> MigrateError {
@@ -42,7 +43,7 @@ pub(crate) async fn check_format(
             return Err(MigrateError::TooNew { needed });
         }
     }
-    Ok(())
+    access.check(standing(client).await.map_err(failed)?)
 }
 
 async fn has_table(client: &Client, schema: &Schema, name: &str) -> Result<bool, Error> {

@@ -47,6 +47,9 @@ pub enum OpenError {
         /// The encoding.
         found: String,
     },
+    /// There is no store in the schema yet, or it is not up to date.
+    #[error("there is no store here yet, or its tables are not up to date")]
+    NotMigrated,
     /// The server only reads: it is a standby.
     #[error("the server is a standby, and takes no appends")]
     Standby,
@@ -84,14 +87,14 @@ impl From<tokio_postgres::Error> for OpenError {
 /// Everything that a connection of this store's own needs to be made.
 pub(crate) struct Dialing {
     target: Target,
-    schema: Schema,
+    pub(crate) schema: Schema,
     settings: String,
     connect_wait: Duration,
     allow_unsafe_durability: bool,
 }
 
 impl Dialing {
-    fn new(url: &str, options: &Options) -> Result<Self, OpenError> {
+    pub(crate) fn new(url: &str, options: &Options) -> Result<Self, OpenError> {
         let target = Target::parse(url, options)?;
         let schema = target.schema.clone().unwrap_or_else(|| options.schema.clone());
         Ok(Self {
@@ -104,7 +107,7 @@ impl Dialing {
     }
 
     /// A connection with everything set, to a server that will do.
-    async fn client(&self) -> Result<Client, OpenError> {
+    pub(crate) async fn client(&self) -> Result<Client, OpenError> {
         self.in_time(Box::pin(async {
             let (client, wire) =
                 self.target.connect().await.map_err(|error| OpenError::Unreachable(error.into()))?;
@@ -158,6 +161,13 @@ impl Dialing {
         Ok(client)
     }
 
+    /// A connection that may write, to a store that this may be done with.
+    pub(crate) async fn ready(&self, access: Access) -> Result<Client, OpenError> {
+        let client = self.in_time(self.writing_client()).await?;
+        self.in_time(check_format(&client, &self.schema, access)).await?;
+        Ok(client)
+    }
+
     /// The writer's connection, on a log that is the one this node knows.
     pub(crate) async fn line(&self, history: &History) -> Result<Line, OpenError> {
         self.in_time(async {
@@ -178,11 +188,30 @@ impl PostgresStore {
     /// # Errors
     /// See [`OpenError`].
     pub async fn open(url: &str, options: Options) -> Result<Self, OpenError> {
+        Self::open_as(url, options, Access::Write).await
+    }
+
+    /// Opens the store behind `url` for reading only, also one on a standby. It must be there, and its tables up to date.
+    ///
+    /// Appends are answered with *read only*. Nothing is written, and no epoch is begun.
+    ///
+    /// # Errors
+    /// See [`OpenError`].
+    pub async fn open_read_only(url: &str, options: Options) -> Result<Self, OpenError> {
+        Self::open_as(url, options, Access::Read).await
+    }
+
+    pub(crate) async fn open_as(url: &str, options: Options, access: Access) -> Result<Self, OpenError> {
         let thread = Thread::start().map_err(|error| OpenError::Storage(error.into()))?;
         let handle = thread.handle().ok_or_else(|| OpenError::Storage("the thread is gone".into()))?;
         let url = url.to_owned();
-        let opened = handle.spawn(async move { open(&url, options, thread).await }).await;
-        opened.map_err(|error| OpenError::Storage(error.into()))?
+        let opened = handle.spawn(async move {
+            match access {
+                Access::Write => open(&url, options, thread).await,
+                Access::Read | Access::Fill => open_reading(&url, options, thread, access).await,
+            }
+        });
+        opened.await.map_err(|error| OpenError::Storage(error.into()))?
     }
 
     /// Brings the tables of the store behind `url` up, and returns the steps that were taken.
@@ -191,11 +220,10 @@ impl PostgresStore {
     /// See [`OpenError`].
     pub async fn migrate(url: &str, options: &Options) -> Result<Vec<Step>, OpenError> {
         let dialing = Dialing::new(url, options)?;
-        let mut client = dialing.in_time(dialing.writing_client()).await?;
-        dialing.in_time(check_format(&client, &dialing.schema, Access::Write)).await?;
+        let mut client = dialing.ready(Access::Write).await?;
         let taken = migrate::run(&mut client, &dialing.schema, POSTGRES).await?;
         // Which life of which cluster the log begins in is written down at once.
-        History::new(Arc::new(Names::default())).check(&client).await?;
+        History::new(Arc::new(Names::default()), true).check(&client).await?;
         Ok(taken)
     }
 
@@ -216,9 +244,8 @@ async fn open(url: &str, options: Options, mut thread: Thread) -> Result<Postgre
     let dialing = Arc::new(Dialing::new(url, &options)?);
     let schema = dialing.schema.clone();
     let names = Arc::new(Names::default());
-    let history = Arc::new(History::new(Arc::clone(&names)));
-    let mut client = dialing.in_time(dialing.writing_client()).await?;
-    dialing.in_time(check_format(&client, &schema, Access::Write)).await?;
+    let history = Arc::new(History::new(Arc::clone(&names), true));
+    let mut client = dialing.ready(Access::Write).await?;
     migrate::run(&mut client, &schema, POSTGRES).await?;
     dialing.in_time(async { Ok(history.check(&client).await?) }).await?;
     let handle = tokio::runtime::Handle::current();
@@ -253,6 +280,44 @@ async fn open(url: &str, options: Options, mut thread: Thread) -> Result<Postgre
     let task = handle.spawn(writer.run(queue));
     let writing = Writing::new(jobs, task, &options, stopped, &handle);
     Ok(PostgresStore::new(thread, schema, names, history, readers, options, writing))
+}
+
+/// Opens a store to read it, on its own thread.
+async fn open_reading(
+    url: &str,
+    options: Options,
+    mut thread: Thread,
+    access: Access,
+) -> Result<PostgresStore, OpenError> {
+    let dialing = Dialing::new(url, &options)?;
+    let schema = dialing.schema.clone();
+    let names = Arc::new(Names::default());
+    // Who fills a store writes its snapshots by way of this as well.
+    let history = Arc::new(History::new(Arc::clone(&names), false));
+    let client = dialing.client().await?;
+    dialing.in_time(check_format(&client, &schema, access)).await?;
+    let steps = dialing.in_time(async { Ok(migrate::status(&client, &schema, POSTGRES).await?) }).await?;
+    if steps.iter().any(|step| step.applied.is_none()) {
+        return Err(OpenError::NotMigrated);
+    }
+    dialing.in_time(async { Ok(history.check(&client).await?) }).await?;
+    let handle = tokio::runtime::Handle::current();
+    let readers = Readers::new(dialing.target.clone(), &schema, &options, Arc::clone(&history), handle)?;
+    let readers = Arc::new(readers);
+    // A standby takes no LISTEN; there the head is looked at.
+    let standby: bool = client.query_one("SELECT pg_is_in_recovery()", &[]).await?.try_get(0)?;
+    if let Some(target) = listen_to(&dialing.target, &options)?.filter(|_| !standby) {
+        let listener = Listener {
+            target,
+            settings: dialing.settings.clone(),
+            channel: schema.channel(),
+            history: Arc::clone(&history),
+            connect_wait: options.connect_wait,
+        };
+        thread.keep(listener.run());
+    }
+    thread.keep(listener::poll(Arc::clone(&readers), Arc::clone(&history), options.poll));
+    Ok(PostgresStore::new(thread, schema, names, history, readers, options, Writing::none()))
 }
 
 async fn check_format(client: &Client, schema: &Schema, access: Access) -> Result<(), OpenError> {

@@ -26,6 +26,7 @@ const DAMAGED: SqlState = SqlState::DATA_CORRUPTED;
 const INDEX_DAMAGED: SqlState = SqlState::INDEX_CORRUPTED;
 /// What our own functions say.
 pub(crate) const FD_DAMAGED: &str = "FD001";
+pub(crate) const FD_SEALED: &str = "FD004";
 
 /// Why a row is no event: it is damaged, or the database could not read it.
 #[derive(Debug)]

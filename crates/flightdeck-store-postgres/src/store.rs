@@ -57,6 +57,8 @@ pub(crate) struct Writing {
     /// Room in the queue, in bytes.
     room: Arc<Semaphore>,
     room_max: usize,
+    /// What is said when there is no writer.
+    without: Reason,
 }
 
 impl Writing {
@@ -78,7 +80,22 @@ impl Writing {
         });
         let room_max = options.queue_bytes_max.clamp(1, Semaphore::MAX_PERMITS);
         let room = Arc::new(Semaphore::new(room_max));
-        Self { jobs: Mutex::new(Some(jobs)), ended, stopped, room, room_max }
+        Self { jobs: Mutex::new(Some(jobs)), ended, stopped, room, room_max, without: Reason::Closed }
+    }
+
+    /// The way of a store that is only read.
+    pub(crate) fn none() -> Self {
+        let (ended, stopped) = (watch::channel(true).1, watch::Sender::new(false));
+        let (room, without) = (Arc::new(Semaphore::new(1)), Reason::ReadOnly);
+        Self { jobs: Mutex::new(None), ended, stopped, room, room_max: 1, without }
+    }
+
+    /// Refuses what would write, on a store that is only read.
+    fn check(&self) -> Result<(), StoreError> {
+        match self.without {
+            Reason::ReadOnly => Err(StoreError::Failed { reason: Reason::ReadOnly, source: None }),
+            _ => Ok(()),
+        }
     }
 
     fn jobs(&self) -> Result<mpsc::Sender<Job>, AppendError> {
@@ -86,7 +103,7 @@ impl Writing {
             return Err(AppendError::not_committed(Reason::Stopped));
         }
         let jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner);
-        jobs.clone().ok_or_else(|| AppendError::not_committed(Reason::Closed))
+        jobs.clone().ok_or_else(|| AppendError::not_committed(self.without.clone()))
     }
 }
 
@@ -135,6 +152,14 @@ impl PostgresStore {
         drop(self.0.writing.ended.clone().wait_for(|ended| *ended).await);
         self.0.thread.end_tasks();
         self.0.readers.close();
+    }
+
+    pub(crate) async fn keep_snapshot(
+        &self,
+        stream: &StreamId,
+        snapshot: &Snapshot,
+    ) -> Result<(), StoreError> {
+        snapshots::save(&self.session().await?, stream, snapshot).await.map_err(to_error)
     }
 
     pub(crate) async fn session(&self) -> Result<Session, StoreError> {
@@ -312,7 +337,8 @@ impl EventStore for PostgresStore {
         if snapshot.state.len() > SNAPSHOT_BYTES_MAX {
             return Ok(());
         }
-        snapshots::save(&self.session().await?, stream, &snapshot).await.map_err(to_error)
+        self.0.writing.check()?;
+        self.keep_snapshot(stream, &snapshot).await
     }
 
     async fn snapshot(
@@ -324,6 +350,7 @@ impl EventStore for PostgresStore {
     }
 
     async fn delete_snapshot(&self, stream: &StreamId) -> Result<(), StoreError> {
+        self.0.writing.check()?;
         snapshots::delete(&self.session().await?, stream).await.map_err(to_error)
     }
 

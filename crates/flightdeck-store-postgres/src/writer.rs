@@ -23,7 +23,7 @@ use crate::fault::kill_point;
 use crate::history::History;
 use crate::ledger::{self, Answer, Asked, Call, Settled};
 use crate::open::Dialing;
-use crate::row::{FD_DAMAGED, corruption};
+use crate::row::{FD_DAMAGED, FD_SEALED, corruption};
 
 /// Appends in one group.
 const GROUP_APPENDS_MAX: usize = 1_000;
@@ -309,6 +309,8 @@ fn fate(error: &Error) -> Fate {
         {
             Fate::Again
         }
+        // The log is being carried into the store, or has moved elsewhere.
+        code if code.code() == FD_SEALED => Fate::Refused(Reason::ReadOnly),
         code if *code == SqlState::DISK_FULL => Fate::Refused(Reason::Full),
         code if *code == SqlState::READ_ONLY_SQL_TRANSACTION || *code == SqlState::INSUFFICIENT_PRIVILEGE => {
             Fate::Refused(Reason::ReadOnly)

@@ -1,7 +1,7 @@
 //! Verifying a whole store: the chain, the checksums, and everything that is kept beside the log.
 
 use flightdeck_core::{Position, StreamId};
-use flightdeck_store::verify::{LogCheck, Verified};
+use flightdeck_store::verify::{LogCheck, Unwatched, Verified, Watcher};
 use flightdeck_store::{EventStore as _, Head, Recorded, StoreError};
 use rusqlite::{Connection, OptionalExtension as _, params};
 
@@ -42,6 +42,11 @@ impl SqliteStore {
     /// # Errors
     /// When the store can't be read at all.
     pub async fn verify(&self) -> Result<Verified, StoreError> {
+        self.check_all(&Unwatched).await
+    }
+
+    /// The same, telling how far it is.
+    pub(crate) async fn check_all(&self, watcher: &dyn Watcher) -> Result<Verified, StoreError> {
         let mut check = LogCheck::default();
         match self.read(|conn, _| structure(conn)).await {
             Ok(problems) => problems.into_iter().for_each(|what| check.problem(None, what)),
@@ -57,6 +62,8 @@ impl SqliteStore {
         };
         while check.position() < until {
             check = self.read(move |conn, names| chunk(conn, names, check, until)).await?;
+            let [done, total] = [check.position(), until].map(|at| u64::try_from(at.get()).unwrap_or(0));
+            watcher.at("events", done, total);
         }
         // More was appended between the two looks at the end: then the walk ends where some append did.
         check.end(&head.unwrap_or_else(|| Head {

@@ -65,7 +65,7 @@ fn expect(setting: &'static str, asked: &str, found: String) -> Result<(), NotOp
 
 /// What every connection gets: nothing in the file is trusted to run, no other file can be attached, I/O errors
 /// are errors and not signals.
-fn harden(conn: &Connection) -> rusqlite::Result<()> {
+pub(crate) fn harden(conn: &Connection) -> rusqlite::Result<()> {
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
     conn.set_limit(Limit::SQLITE_LIMIT_ATTACHED, 0)?;

@@ -6,6 +6,13 @@
 pub const POINTS: [&str; 6] =
     ["before-begin", "after-insert", "before-commit", "after-commit", "after-answer", "migration-step"];
 
+/// Those on the way of a log that is carried into a store, and of a backup.
+#[cfg(feature = "faults")]
+pub const FILL_POINTS: [&str; 3] = ["fill-insert", "fill-commit", "fill-finish"];
+/// Those on the way of a backup.
+#[cfg(feature = "faults")]
+pub const BACKUP_POINTS: [&str; 2] = ["backup-written", "backup-name"];
+
 /// Comes by a kill point.
 macro_rules! kill_point {
     ($name:literal) => {

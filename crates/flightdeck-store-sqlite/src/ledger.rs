@@ -269,15 +269,7 @@ impl<'c> Ledger<'c> {
         if let Some(number) = self.types.get(event_type) {
             return Ok(*number);
         }
-        let found = self.conn.prepare_cached("SELECT type FROM fd_type WHERE name = ?1")?;
-        let found = { found }.query_row([event_type.as_str()], |row| row.get(0)).optional()?;
-        let number = match found {
-            Some(number) => number,
-            None => {
-                let sql = "INSERT INTO fd_type (type, name) SELECT ifnull(max(type), 0) + 1, ?1 FROM fd_type";
-                self.conn.prepare_cached(sql)?.insert([event_type.as_str()])?
-            }
-        };
+        let number = type_number(self.conn, event_type)?;
         if self.types.len() >= KNOWN_MAX {
             self.types.clear();
         }
@@ -287,15 +279,7 @@ impl<'c> Ledger<'c> {
 
     /// Remembers what was done under a request key.
     pub(crate) fn remember(&mut self, request: &RequestKey, done: Done) -> Result<(), Trouble> {
-        let (first, last) = match done {
-            Done::Events(first, last) => (first.get(), last.get()),
-            Done::Nothing(at) => (at.get() + 1, at.get()),
-        };
-        let checksum = request_checksum(request.caller(), request.key(), request.fingerprint(), first, last);
-        let sql = "INSERT INTO fd_request (caller, key, fingerprint, first, last, checksum) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
-        let values = params![request.caller(), request.key(), request.fingerprint(), first, last, checksum];
-        self.conn.prepare_cached(sql)?.execute(values)?;
-        Ok(())
+        Ok(remember(self.conn, request, done)?)
     }
 
     /// What an append did that was done before.
@@ -344,6 +328,19 @@ impl Ground for Ledger<'_> {
     }
 }
 
+/// The number of an event type in the file: the one it has, or a new one.
+pub(crate) fn type_number(conn: &Connection, event_type: &EventType) -> rusqlite::Result<i64> {
+    let found = conn.prepare_cached("SELECT type FROM fd_type WHERE name = ?1")?;
+    let found = { found }.query_row([event_type.as_str()], |row| row.get(0)).optional()?;
+    match found {
+        Some(number) => Ok(number),
+        None => {
+            let sql = "INSERT INTO fd_type (type, name) SELECT ifnull(max(type), 0) + 1, ?1 FROM fd_type";
+            conn.prepare_cached(sql)?.insert([event_type.as_str()])
+        }
+    }
+}
+
 /// What is remembered of a request.
 pub(crate) fn remembered(conn: &Connection, request: &RequestKey) -> Result<Option<Remembered>, Damage> {
     let sql = "SELECT fingerprint, first, last, checksum FROM fd_request WHERE caller = ?1 AND key = ?2";
@@ -363,6 +360,19 @@ pub(crate) fn remembered(conn: &Connection, request: &RequestKey) -> Result<Opti
         false => Done::Events(position(first)?, position(last)?),
     };
     Ok(Some(Remembered { fingerprint, done }))
+}
+
+/// Remembers what was done under a request key.
+pub(crate) fn remember(conn: &Connection, request: &RequestKey, done: Done) -> rusqlite::Result<()> {
+    let (first, last) = match done {
+        Done::Events(first, last) => (first.get(), last.get()),
+        Done::Nothing(at) => (at.get() + 1, at.get()),
+    };
+    let checksum = request_checksum(request.caller(), request.key(), request.fingerprint(), first, last);
+    let sql = "INSERT INTO fd_request (caller, key, fingerprint, first, last, checksum) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+    let values = params![request.caller(), request.key(), request.fingerprint(), first, last, checksum];
+    conn.prepare_cached(sql)?.execute(values)?;
+    Ok(())
 }
 
 fn request_checksum(caller: &str, key: &str, fingerprint: &[u8; 32], first: i64, last: i64) -> i64 {

@@ -63,9 +63,12 @@
 //!
 //! Open `writer.rs` first, then `ledger.rs`; `reader.rs` is the other half.
 
+mod backup;
 mod check;
 mod connection;
 mod disk;
+mod examine;
+mod fill;
 mod ledger;
 mod lock;
 mod migrate;
@@ -78,11 +81,15 @@ mod store;
 mod streams;
 mod thread;
 mod wal;
+mod whole;
 mod writer;
 
 pub mod fault;
 pub mod options;
 
+pub use crate::backup::{BackupError, NotABackup};
+pub use crate::examine::Examined;
+pub use crate::fill::{NotFilled, SqliteFill};
 pub use crate::open::OpenError;
 pub use crate::options::{Options, Reserve};
 pub use crate::store::SqliteStore;

@@ -6,6 +6,7 @@
 
 use flightdeck_core::Timestamp;
 use flightdeck_migrations::Migration;
+use flightdeck_store::Standing;
 use flightdeck_store::chain::sha256;
 use flightdeck_store::migrate::{Access, FORMAT, MigrateError, Step};
 use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehavior, params};
@@ -35,6 +36,25 @@ pub(crate) fn check_format(conn: &Connection, access: Access) -> Result<(), Migr
         if let Some(needed) = needed.filter(|needed| *needed > FORMAT) {
             return Err(MigrateError::TooNew { needed });
         }
+    }
+    access.check(standing(conn).map_err(failed)?)
+}
+
+/// What a store of ours is, as a whole.
+pub(crate) fn standing(conn: &Connection) -> rusqlite::Result<Standing> {
+    let sql = "SELECT value FROM fd_meta WHERE name = 'state'";
+    let stored: Option<String> = conn.query_row(sql, [], |row| row.get(0)).optional()?;
+    Ok(Standing::from_stored(stored.as_deref()))
+}
+
+/// Says what a store is from here on.
+pub(crate) fn set_standing(conn: &Connection, standing: &Standing) -> rusqlite::Result<()> {
+    match standing.to_stored() {
+        Some(state) => {
+            let sql = "INSERT INTO fd_meta (name, value) VALUES ('state', ?1) ON CONFLICT (name) DO UPDATE SET value = ?1";
+            conn.execute(sql, [state])?;
+        }
+        None => drop(conn.execute("DELETE FROM fd_meta WHERE name = 'state'", [])?),
     }
     Ok(())
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use flightdeck_core::{Epoch, Position};
 use flightdeck_migrations::SQLITE;
 use flightdeck_store::migrate::Access;
-use flightdeck_store::{Corruption, MigrateError, Source, Step};
+use flightdeck_store::{Corruption, MigrateError, Source, Standing, Step};
 use r2d2::ManageConnection as _;
 use r2d2_sqlite::SqliteConnectionManager;
 use rusqlite::{Connection, OptionalExtension as _};
@@ -105,26 +105,26 @@ impl std::fmt::Display for Holder {
 }
 
 /// What goes wrong beneath, with the path it went wrong at.
-struct At<'a>(&'a Path);
+pub(crate) struct At<'a>(pub(crate) &'a Path);
 
 impl At<'_> {
-    fn io(&self) -> impl FnOnce(std::io::Error) -> OpenError {
+    pub(crate) fn io(&self) -> impl FnOnce(std::io::Error) -> OpenError {
         let path = self.0.to_owned();
         |source| OpenError::Io { path, source }
     }
-    fn sql(&self, error: rusqlite::Error) -> OpenError {
+    pub(crate) fn sql(&self, error: rusqlite::Error) -> OpenError {
         match Damage::from(error) {
             Damage::Corrupt(corruption) => corruption.into(),
             Damage::Sql(error) => OpenError::Storage { path: self.0.to_owned(), source: error.into() },
         }
     }
-    fn damage(&self, damage: Damage) -> OpenError {
+    pub(crate) fn damage(&self, damage: Damage) -> OpenError {
         match damage {
             Damage::Corrupt(corruption) => corruption.into(),
             Damage::Sql(error) => self.sql(error),
         }
     }
-    fn not_opened(&self, why: NotOpened) -> OpenError {
+    pub(crate) fn not_opened(&self, why: NotOpened) -> OpenError {
         match why {
             NotOpened::Sql(error) => self.sql(error),
             NotOpened::Setting(setting, asked, found) => OpenError::Setting { setting, asked, found },
@@ -133,13 +133,13 @@ impl At<'_> {
 }
 
 /// A store that this process may write: its file is there, locked, checked, and not yet migrated.
-struct Held {
-    path: PathBuf,
-    lock: Lock,
-    conn: Connection,
+pub(crate) struct Held {
+    pub(crate) path: PathBuf,
+    pub(crate) lock: Lock,
+    pub(crate) conn: Connection,
 }
 
-fn hold(path: &Path, options: &Options) -> Result<Held, OpenError> {
+pub(crate) fn hold(path: &Path, options: &Options, access: Access) -> Result<Held, OpenError> {
     check_sqlite()?;
     disk::survive_file_size_limit();
     let at = At(path);
@@ -154,7 +154,7 @@ fn hold(path: &Path, options: &Options) -> Result<Held, OpenError> {
     // Whose file it is, is looked at before anything is written, also beside it.
     let existing =
         connection::readers(&path, Reading::Shared, options).connect().map_err(|error| at.sql(error))?;
-    migrate::check_format(&existing, Access::Write)?;
+    migrate::check_format(&existing, access)?;
     drop(existing);
     let lock = Lock::take(&path, options.lock_wait).map_err(|why| match why {
         NotLocked::Held(pid) => OpenError::Locked { path: path.clone(), pid },
@@ -162,7 +162,7 @@ fn hold(path: &Path, options: &Options) -> Result<Held, OpenError> {
     })?;
     let conn = connection::writer(&path, options).map_err(|why| at.not_opened(why))?;
     // Once more under the lock: another process may have been faster.
-    migrate::check_format(&conn, Access::Write)?;
+    migrate::check_format(&conn, access)?;
     Ok(Held { path, lock, conn })
 }
 
@@ -181,15 +181,26 @@ fn check_sqlite() -> Result<(), OpenError> {
     }
 }
 
-/// Gives a store that is new its epoch and its secret, and says which epoch it has.
-fn settle(conn: &Connection, options: &Options) -> Result<Epoch, Damage> {
+/// Gives a store that is new its epoch and its secret, one that was a backup a new epoch, and says which epoch it has.
+pub(crate) fn settle(conn: &Connection, options: &Options) -> Result<Epoch, Damage> {
     let tx = conn.unchecked_transaction()?;
+    if migrate::standing(&tx)? == Standing::Backup {
+        begin_epoch(&tx, &Epoch::from_random(options.ids.random()))?;
+        migrate::set_standing(&tx, &Standing::Live)?;
+    }
     let insert = "INSERT OR IGNORE INTO fd_meta (name, value) VALUES (?1, ?2)";
     tx.execute(insert, ("epoch", Epoch::from_random(options.ids.random()).as_str()))?;
     let secret = [options.ids.random().to_be_bytes(), options.ids.random().to_be_bytes()].concat();
     tx.execute(insert, ("secret", secret))?;
     tx.commit()?;
     reader::epoch(conn)
+}
+
+/// Begins an epoch: cursors of the one before are good no more.
+pub(crate) fn begin_epoch(conn: &Connection, epoch: &Epoch) -> rusqlite::Result<()> {
+    let sql =
+        "INSERT INTO fd_meta (name, value) VALUES ('epoch', ?1) ON CONFLICT (name) DO UPDATE SET value = ?1";
+    conn.execute(sql, [epoch.as_str()]).map(drop)
 }
 
 impl SqliteStore {
@@ -200,7 +211,7 @@ impl SqliteStore {
     /// # Errors
     /// See [`OpenError`]: nothing is written to a store that is refused.
     pub fn open(path: impl AsRef<Path>, options: Options) -> Result<Self, OpenError> {
-        let Held { path, lock, mut conn } = hold(path.as_ref(), &options)?;
+        let Held { path, lock, mut conn } = hold(path.as_ref(), &options, Access::Write)?;
         migrate::run(&mut conn, SQLITE, options.clock.now())?;
         let at = At(&path);
         let names = Arc::new(Names::default());
@@ -234,14 +245,26 @@ impl SqliteStore {
     /// # Errors
     /// See [`OpenError`].
     pub fn open_read_only(path: impl AsRef<Path>, options: Options) -> Result<Self, OpenError> {
+        Self::open_reading(path.as_ref(), options, Access::Read, Reading::Shared)
+    }
+
+    pub(crate) fn open_reading(
+        path: &Path,
+        options: Options,
+        access: Access,
+        reading: Reading,
+    ) -> Result<Self, OpenError> {
         check_sqlite()?;
-        let at = At(path.as_ref());
-        let path = disk::absolute(path.as_ref()).map_err(at.io())?;
+        let at = At(path);
+        let path = disk::absolute(path).map_err(at.io())?;
         let at = At(&path);
         path.metadata().map_err(at.io())?;
         refuse_network(&path, &options)?;
-        let mut manager = connection::readers(&path, Reading::Shared, &options);
-        let mut frozen = None;
+        let mut manager = connection::readers(&path, reading, &options);
+        let mut frozen = match reading {
+            Reading::Shared => None,
+            Reading::Immutable => Some(Frozen::look(&path).map_err(at.io())?),
+        };
         // A first look, before a pool tries again and again.
         let looked = manager.connect().and_then(|conn| look(&conn).map(|()| conn));
         let conn = match looked {
@@ -256,7 +279,7 @@ impl SqliteStore {
             }
             Err(error) => return Err(at.sql(error)),
         };
-        migrate::check_format(&conn, Access::Read)?;
+        migrate::check_format(&conn, access)?;
         let names = Arc::new(Names::default());
         let epoch = reader::epoch(&conn).map_err(|damage| at.damage(damage))?;
         // The newest event may be damaged, and everything before it good: who reads it is told.
@@ -281,7 +304,7 @@ impl SqliteStore {
     /// # Errors
     /// See [`OpenError`].
     pub fn migrate(path: impl AsRef<Path>, options: &Options) -> Result<Vec<Step>, OpenError> {
-        let mut held = hold(path.as_ref(), options)?;
+        let mut held = hold(path.as_ref(), options, Access::Write)?;
         let taken = migrate::run(&mut held.conn, SQLITE, options.clock.now())?;
         settle(&held.conn, options).map_err(|damage| At(&held.path).damage(damage))?;
         drop(held.conn);
@@ -313,7 +336,7 @@ fn look(conn: &Connection) -> rusqlite::Result<()> {
 }
 
 /// Whether there is anything in a WAL that the file itself does not have.
-fn has_wal(path: &Path) -> bool {
+pub(crate) fn has_wal(path: &Path) -> bool {
     let mut wal = path.as_os_str().to_owned();
     wal.push("-wal");
     Path::new(&wal).metadata().is_ok_and(|wal| wal.len() > 0)

@@ -155,6 +155,19 @@ impl SqliteStore {
         result
     }
 
+    /// Looks at something at once, before anyone else has this handle.
+    pub(crate) fn look<T>(
+        &self,
+        look: impl FnOnce(&Connection, &Names) -> Result<T, Damage>,
+    ) -> Result<T, Damage> {
+        let conn = self.0.pool.get().map_err(|error| Damage::new(error.to_string()))?;
+        in_transaction(&conn, |conn| look(conn, &self.0.names))
+    }
+
+    pub(crate) fn options(&self) -> &Options {
+        &self.0.options
+    }
+
     fn check_running(&self) -> Result<(), StoreError> {
         let changed = match &self.0.way {
             Way::Reading(Some(frozen)) => !frozen.holds(&self.0.path),

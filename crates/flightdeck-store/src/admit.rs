@@ -57,6 +57,16 @@ pub enum Done {
     Nothing(Position),
 }
 
+impl Done {
+    /// The position that the log had come to when it was done.
+    #[must_use]
+    pub const fn last(self) -> Position {
+        match self {
+            Self::Events(_, last) | Self::Nothing(last) => last,
+        }
+    }
+}
+
 /// What is to be done with an append.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Admission {

@@ -49,6 +49,7 @@
 
 pub mod admit;
 pub mod append;
+pub mod archive;
 pub mod chain;
 pub mod event;
 #[cfg(feature = "faults")]
@@ -63,7 +64,9 @@ pub mod read;
 pub mod settle;
 pub mod stored;
 pub mod system;
+pub mod transfer;
 pub mod verify;
+pub mod whole;
 
 pub use crate::append::{
     Append, AppendError, Appended, AppendedStream, Condition, ConditionItem, Conflict, Expected,
@@ -79,4 +82,5 @@ pub use crate::read::{
     After, Corruption, Direction, Filter, Head, InvalidRead, Limit, LogPage, LogQuery, Snapshot, StoreError,
     StreamInfo, StreamPage, StreamPattern, StreamQuery, StreamsPage, StreamsQuery, TypePattern,
 };
-pub use crate::verify::Verified;
+pub use crate::verify::{Verified, Watcher};
+pub use crate::whole::{Fill, FillError, KeptRequest, KeptSnapshot, Standing, Whole};

@@ -4,6 +4,7 @@ use flightdeck_core::Timestamp;
 use thiserror::Error;
 
 use crate::append::Source;
+use crate::whole::Standing;
 
 /// The format of store that this program reads and writes. A store says which one a program must know at least.
 pub const FORMAT: i64 = 1;
@@ -26,6 +27,8 @@ pub enum Access {
     Read,
     /// Read and write.
     Write,
+    /// Carry a log into it.
+    Fill,
 }
 
 impl Access {
@@ -34,7 +37,19 @@ impl Access {
     pub const fn needs(self) -> &'static [&'static str] {
         match self {
             Self::Read => &["min_reader"],
-            Self::Write => &["min_reader", "min_writer"],
+            Self::Write | Self::Fill => &["min_reader", "min_writer"],
+        }
+    }
+
+    /// Refuses a store that stands so that this is not to be done with it.
+    ///
+    /// # Errors
+    /// [`MigrateError::Unfinished`] and [`MigrateError::Moved`].
+    pub fn check(self, standing: Standing) -> Result<(), MigrateError> {
+        match (self, standing) {
+            (Self::Read | Self::Write, Standing::Filling) => Err(MigrateError::Unfinished),
+            (Self::Write | Self::Fill, Standing::Moved { to }) => Err(MigrateError::Moved { to }),
+            _ => Ok(()),
         }
     }
 }
@@ -57,6 +72,15 @@ pub enum MigrateError {
     Edited {
         /// The step.
         number: i64,
+    },
+    /// A log was being carried into this store, and not to its end.
+    #[error("a log was being carried into this store, and is not all there")]
+    Unfinished,
+    /// The log is elsewhere now.
+    #[error("the log was moved to {to}; it can be read here, and not appended to")]
+    Moved {
+        /// Where to.
+        to: String,
     },
     /// The database could not do it.
     #[error("migration failed")]

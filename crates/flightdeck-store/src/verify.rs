@@ -6,6 +6,20 @@ use crate::chain::{Hash, Walk};
 use crate::event::Recorded;
 use crate::read::{Corruption, Head};
 
+/// Is told how far a long work is. (A check, a copy, an import.)
+pub trait Watcher: Send + Sync {
+    /// So many of so many are done; `what` says of what.
+    fn at(&self, what: &str, done: u64, of: u64);
+}
+
+/// Nobody is told.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Unwatched;
+
+impl Watcher for Unwatched {
+    fn at(&self, _: &str, _: u64, _: u64) {}
+}
+
 /// How many problems are listed; what is behind them is as bad.
 const PROBLEMS_MAX: usize = 1_000;
 

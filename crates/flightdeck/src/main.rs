@@ -1,27 +1,45 @@
 //! FlightDeck, the binary: it reads the command line, picks the store, and says what happened by its exit code.
 //!
-//! So far it migrates a store and tells its versions; the server comes with the HTTP API.
+//! What an operator needs is here: looking into a store, following it, proving it, saving it, moving it. The server comes
+//! with the HTTP API. A command is a file of its own; `stores.rs` opens whichever store is meant.
 
+mod append;
+mod backup;
+mod config;
+mod copy;
+mod doctor;
+mod event;
 mod exit;
+mod export;
+mod eyes;
 mod migrate;
+mod read;
+mod settings;
+mod stores;
 mod target;
+mod verify;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
 
 use crate::exit::Failure;
-use crate::target::Target;
+use crate::eyes::Eyes;
+use crate::settings::{Given, Settings};
 
 #[derive(Parser)]
 #[command(
     name = "flightdeck",
     version,
     about = "An event-sourced platform in one binary",
-    arg_required_else_help = true
+    arg_required_else_help = true,
+    subcommand_required = true
 )]
 struct Cli {
+    #[command(flatten)]
+    given: Given,
     #[command(subcommand)]
     command: Command,
 }
@@ -30,9 +48,6 @@ struct Cli {
 enum Command {
     /// Bring a store's schema up; make the store when there is none
     Migrate {
-        /// Where the store is
-        #[arg(long, env = "FLIGHTDECK_STORE", default_value = Target::DEFAULT, value_name = "URL")]
-        store: Target,
         /// Say which steps the store has, and change nothing
         #[arg(long)]
         status: bool,
@@ -40,8 +55,33 @@ enum Command {
         #[arg(long, conflicts_with = "status")]
         dry_run: bool,
     },
+    /// Append an event, or a file of them
+    Append(append::Arguments),
+    /// Read the log, or a stream
+    Read(read::ReadArguments),
+    /// Follow the log as it grows
+    Tail(read::TailArguments),
+    /// Check a whole store: the chain, the checksums, and everything beside the log
+    Verify,
+    /// Save a store into a file, and check it
+    Backup(backup::BackupArguments),
+    /// Make a store from a backup or an export, in a new epoch
+    Restore(backup::RestoreArguments),
+    /// Write a log to a file, line by line
+    Export(export::ExportArguments),
+    /// Read a log from a file: as it was, or appended afresh
+    Import(export::ImportArguments),
+    /// Carry a log to another store, with its positions, times and hashes
+    Copy(copy::Arguments),
+    /// Look what is wrong with this installation, and say how to mend it
+    Doctor,
+    /// Tell the settings, and where each comes from
+    Config,
     /// Tell the versions of this program and of what it is built with
     Version,
+    /// Look at a backup; `restore` runs this as a process of its own
+    #[command(hide = true)]
+    CheckBackup { file: PathBuf },
 }
 
 fn main() -> ExitCode {
@@ -49,8 +89,10 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return usage(&error),
     };
-    match run(cli.command) {
+    match begin(cli) {
         Ok(()) => ExitCode::SUCCESS,
+        // Whoever read what we wrote has had enough.
+        Err(failure) if failure.is_nobody_there() => ExitCode::SUCCESS,
         Err(failure) => {
             eprintln!("flightdeck: {failure}");
             failure.code()
@@ -58,11 +100,39 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(command: Command) -> Result<(), Failure> {
+fn begin(cli: Cli) -> Result<(), Failure> {
+    let eyes = Eyes::of(&cli.given);
+    let settings = Settings::read(&cli.given)?;
+    tracing_subscriber::fmt()
+        .with_max_level(settings.log.value)
+        .with_writer(std::io::stderr)
+        .with_target(false)
+        .init();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::machine(&error))?;
+    runtime.block_on(run(cli.command, &settings, &eyes))
+}
+
+async fn run(command: Command, settings: &Settings, eyes: &Eyes) -> Result<(), Failure> {
     match command {
-        Command::Migrate { store, status: true, .. } => migrate::status(&store),
-        Command::Migrate { store, dry_run: true, .. } => migrate::dry_run(&store),
-        Command::Migrate { store, .. } => migrate::run(&store),
+        Command::Migrate { status: true, .. } => migrate::status(settings).await,
+        Command::Migrate { dry_run: true, .. } => migrate::dry_run(settings).await,
+        Command::Migrate { .. } => migrate::run(settings).await,
+        Command::Append(arguments) => Box::pin(append::run(arguments, settings, eyes)).await,
+        Command::Read(arguments) => Box::pin(read::read(arguments, settings, eyes)).await,
+        Command::Tail(arguments) => Box::pin(read::tail(arguments, settings, eyes)).await,
+        Command::Verify => Box::pin(verify::run(settings, eyes)).await,
+        Command::Backup(arguments) => Box::pin(backup::backup(arguments, settings, eyes)).await,
+        Command::Restore(arguments) => Box::pin(backup::restore(arguments, settings, eyes)).await,
+        Command::Export(arguments) => Box::pin(export::export(arguments, settings, eyes)).await,
+        Command::Import(arguments) => Box::pin(export::import(arguments, settings, eyes)).await,
+        Command::Copy(arguments) => Box::pin(copy::run(arguments, settings, eyes)).await,
+        Command::Doctor => Box::pin(doctor::run(settings, eyes)).await,
+        Command::Config => config::run(settings, eyes),
+        Command::CheckBackup { file } => Box::pin(backup::check(&file, settings)).await,
         Command::Version => {
             println!("flightdeck {}", env!("CARGO_PKG_VERSION"));
             println!("store format {}", flightdeck_store::migrate::FORMAT);

@@ -18,6 +18,28 @@ impl Target {
     pub(crate) const DEFAULT: &'static str = "sqlite:./data/flightdeck.db";
 }
 
+impl Target {
+    /// Its URL, as it can be shown to anyone.
+    pub(crate) fn url(&self) -> String {
+        match self {
+            Self::Sqlite(path) => format!("sqlite:{}", path.display()),
+            Self::Postgres(url) => without_secrets(url),
+        }
+    }
+}
+
+/// A database's URL without what nobody else may know: a password, wherever it stands.
+pub(crate) fn without_secrets(url: &str) -> String {
+    let (scheme, rest) = url.split_once("://").unwrap_or(("postgres", url));
+    let (place, parameters) = rest.split_once('?').unwrap_or((rest, ""));
+    let place = place.rsplit_once('@').map_or(place, |(_secret, place)| place);
+    let schema = parameters.split('&').find(|part| part.starts_with("schema="));
+    match schema {
+        Some(schema) => format!("{scheme}://{place}?{schema}"),
+        None => format!("{scheme}://{place}"),
+    }
+}
+
 impl FromStr for Target {
     type Err = String;
 
@@ -38,12 +60,7 @@ impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Sqlite(path) => path.display().fmt(f),
-            Self::Postgres(url) => {
-                let (scheme, rest) = url.split_once("://").unwrap_or(("postgres", url));
-                let (place, _parameters) = rest.split_once('?').unwrap_or((rest, ""));
-                let place = place.rsplit_once('@').map_or(place, |(_secret, place)| place);
-                write!(f, "{scheme}://{place}")
-            }
+            Self::Postgres(url) => f.write_str(&without_secrets(url)),
         }
     }
 }

@@ -1,0 +1,228 @@
+//! Saving a store into one file, and looking at such a file before anything of it is believed.
+//!
+//! A backup is written in one read snapshot, within a bounded time, for as long as it takes the WAL can't be cut back. It is opened and
+//! checked from its first byte to its last, and only then gets the name that was asked for. A file that is handed back
+//! may be anybody's: its tables, indexes and triggers must be ours to the letter, nothing in it is ever run, and it
+//! is read as a file that does not change.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use flightdeck_migrations::SQLITE;
+use flightdeck_store::migrate::Access;
+use flightdeck_store::{Corruption, EventStore as _, Head, Standing, StoreError, Verified, Watcher};
+use rusqlite::limits::Limit;
+use rusqlite::{Connection, ErrorCode, OpenFlags};
+use thiserror::Error;
+
+use crate::connection::{Reading, harden};
+use crate::fault::kill_point;
+use crate::migrate;
+use crate::open::OpenError;
+use crate::options::Options;
+use crate::store::SqliteStore;
+
+/// How every SQLite file begins.
+const SQLITE_FILE: &[u8; 16] = b"SQLite format 3\0";
+/// Instructions of SQLite's between two looks at the clock.
+const STEPS: i32 = 10_000;
+
+/// Why there is no backup.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum BackupError {
+    /// There is a file of that name.
+    #[error("{} is there already", .0.display())]
+    Exists(PathBuf),
+    /// It took too long.
+    #[error("the backup was not written within {0:?}")]
+    TooSlow(Duration),
+    /// What was written is not whole: either the store is not, or the disk that the backup lies on.
+    #[error("what was written is damaged: {0}")]
+    Damaged(Corruption),
+    /// The store or the backup could not be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The backup could not be opened.
+    #[error("the backup can't be opened")]
+    Open(#[from] OpenError),
+    /// SQLite failed.
+    #[error("SQLite could not write the backup")]
+    Sqlite(#[from] rusqlite::Error),
+    /// The file could not be made.
+    #[error("the file can't be written")]
+    Io(#[from] io::Error),
+}
+
+/// Why a file is not one to restore from.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum NotABackup {
+    /// It is no SQLite database.
+    #[error("{} is no SQLite database", .0.display())]
+    NotSqlite(PathBuf),
+    /// It is a store in use, or was copied from one.
+    #[error("{} has a write-ahead log beside it: it is a store, and not a backup", .0.display())]
+    HasWal(PathBuf),
+    /// Something in it is not ours.
+    #[error("there is something in it that no FlightDeck has made: {0}")]
+    Foreign(String),
+    /// It can't be opened.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// It can't be read.
+    #[error("it can't be read")]
+    Io(#[from] io::Error),
+    /// SQLite can't read it.
+    #[error("SQLite can't read it")]
+    Sqlite(#[from] rusqlite::Error),
+}
+
+impl SqliteStore {
+    /// Writes a backup to the file `to`, which must not be there, and checks it. Returns the head that it ends at.
+    ///
+    /// Beside a writer, the WAL grows for as long as it is written, at the most `time_max`.
+    ///
+    /// # Errors
+    /// See [`BackupError`]; nothing of that name is there then.
+    pub async fn backup(
+        &self,
+        to: &Path,
+        time_max: Duration,
+        watcher: &dyn Watcher,
+    ) -> Result<(Head, Verified), BackupError> {
+        let part = part_of(to)?;
+        let (from, options, path) = (self.path().to_owned(), self.options().clone(), part.clone());
+        let written = tokio::task::spawn_blocking(move || write(&from, &path, time_max, &options)).await;
+        written.map_err(io::Error::other)??;
+        let checked = self.check_part(&part, watcher).await;
+        let named = checked.and_then(|checked| {
+            kill_point!("backup-name");
+            // A link fails where a name is taken; a rename would take it.
+            std::fs::hard_link(&part, to).map_err(|error| match error.kind() {
+                io::ErrorKind::AlreadyExists => BackupError::Exists(to.to_owned()),
+                _ => error.into(),
+            })?;
+            Ok(checked)
+        });
+        std::fs::remove_file(&part)?;
+        let named = named?;
+        File::open(folder_of(to))?.sync_all()?;
+        Ok(named)
+    }
+
+    async fn check_part(&self, part: &Path, watcher: &dyn Watcher) -> Result<(Head, Verified), BackupError> {
+        let copy = Self::open_reading(part, self.options().clone(), Access::Fill, Reading::Immutable)?;
+        let verified = copy.check_all(watcher).await?;
+        let head = copy.head().await?;
+        match verified.problems.first() {
+            Some(problem) => Err(BackupError::Damaged(problem.clone())),
+            None => Ok((head, verified)),
+        }
+    }
+
+    /// Looks at a file that somebody says is a backup, runs nothing that is in it, and opens it for reading when it is one.
+    ///
+    /// # Errors
+    /// See [`NotABackup`].
+    pub fn open_backup(path: impl AsRef<Path>, options: Options) -> Result<Self, NotABackup> {
+        let path = path.as_ref();
+        let mut begins = [0; 16];
+        let read = File::open(path)?.take(16).read(&mut begins)?;
+        if read < 16 || begins != *SQLITE_FILE {
+            return Err(NotABackup::NotSqlite(path.to_owned()));
+        }
+        if crate::open::has_wal(path) {
+            return Err(NotABackup::HasWal(path.to_owned()));
+        }
+        let store = Self::open_reading(path, options, Access::Read, Reading::Immutable)?;
+        store
+            .look(|conn, _| Ok(foreign(conn)?))
+            .map_err(|damage| match damage {
+                crate::row::Damage::Corrupt(corruption) => OpenError::from(corruption).into(),
+                crate::row::Damage::Sql(error) => NotABackup::Sqlite(error),
+            })?
+            .map_or(Ok(store), |what| Err(NotABackup::Foreign(what)))
+    }
+}
+
+/// The file that a backup is written to before it gets its name. One that was left behind is thrown away.
+fn part_of(to: &Path) -> Result<PathBuf, BackupError> {
+    if to.symlink_metadata().is_ok() {
+        return Err(BackupError::Exists(to.to_owned()));
+    }
+    let Some(name) = to.file_name() else {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "the path names no file").into());
+    };
+    let mut part = std::ffi::OsString::from(".");
+    part.push(name);
+    part.push(".part");
+    let part = std::path::absolute(to.with_file_name(part))?;
+    match std::fs::remove_file(&part) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
+        _ => {}
+    }
+    OpenOptions::new().write(true).create_new(true).mode(0o600).open(&part)?;
+    Ok(part)
+}
+
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// Writes the whole store into the empty file `part`, marks it as a backup, and flushes it.
+fn write(from: &Path, part: &Path, time_max: Duration, options: &Options) -> Result<(), BackupError> {
+    let conn = Connection::open_with_flags(
+        from,
+        OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX,
+    )?;
+    conn.busy_timeout(options.busy_wait)?;
+    harden(&conn)?;
+    // VACUUM attaches the file that it writes to.
+    conn.set_limit(Limit::SQLITE_LIMIT_ATTACHED, 1)?;
+    let begin = Instant::now();
+    conn.progress_handler(STEPS, Some(move || begin.elapsed() > time_max))?;
+    let vacuumed = conn.execute("VACUUM INTO ?1", [part.to_string_lossy()]);
+    kill_point!("backup-written");
+    let written = vacuumed.and_then(|_| {
+        let copy = Connection::open_with_flags(part, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+        harden(&copy)?;
+        migrate::set_standing(&copy, &Standing::Backup)?;
+        copy.close().map_err(|(_, error)| error)
+    });
+    let flushed = written.map_err(BackupError::from).and_then(|()| Ok(File::open(part)?.sync_all()?));
+    flushed.inspect_err(|_| drop(std::fs::remove_file(part))).map_err(|error| match error {
+        BackupError::Sqlite(error) if error.sqlite_error_code() == Some(ErrorCode::OperationInterrupted) => {
+            BackupError::TooSlow(time_max)
+        }
+        other => other,
+    })
+}
+
+/// The first thing in a file that is not as our migrations make it.
+fn foreign(conn: &Connection) -> rusqlite::Result<Option<String>> {
+    let taken: i64 = conn.query_row("SELECT count(*) FROM fd_migration", [], |row| row.get(0))?;
+    let taken = usize::try_from(taken).unwrap_or(usize::MAX).min(SQLITE.len());
+    let mut ours = Connection::open_in_memory()?;
+    let now = flightdeck_core::Timestamp::from_micros(0).unwrap_or_else(|_| unreachable!("1970 is a time"));
+    if migrate::run(&mut ours, &SQLITE[..taken], now).is_err() {
+        return Ok(Some("its migrations".to_owned()));
+    }
+    let (found, expected) = (schema(conn)?, schema(&ours)?);
+    let strange = found.iter().find(|entry| !expected.contains(entry));
+    let missing = expected.iter().find(|entry| !found.contains(entry));
+    Ok(match (strange, missing) {
+        (Some((kind, name, _)), _) => Some(format!("the {kind} {name}")),
+        (None, Some((kind, name, _))) => Some(format!("the {kind} {name} is not there")),
+        (None, None) => None,
+    })
+}
+
+/// What a file declares, to the letter.
+fn schema(conn: &Connection) -> rusqlite::Result<Vec<(String, String, Option<String>)>> {
+    let mut statement = conn.prepare("SELECT type, name, sql FROM sqlite_schema ORDER BY type, name")?;
+    statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?.collect()
+}

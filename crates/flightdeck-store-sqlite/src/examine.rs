@@ -1,0 +1,131 @@
+//! What there is to know about a store's installation, without changing anything of it: for whoever asks what is wrong.
+
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+use flightdeck_core::{Position, Timestamp};
+use flightdeck_store::migrate::Access;
+use flightdeck_store::{EventStore as _, LogQuery, Standing, Step, StoreError};
+
+use crate::connection::Reading;
+use crate::lock::{self, Lock};
+use crate::open::{At, OpenError};
+use crate::options::Options;
+use crate::store::SqliteStore;
+use crate::{connection, disk, migrate};
+
+/// What was found.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Examined {
+    /// Where the store is, or would be.
+    pub path: PathBuf,
+    /// Whether there is a file.
+    pub exists: bool,
+    /// The network file system that it lies on, if it does.
+    pub network: Option<&'static str>,
+    /// Whether this user may write file and folder.
+    pub writable: bool,
+    /// The rights of file and folder, such as `0o600`.
+    pub modes: (u32, u32),
+    /// Free room and size of the disk, in bytes.
+    pub room: Option<(u64, u64)>,
+    /// Free room below which appends are refused.
+    pub reserve_bytes: u64,
+    /// The length of the write-ahead log, in bytes.
+    pub wal_bytes: u64,
+    /// Whether a process has the store open for writing, and which, if it wrote that down.
+    pub in_use: Option<Option<u32>>,
+    /// `journal_mode`, as SQLite says it is.
+    pub journal_mode: Option<String>,
+    /// `synchronous` of a connection that writes, read back; only where nobody has the store open.
+    pub synchronous: Option<String>,
+    /// The migrations, and which of them the store has.
+    pub steps: Vec<Step>,
+    /// What the store is, as a whole.
+    pub standing: Option<Standing>,
+    /// The newest event's place and time.
+    pub newest: Option<(Position, Timestamp)>,
+}
+
+impl SqliteStore {
+    /// Looks at the store at `path`, and at what lies beneath it.
+    ///
+    /// # Errors
+    /// See [`OpenError`]: what could not be looked at at all.
+    pub async fn examine(path: impl AsRef<Path>, options: &Options) -> Result<Examined, OpenError> {
+        let path = disk::absolute(path.as_ref()).map_err(At(path.as_ref()).io())?;
+        let at = At(&path);
+        let folder = path.ancestors().skip(1).find(|folder| folder.exists()).unwrap_or(Path::new("/"));
+        let mode = |path: &Path| path.metadata().map_or(0, |found| found.mode() & 0o7777);
+        let room = disk::room(&path);
+        let mut wal = path.as_os_str().to_owned();
+        wal.push("-wal");
+        let mut examined = Examined {
+            exists: path.exists(),
+            network: disk::network_file_system(&path),
+            writable: match path.exists() {
+                true => disk::is_writable(&path),
+                false => {
+                    disk::is_writable(&folder.join("a"))
+                        || rustix::fs::access(folder, rustix::fs::Access::WRITE_OK).is_ok()
+                }
+            },
+            modes: (mode(&path), mode(folder)),
+            room: room.map(|room| (room.free_bytes, room.disk_bytes)),
+            reserve_bytes: room.map_or(0, |room| options.reserve.bytes(room.disk_bytes)),
+            wal_bytes: Path::new(&wal).metadata().map_or(0, |wal| wal.len()),
+            in_use: None,
+            journal_mode: None,
+            synchronous: None,
+            steps: Self::migrations(&path, options)?,
+            standing: None,
+            newest: None,
+            path: path.clone(),
+        };
+        if !examined.exists || examined.steps.iter().all(|step| step.applied.is_none()) {
+            return Ok(examined);
+        }
+        let store = Self::open_reading(&path, options.clone(), Access::Fill, Reading::Shared);
+        let store = match store {
+            Err(OpenError::Migrate(flightdeck_store::MigrateError::Moved { .. })) => {
+                Self::open_reading(&path, options.clone(), Access::Read, Reading::Shared)?
+            }
+            other => other?,
+        };
+        let looked = store.look(|conn, _| {
+            let mode: String = conn.pragma_query_value(None, "journal_mode", |row| row.get(0))?;
+            Ok((mode, migrate::standing(conn)?))
+        });
+        let (mode, standing) = looked.map_err(|damage| at.damage(damage))?;
+        examined.journal_mode = Some(mode);
+        examined.standing = Some(standing);
+        examined.newest = newest(&store).await.ok().flatten();
+        match Lock::take(&path, std::time::Duration::ZERO) {
+            Err(lock::NotLocked::Held(pid)) => examined.in_use = Some(pid),
+            Err(lock::NotLocked::Io(_)) => {}
+            Ok(held) => {
+                let conn = connection::writer(&path, options).map_err(|why| at.not_opened(why))?;
+                let number: i64 = conn
+                    .pragma_query_value(None, "synchronous", |row| row.get(0))
+                    .map_err(|error| at.sql(error))?;
+                let names = ["OFF", "NORMAL", "FULL", "EXTRA"];
+                let name = usize::try_from(number).ok().and_then(|number| names.get(number));
+                examined.synchronous = name.map(|name| (*name).to_owned());
+                drop(conn);
+                drop(held);
+            }
+        }
+        Ok(examined)
+    }
+}
+
+/// The newest event's place and time, if it can be read.
+async fn newest(store: &SqliteStore) -> Result<Option<(Position, Timestamp)>, StoreError> {
+    let at = store.head().await?.cursor.position();
+    if at == Position::START {
+        return Ok(None);
+    }
+    let page = store.read_log(&LogQuery::after(at.previous())).await?;
+    Ok(page.events.first().map(|event| (event.position, event.recorded_at)))
+}

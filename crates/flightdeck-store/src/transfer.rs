@@ -1,0 +1,103 @@
+//! Carrying a log from one store to another: events first, then what lies beside them.
+//!
+//! What was interrupted goes on where it stands, once the two logs are seen to be the same up to there.
+
+use flightdeck_core::{Position, StreamId};
+use thiserror::Error;
+
+use crate::read::{LogQuery, StoreError};
+use crate::verify::Watcher;
+use crate::whole::{Fill, FillError, Whole};
+use crate::{Limit, Recorded};
+
+/// Why a log was not carried over.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum TransferError {
+    /// The source could not be read.
+    #[error("the source can't be read")]
+    Source(#[source] StoreError),
+    /// The target could not take it in.
+    #[error("the target did not take it in")]
+    Target(#[source] FillError),
+    /// What is in the target is not the beginning of this log.
+    #[error("position {0} of the target is not what it is in the source: another log was begun there")]
+    OtherLog(Position),
+    /// The source has less than the target.
+    #[error("the target has come to position {0}, which the source has not")]
+    Ahead(Position),
+}
+
+impl From<FillError> for TransferError {
+    fn from(error: FillError) -> Self {
+        Self::Target(error)
+    }
+}
+
+/// Carries the events up to `until` over, from where the target stands.
+///
+/// # Errors
+/// See [`TransferError`]. What was carried over before stays.
+pub async fn events(
+    from: &dyn Whole,
+    to: &dyn Fill,
+    until: Position,
+    watcher: &dyn Watcher,
+) -> Result<(), TransferError> {
+    let at = to.head().await.map_err(FillError::from)?;
+    let begun = at.cursor.position();
+    if begun > until {
+        return Err(TransferError::Ahead(begun));
+    }
+    if begun > Position::START {
+        let query = LogQuery { until: Some(begun), limit: Limit::MAX, ..LogQuery::after(begun.previous()) };
+        let page = from.read_log(&query).await.map_err(TransferError::Source)?;
+        if page.events.first().map(|event: &Recorded| event.hash) != Some(at.hash) {
+            return Err(TransferError::OtherLog(begun));
+        }
+    }
+    let total = u64::try_from(until.get()).unwrap_or(0);
+    let mut query = Some(LogQuery { until: Some(until), ..LogQuery::after(begun) });
+    while let Some(asked) = query.filter(|asked| asked.after.position() < until) {
+        let page = from.read_log(&asked).await.map_err(TransferError::Source)?;
+        query = asked.next(&page);
+        let done = u64::try_from(page.scanned_to.get()).unwrap_or(0);
+        if !page.events.is_empty() {
+            to.add_events(page.events).await?;
+        }
+        watcher.at("events", done, total);
+    }
+    Ok(())
+}
+
+/// Carries over what lies beside the events: what is remembered of requests, and snapshots.
+///
+/// # Errors
+/// See [`TransferError`].
+pub async fn beside(
+    from: &dyn Whole,
+    to: &dyn Fill,
+    until: Position,
+    watcher: &dyn Watcher,
+) -> Result<(), TransferError> {
+    let (mut after, mut done) = (None, 0);
+    loop {
+        let page = from.requests(after, Limit::MAX).await.map_err(TransferError::Source)?;
+        let Some(last) = page.last() else { break };
+        after = Some((last.caller.clone(), last.key.clone()));
+        // What was done behind the end of the copy is not part of it.
+        let part: Vec<_> = page.into_iter().filter(|request| request.done.last() <= until).collect();
+        done += u64::try_from(part.len()).unwrap_or(0);
+        to.add_requests(part).await?;
+        watcher.at("requests", done, done);
+    }
+    let (mut after, mut done): (Option<StreamId>, _) = (None, 0);
+    loop {
+        let page = from.snapshots(after).await.map_err(TransferError::Source)?;
+        let Some(last) = page.last() else { return Ok(()) };
+        after = Some(last.stream.clone());
+        done += u64::try_from(page.len()).unwrap_or(0);
+        to.add_snapshots(page).await?;
+        watcher.at("snapshots", done, done);
+    }
+}

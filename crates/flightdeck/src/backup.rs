@@ -1,0 +1,232 @@
+//! `flightdeck backup` and `flightdeck restore`: saving a store, and getting it back.
+
+use std::fs::File;
+use std::io::{BufReader, BufWriter, Read as _, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use clap::Args;
+use flightdeck_store::archive::{self, Contents};
+use flightdeck_store::{EventStore as _, Fill, Head, Whole, transfer};
+use flightdeck_store_sqlite::{BackupError, SqliteStore};
+use serde_json::json;
+
+use crate::exit::{Failure, REFUSED};
+use crate::eyes::{Bar, Eyes, number};
+use crate::settings::Settings;
+use crate::stores::{self, sqlite_options};
+use crate::target::Target;
+use crate::verify;
+
+#[derive(Args)]
+pub(crate) struct BackupArguments {
+    /// The file to write, which must not be there; or a folder, then the name is made from the log's position
+    file: PathBuf,
+    /// The longest that it may take, in seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 3_600)]
+    time_max: u64,
+}
+
+#[derive(Args)]
+pub(crate) struct RestoreArguments {
+    /// A file that backup or export has made
+    file: PathBuf,
+}
+
+/// Where a backup goes: a file as it is named, or one in a folder that is called after the position it was taken at.
+async fn place(arguments: &BackupArguments, store: &dyn Whole, ending: &str) -> Result<PathBuf, Failure> {
+    if !arguments.file.is_dir() {
+        return Ok(arguments.file.clone());
+    }
+    let position = store.head().await?.cursor.position();
+    Ok(arguments.file.join(format!("flightdeck-{position:012}.{ending}")))
+}
+
+pub(crate) async fn backup(
+    arguments: BackupArguments,
+    settings: &Settings,
+    eyes: &Eyes,
+) -> Result<(), Failure> {
+    let bar = Bar::new();
+    let (path, head, events) = match &settings.store.value {
+        Target::Sqlite(path) => {
+            let store = SqliteStore::open_read_only(path, sqlite_options(settings))?;
+            let to = place(&arguments, &store, "db").await?;
+            let (head, verified) = store.backup(&to, Duration::from_secs(arguments.time_max), &bar).await?;
+            (to, head, verified.events)
+        }
+        Target::Postgres(_) => {
+            let store = stores::read(settings).await?;
+            let to = place(&arguments, &*store, "ndjson").await?;
+            let contents = export_checked(&*store, &to, &bar).await?;
+            (to, store.head().await?, contents.events)
+        }
+    };
+    drop(bar);
+    let mut out = eyes.out();
+    match eyes.json {
+        true => {
+            let line = json!({ "file": path.display().to_string(), "events": events, "hash": head.hash.to_string() });
+            writeln!(out, "{line}")?;
+        }
+        false => writeln!(out, "{} holds {} events, checked", path.display(), number(events))?,
+    }
+    Ok(out.flush()?)
+}
+
+/// Writes an export, reads it back, and only then gives it its name.
+pub(crate) async fn export_checked(store: &dyn Whole, to: &Path, bar: &Bar) -> Result<Contents, Failure> {
+    if to.symlink_metadata().is_ok() {
+        return Err(BackupError::Exists(to.to_owned()).into());
+    }
+    let Some(name) = to.file_name().and_then(|name| name.to_str()) else {
+        return Err(Failure::usage(format!("{} names no file", to.display())));
+    };
+    let part = to.with_file_name(format!(".{name}.part"));
+    let mut out = BufWriter::with_capacity(
+        256 * 1024,
+        File::options().write(true).create(true).truncate(true).mode(0o600).open(&part)?,
+    );
+    let written = async {
+        let written = archive::export(store, &mut out, bar).await?;
+        out.get_ref().sync_all()?;
+        let back = File::open(&part)?;
+        let bytes = back.metadata()?.len();
+        let found = archive::check(BufReader::with_capacity(256 * 1024, back), bytes, bar)?;
+        match found == written {
+            true => Ok(written),
+            false => Err(Failure::new(
+                REFUSED,
+                "what was written is not what can be read back",
+                "try another disk",
+            )),
+        }
+    };
+    let named = match written.await {
+        Ok(contents) => {
+            std::fs::hard_link(&part, to).map(|()| contents).map_err(|error| match error.kind() {
+                std::io::ErrorKind::AlreadyExists => BackupError::Exists(to.to_owned()).into(),
+                _ => error.into(),
+            })
+        }
+        Err(failure) => Err(failure),
+    };
+    std::fs::remove_file(&part)?;
+    let folder = to.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    File::open(folder)?.sync_all()?;
+    named
+}
+
+/// Whether a file is a SQLite database, as far as its beginning tells.
+fn is_sqlite(path: &Path) -> Result<bool, Failure> {
+    let mut begins = [0; 6];
+    let read = File::open(path).and_then(|mut file| file.read(&mut begins)).map_err(|error| {
+        Failure::new(REFUSED, format!("{}: {error}", path.display()), "nothing was changed")
+    })?;
+    Ok(read == 6 && &begins == b"SQLite")
+}
+
+pub(crate) async fn restore(
+    arguments: RestoreArguments,
+    settings: &Settings,
+    eyes: &Eyes,
+) -> Result<(), Failure> {
+    let bar = Bar::new();
+    let (head, events) = match is_sqlite(&arguments.file)? {
+        true => from_sqlite(&arguments.file, settings, &bar).await?,
+        false => from_archive(&arguments.file, settings, &bar).await?,
+    };
+    drop(bar);
+    said(&head, events, settings, eyes)
+}
+
+/// Says what a store holds now.
+pub(crate) fn said(head: &Head, events: u64, settings: &Settings, eyes: &Eyes) -> Result<(), Failure> {
+    let store = settings.store.value.url();
+    let mut out = eyes.out();
+    match eyes.json {
+        true => {
+            let line = json!({ "store": store, "events": events, "cursor": head.cursor.to_string(), "hash": head.hash.to_string() });
+            writeln!(out, "{line}")?;
+        }
+        false => writeln!(
+            out,
+            "{store} holds {} events, checked; its epoch is {}",
+            number(events),
+            head.cursor.epoch()
+        )?,
+    }
+    Ok(out.flush()?)
+}
+
+/// Restores from a backup of SQLite's. A process of its own looks at the file first: whatever the file does to SQLite, it does there.
+async fn from_sqlite(path: &Path, settings: &Settings, bar: &Bar) -> Result<(Head, u64), Failure> {
+    let child = Command::new(std::env::current_exe()?)
+        .args(["check-backup", "--text"])
+        .arg(path)
+        .env_clear()
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .output()?;
+    if !child.status.success() {
+        let text = String::from_utf8_lossy(&child.stderr);
+        let text = text.trim().trim_start_matches("flightdeck: ");
+        let text =
+            if text.is_empty() { "the file can't be checked: the process that did has died" } else { text };
+        return Err(Failure::new(REFUSED, text, ""));
+    }
+    let from = SqliteStore::open_backup(path, sqlite_options(settings))?;
+    let until = from.head().await?.cursor.position();
+    let to = stores::fill(settings).await?;
+    transfer::events(&from, &*to, until, bar).await?;
+    transfer::beside(&from, &*to, until, bar).await?;
+    finish(&*to, &from.head().await?, None, from.secret().await?, bar).await
+}
+
+/// Looks at a file from its first byte to its last. (`check-backup`, which `restore` runs as a process of its own.)
+pub(crate) async fn check(path: &Path, settings: &Settings) -> Result<(), Failure> {
+    let store = SqliteStore::open_backup(path, sqlite_options(settings))?;
+    let verified = store.verify().await?;
+    match verified.problems.first() {
+        None => Ok(()),
+        Some(problem) => {
+            Err(Failure::new(REFUSED, problem.to_string(), "use an older backup; nothing was changed"))
+        }
+    }
+}
+
+/// Restores from an export.
+pub(crate) async fn from_archive(
+    path: &Path,
+    settings: &Settings,
+    bar: &Bar,
+) -> Result<(Head, u64), Failure> {
+    let sheet = crate::append::Sheet::open(path)?;
+    let contents = archive::check(sheet.reader()?, sheet.bytes(), bar)?;
+    let to = stores::fill(settings).await?;
+    archive::fill(sheet.reader()?, &*to, &contents, bar).await?;
+    let head = to.head().await?;
+    finish(&*to, &head, None, contents.secret, bar).await
+}
+
+/// Checks all that was carried over, and lets it be used.
+pub(crate) async fn finish(
+    to: &dyn Fill,
+    head: &Head,
+    epoch: Option<flightdeck_core::Epoch>,
+    secret: [u8; 32],
+    bar: &Bar,
+) -> Result<(Head, u64), Failure> {
+    let verified = to.verify(bar).await?;
+    verify::refuse(&verified)?;
+    let came = to.head().await?;
+    if came.hash != head.hash || came.cursor.position() != head.cursor.position() {
+        let text =
+            format!("the copy ends at {}, and the log at {}", came.cursor.position(), head.cursor.position());
+        return Err(Failure::new(REFUSED, text, "run the same command again"));
+    }
+    Ok((to.finish(epoch, secret).await?, verified.events))
+}

@@ -1,0 +1,113 @@
+//! `flightdeck export` and `flightdeck import`: a log as lines of text, and back.
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+use clap::{Args, ValueEnum};
+use flightdeck_core::Position;
+use flightdeck_store::{LogQuery, Watcher as _, Whole, archive};
+
+use crate::append::Sheet;
+use crate::backup::{export_checked, from_archive, said};
+use crate::event;
+use crate::exit::Failure;
+use crate::eyes::{Bar, Eyes, number};
+use crate::settings::Settings;
+use crate::stores::{self, Writing};
+
+#[derive(Args)]
+pub(crate) struct ExportArguments {
+    /// The file to write, which must not be there; - is standard output
+    file: PathBuf,
+    /// Everything that is stored, or the events as CloudEvents 1.0
+    #[arg(long, default_value = "flightdeck")]
+    format: Format,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    Flightdeck,
+    Cloudevents,
+}
+
+#[derive(Args)]
+pub(crate) struct ImportArguments {
+    /// The file to read; - is standard input
+    file: PathBuf,
+    /// Append the events afresh: with new positions and times, under the ids that they have. Takes what export writes,
+    /// CloudEvents, and lines such as {"streamId","eventType","data",…}
+    #[arg(long)]
+    as_new: bool,
+}
+
+pub(crate) async fn export(
+    arguments: ExportArguments,
+    settings: &Settings,
+    eyes: &Eyes,
+) -> Result<(), Failure> {
+    let store = stores::read(settings).await?;
+    let bar = Bar::new();
+    if arguments.file == Path::new("-") {
+        let mut out = std::io::BufWriter::with_capacity(256 * 1024, std::io::stdout());
+        match arguments.format {
+            Format::Flightdeck => drop(archive::export(&*store, &mut out, &bar).await?),
+            Format::Cloudevents => drop(cloud_events(&*store, &mut out, &bar).await?),
+        }
+        return Ok(out.flush()?);
+    }
+    let events = match arguments.format {
+        Format::Flightdeck => export_checked(&*store, &arguments.file, &bar).await?.events,
+        Format::Cloudevents => {
+            let file = std::fs::File::create_new(&arguments.file)?;
+            let mut out = std::io::BufWriter::with_capacity(256 * 1024, file);
+            let events = cloud_events(&*store, &mut out, &bar).await?;
+            out.get_ref().sync_all()?;
+            events
+        }
+    };
+    drop(bar);
+    if !eyes.json {
+        let mut out = eyes.out();
+        writeln!(out, "{} holds {} events", arguments.file.display(), number(events))?;
+        out.flush()?;
+    }
+    Ok(())
+}
+
+async fn cloud_events(store: &dyn Whole, out: &mut dyn std::io::Write, bar: &Bar) -> Result<u64, Failure> {
+    let until = store.head().await?.cursor.position();
+    let total = u64::try_from(until.get()).unwrap_or(0);
+    let first = LogQuery { until: Some(until), ..LogQuery::default() };
+    let (mut query, mut events) = ((until > Position::START).then_some(first), 0);
+    while let Some(asked) = query {
+        let page = store.read_log(&asked).await?;
+        for event in &page.events {
+            event::write_cloud_event(out, event)?;
+            events += 1;
+        }
+        query = asked.next(&page);
+        bar.at("events", events, total);
+    }
+    out.flush()?;
+    Ok(events)
+}
+
+pub(crate) async fn import(
+    arguments: ImportArguments,
+    settings: &Settings,
+    eyes: &Eyes,
+) -> Result<(), Failure> {
+    let bar = Bar::new();
+    if arguments.as_new {
+        let sheet = Sheet::open(&arguments.file)?;
+        let checked = sheet.check(&bar)?;
+        let store = Writing::open(settings).await?;
+        let done = sheet.append(store.store(), &checked, &bar).await;
+        store.close().await;
+        drop(bar);
+        return done?.say(eyes);
+    }
+    let (head, events) = from_archive(&arguments.file, settings, &bar).await?;
+    drop(bar);
+    said(&head, events, settings, eyes)
+}

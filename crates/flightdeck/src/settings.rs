@@ -1,0 +1,170 @@
+//! The settings, in layers: what is built in, the file, the environment, the command line; each knows where it came from.
+
+use std::fmt::Display;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use clap::Args;
+use serde::Deserialize;
+
+use crate::exit::Failure;
+use crate::target::{Target, without_secrets};
+
+/// The file that is read when none is named.
+const FILE: &str = "flightdeck.toml";
+
+/// What every command takes.
+#[derive(Args, Debug, Default)]
+pub(crate) struct Given {
+    /// Where the store is: sqlite:PATH or postgres://…  [FLIGHTDECK_STORE]
+    #[arg(long, global = true, value_name = "URL")]
+    store: Option<String>,
+    /// PostgreSQL: where to listen for notifications, if not at the store's own URL  [FLIGHTDECK_NOTIFY_URL]
+    #[arg(long, global = true, value_name = "URL")]
+    notify_url: Option<String>,
+    /// Take a store on a network file system, whose locks may not hold  [FLIGHTDECK_ALLOW_NETWORK_FILE_SYSTEM]
+    #[arg(long, global = true)]
+    allow_network_file_system: bool,
+    /// Take a server that may lose what it acknowledges  [FLIGHTDECK_ALLOW_UNSAFE_DURABILITY]
+    #[arg(long, global = true)]
+    allow_unsafe_durability: bool,
+    /// How much to say on standard error: error, warn, info, debug, trace  [FLIGHTDECK_LOG]
+    #[arg(long, global = true, value_name = "LEVEL")]
+    log: Option<String>,
+    /// The file with settings  [FLIGHTDECK_CONFIG]
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Answer in JSON, one object a line; the default where standard output is no terminal
+    #[arg(long, global = true, conflicts_with = "text")]
+    pub(crate) json: bool,
+    /// Answer for eyes, also where standard output is no terminal
+    #[arg(long, global = true)]
+    pub(crate) text: bool,
+}
+
+/// What the file may hold.
+#[derive(Deserialize, Debug, Default)]
+#[serde(deny_unknown_fields)]
+struct File {
+    store: Option<String>,
+    notify_url: Option<String>,
+    allow_network_file_system: Option<bool>,
+    allow_unsafe_durability: Option<bool>,
+    log: Option<String>,
+}
+
+/// A setting, and where it came from.
+#[derive(Debug, Clone)]
+pub(crate) struct Setting<T> {
+    pub(crate) value: T,
+    pub(crate) source: String,
+}
+
+/// Everything that is set.
+#[derive(Debug, Clone)]
+pub(crate) struct Settings {
+    pub(crate) store: Setting<Target>,
+    pub(crate) notify_url: Setting<Option<String>>,
+    pub(crate) allow_network_file_system: Setting<bool>,
+    pub(crate) allow_unsafe_durability: Setting<bool>,
+    pub(crate) log: Setting<tracing::Level>,
+}
+
+/// A value as text, from the first layer that has it.
+struct Found {
+    text: String,
+    source: String,
+}
+
+impl Found {
+    fn parse<T: FromStr<Err: Display>>(self, name: &str) -> Result<Setting<T>, Failure> {
+        match self.text.parse() {
+            Ok(value) => Ok(Setting { value, source: self.source }),
+            Err(error) => Err(Failure::setting(format!("{name} from the {}: {error}", self.source))),
+        }
+    }
+}
+
+impl Settings {
+    /// Puts the layers together.
+    pub(crate) fn read(given: &Given) -> Result<Self, Failure> {
+        let environment = |name: &str| std::env::var(variable(name)).ok().filter(|text| !text.is_empty());
+        let named = given.config.clone().or_else(|| environment("config").map(PathBuf::from));
+        let (path, file) = match named {
+            Some(path) => (path.clone(), read_file(&path)?),
+            None if Path::new(FILE).exists() => (FILE.into(), read_file(Path::new(FILE))?),
+            None => (FILE.into(), File::default()),
+        };
+        let find = |name: &str, flag: Option<String>, in_file: Option<String>, built_in: &str| {
+            let layers = [
+                (flag, "command line".to_owned()),
+                (environment(name), format!("environment ({})", variable(name))),
+                (in_file, format!("file ({})", path.display())),
+                (Some(built_in.to_owned()), "default".to_owned()),
+            ];
+            let found = layers.into_iter().find_map(|(text, source)| Some(Found { text: text?, source }));
+            found.unwrap_or_else(|| unreachable!("the last layer has everything"))
+        };
+        let flag = |flag: bool| flag.then(|| "true".to_owned());
+        let truth = |value: Option<bool>| value.map(|value| value.to_string());
+        let notify = find("notify_url", given.notify_url.clone(), file.notify_url, "");
+        Ok(Self {
+            store: find("store", given.store.clone(), file.store, Target::DEFAULT).parse("store")?,
+            notify_url: Setting {
+                value: Some(notify.text).filter(|text| !text.is_empty()),
+                source: notify.source,
+            },
+            allow_network_file_system: find(
+                "allow_network_file_system",
+                flag(given.allow_network_file_system),
+                truth(file.allow_network_file_system),
+                "false",
+            )
+            .parse("allow_network_file_system")?,
+            allow_unsafe_durability: find(
+                "allow_unsafe_durability",
+                flag(given.allow_unsafe_durability),
+                truth(file.allow_unsafe_durability),
+                "false",
+            )
+            .parse("allow_unsafe_durability")?,
+            log: find("log", given.log.clone(), file.log, "warn").parse("log")?,
+        })
+    }
+
+    /// Every setting as text, with its source; secrets hidden.
+    pub(crate) fn rows(&self) -> Vec<(&'static str, String, &str)> {
+        let url = self.notify_url.value.as_deref().map(without_secrets).unwrap_or_default();
+        vec![
+            ("store", self.store.value.url(), &self.store.source),
+            ("notify_url", url, &self.notify_url.source),
+            (
+                "allow_network_file_system",
+                self.allow_network_file_system.value.to_string(),
+                &self.allow_network_file_system.source,
+            ),
+            (
+                "allow_unsafe_durability",
+                self.allow_unsafe_durability.value.to_string(),
+                &self.allow_unsafe_durability.source,
+            ),
+            ("log", self.log.value.to_string().to_lowercase(), &self.log.source),
+        ]
+    }
+
+    /// The same settings for another store.
+    pub(crate) fn of(&self, store: Target) -> Self {
+        let store = Setting { value: store, source: self.store.source.clone() };
+        Self { store, ..self.clone() }
+    }
+}
+
+fn variable(name: &str) -> String {
+    format!("FLIGHTDECK_{}", name.to_uppercase())
+}
+
+fn read_file(path: &Path) -> Result<File, Failure> {
+    let wrong = |error: &dyn Display| Failure::setting(format!("the file {}: {error}", path.display()));
+    let text = std::fs::read_to_string(path).map_err(|error| wrong(&error))?;
+    toml::from_str(&text).map_err(|error| wrong(&error))
+}
