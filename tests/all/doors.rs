@@ -4,7 +4,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use flightdeck_store::{EventStore as _, MigrateError};
 use flightdeck_store_sqlite::{OpenError, Options, SqliteStore};
@@ -15,17 +15,31 @@ use crate::victim::{Victim, block_on, open, victim};
 /// The binary as it is shipped: named by the test command, or built here.
 pub(crate) fn flightdeck() -> &'static Path {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
-    BINARY.get_or_init(|| {
-        if let Some(named) = std::env::var_os("FLIGHTDECK_BIN") {
-            return named.into();
-        }
-        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-        let built = Command::new(cargo).args(["build", "--quiet", "--package", "flightdeck"]).status();
-        assert!(built.unwrap().success(), "the binary can't be built");
-        // Beside the folder that this test was built into.
-        let here = Path::new(env!("CARGO_BIN_EXE_flightdeck-victim"));
-        here.with_file_name("flightdeck")
-    })
+    BINARY.get_or_init(|| built("FLIGHTDECK_BIN", "flightdeck-shipped", &[]))
+}
+
+/// The same with kill points in it.
+pub(crate) fn flightdeck_with_faults() -> &'static Path {
+    static BINARY: OnceLock<PathBuf> = OnceLock::new();
+    BINARY.get_or_init(|| built("FLIGHTDECK_BIN_FAULTS", "flightdeck-faults", &["--features", "faults"]))
+}
+
+fn built(variable: &str, name: &str, features: &[&str]) -> PathBuf {
+    /// Both are built in the same place, one after the other.
+    static BUILDING: Mutex<()> = Mutex::new(());
+    if let Some(named) = std::env::var_os(variable) {
+        return named.into();
+    }
+    let _building = BUILDING.lock().unwrap_or_else(PoisonError::into_inner);
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let built =
+        Command::new(cargo).args(["build", "--quiet", "--package", "flightdeck"]).args(features).status();
+    assert!(built.unwrap().success(), "the binary can't be built");
+    // Beside the folder that this test was built into.
+    let here = Path::new(env!("CARGO_BIN_EXE_flightdeck-victim"));
+    let copy = here.with_file_name(name);
+    std::fs::copy(here.with_file_name("flightdeck"), &copy).unwrap();
+    copy
 }
 
 fn run(arguments: &[&str], store: &Path) -> (Option<i32>, String) {

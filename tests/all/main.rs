@@ -8,6 +8,7 @@ mod fixtures;
 mod full_disk;
 mod hashes;
 mod kill_points;
+mod operator;
 mod outcomes;
 mod postgres;
 mod readme;

@@ -43,7 +43,7 @@ impl Summary {
 
 /// Runs all tests whose names contain `filter`. The summary is the caller's to print, last of all.
 pub(crate) fn run(filter: Option<&str>, foreign: bool) -> Result<Summary> {
-    let binary = real_binary()?;
+    let binaries = real_binaries()?;
     let server = Server::start()?;
     let (mut summary, mut table) = (Summary::default(), Table::default());
     let mut broken = Vec::new();
@@ -55,7 +55,7 @@ pub(crate) fn run(filter: Option<&str>, foreign: bool) -> Result<Summary> {
     ];
     for (what, kinds) in runs {
         let mut command = cargo(what.iter().chain(kinds).copied())?;
-        command.args(filter).env("FLIGHTDECK_BIN", &binary).env(db::VARIABLE, server.url());
+        command.args(filter).envs(binaries.clone()).env(db::VARIABLE, server.url());
         if !count(&mut command, &mut summary, &mut table)? {
             broken.push(text(&command));
         }
@@ -83,14 +83,20 @@ pub(crate) fn run(filter: Option<&str>, foreign: bool) -> Result<Summary> {
     Ok(summary)
 }
 
-/// Builds the binary as it is shipped, with no test feature in it, and puts it where no later build replaces it.
-fn real_binary() -> Result<PathBuf> {
-    check(&mut cargo(["build", "--package", "flightdeck", "--locked"])?)?;
+/// Builds the binary as it is shipped, and once more with kill points in it, and puts both where no later build replaces them.
+fn real_binaries() -> Result<[(&'static str, PathBuf); 2]> {
     let folder = target()?.join("xtask");
     std::fs::create_dir_all(&folder)?;
-    let (from, to) = (target()?.join("debug/flightdeck"), folder.join("flightdeck"));
-    std::fs::copy(&from, &to).with_context(|| format!("can't copy {}", from.display()))?;
-    Ok(to)
+    let build = |name: &str, features: &[&str]| {
+        check(cargo(["build", "--package", "flightdeck", "--locked"])?.args(features))?;
+        let (from, to) = (target()?.join("debug/flightdeck"), folder.join(name));
+        std::fs::copy(&from, &to).with_context(|| format!("can't copy {}", from.display()))?;
+        anyhow::Ok(to)
+    };
+    Ok([
+        ("FLIGHTDECK_BIN", build("flightdeck", &[])?),
+        ("FLIGHTDECK_BIN_FAULTS", build("flightdeck-faults", &["--features", "faults"])?),
+    ])
 }
 
 /// Runs a command, shows what it says, and counts its tests. `false` when it failed.

@@ -87,7 +87,7 @@ impl Standing {
 impl fmt::Display for Standing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Live => f.write_str("in use"),
+            Self::Live => f.write_str("live"),
             Self::Backup => f.write_str("a backup"),
             Self::Filling => f.write_str("not filled to its end"),
             Self::Moved { to } => write!(f, "moved to {to}"),

@@ -84,7 +84,7 @@ pub(crate) fn write_cloud_event(out: &mut dyn Write, event: &Recorded) -> io::Re
         line["metadata"] = json!(String::from_utf8_lossy(further.as_json().as_bytes()));
     }
     if !event.tags.is_empty() {
-        line["tags"] = json!(json!(event.tags.iter().map(Tag::as_str).collect::<Vec<_>>()).to_string());
+        line["tags"] = json!(event.tags.iter().map(Tag::as_str).collect::<Vec<_>>().join(","));
     }
     let text = line.to_string();
     out.write_all(&text.as_bytes()[..text.len() - 1])?;
@@ -264,9 +264,9 @@ fn cloud_event(line: CloudEvent<'_>) -> Result<NewEvent, String> {
         occurred: occurred.map(|at| at.parse::<Timestamp>()).transpose().map_err(text)?,
         further: further.map(Further::new).transpose().map_err(text)?,
     };
-    let tags: Option<Vec<String>> =
-        line.tags.map(|tags| serde_json::from_str(&tags)).transpose().map_err(text)?;
-    event.tags = parse_tags(&tags.unwrap_or_default())?;
+    // No tag has a comma in it.
+    let tags: Vec<String> = line.tags.iter().flat_map(|tags| tags.split(',')).map(str::to_owned).collect();
+    event.tags = parse_tags(&tags)?;
     Ok(event)
 }
 
