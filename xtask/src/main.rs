@@ -24,6 +24,7 @@ cargo xtask db                          a PostgreSQL server to try things with, 
 cargo xtask migrate [ARGS]              bring a store's schema up: runs the binary
 cargo xtask bench store [ARGS]          measure the store beside its floors (--append, --read, --growth, --quick)
 cargo xtask bench postgres [ARGS]       measure the store on PostgreSQL beside its own function (--append, --read, --quick)
+cargo xtask bench operator [ARGS]       measure verify, read, export and their like on a million events (--quick)
 cargo xtask torture [CYCLES]            the long form of the crash tests (default 2000 cycles)";
 
 fn main() -> ExitCode {
@@ -92,8 +93,15 @@ fn bench(rest: &[String]) -> Result<()> {
                 cargo(["bench", "--package", "flightdeck-store-postgres", "--bench", "postgres", "--"])?;
             cargo::check(command.args(rest).env(db::VARIABLE, server.url()))
         }
+        Some((what, rest)) if what == "operator" => {
+            cargo::check(&mut cargo(["build", "--release", "--package", "flightdeck", "--locked"])?)?;
+            let server = db::Server::start()?;
+            let mut command = cargo(["bench", "--package", "flightdeck-tests", "--bench", "operator", "--"])?;
+            command.args(rest).env(db::VARIABLE, server.url());
+            cargo::check(command.env("FLIGHTDECK_BIN", cargo::target()?.join("release/flightdeck")))
+        }
         _ => bail!(
-            "what is to be measured? There are `cargo xtask bench store` and `cargo xtask bench postgres`"
+            "what is to be measured? There are `cargo xtask bench store`, `… bench postgres` and `… bench operator`"
         ),
     }
 }

@@ -516,7 +516,6 @@ fn hex(text: &str) -> Result<[u8; 32], String> {
     Ok(bytes)
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "the shape that map_err wants")]
 fn text(error: impl Display) -> String {
     error.to_string()
 }
@@ -559,7 +558,7 @@ pub fn check(from: impl BufRead, of_bytes: u64, watcher: &dyn Watcher) -> Result
             Some(_) => return Err(lines.bad("does not belong here").into()),
             None => return Err(lines.bad("the file ends before its end: it was cut off").into()),
         }
-        if lines.line % 1_000 == 0 {
+        if lines.line.is_multiple_of(1_000) {
             watcher.at("bytes checked", bytes, of_bytes);
         }
     };

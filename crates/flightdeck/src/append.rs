@@ -218,7 +218,7 @@ impl Sheet {
                     events += u64::from(event.is_some());
                 }
             }
-            if lines.number() % 1_000 == 0 {
+            if lines.number().is_multiple_of(1_000) {
                 watcher.at("bytes checked", bytes, self.bytes);
             }
         }

@@ -165,6 +165,14 @@ fn standing(standing: Option<&Standing>, findings: &mut Findings) {
 async fn sqlite(settings: &Settings, findings: &mut Findings) -> Result<(), Failure> {
     let Target::Sqlite(path) = &settings.store.value else { return Ok(()) };
     let found = SqliteStore::examine(path, &sqlite_options(settings)).await?;
+    sqlite_place(&found, findings);
+    if found.exists {
+        sqlite_file(&found, findings);
+    }
+    Ok(())
+}
+
+fn sqlite_place(found: &flightdeck_store_sqlite::Examined, findings: &mut Findings) {
     let place = found.path.display();
     match found.exists {
         true => findings.good("file", format!("{place}")),
@@ -212,9 +220,9 @@ async fn sqlite(settings: &Settings, findings: &mut Findings) -> Result<(), Fail
             "free some room: appends are refused until then",
         );
     }
-    if !found.exists {
-        return Ok(());
-    }
+}
+
+fn sqlite_file(found: &flightdeck_store_sqlite::Examined, findings: &mut Findings) {
     let text = format!("write-ahead log of {} MB", found.wal_bytes / 1_000_000);
     findings.check(
         found.wal_bytes < WAL_ODD_BYTES,
@@ -252,13 +260,18 @@ async fn sqlite(settings: &Settings, findings: &mut Findings) -> Result<(), Fail
     }
     steps(&found.steps, findings);
     standing(found.standing.as_ref(), findings);
-    Ok(())
 }
 
 async fn postgres(settings: &Settings, findings: &mut Findings) -> Result<(), Failure> {
     let Target::Postgres(url) = &settings.store.value else { return Ok(()) };
     let now = || SystemClock.now().micros();
     let found = PostgresStore::examine(url, &postgres_options(settings), now).await?;
+    postgres_server(&found, findings);
+    postgres_use(&found, findings);
+    Ok(())
+}
+
+fn postgres_server(found: &flightdeck_store_postgres::Examined, findings: &mut Findings) {
     findings.check(
         !found.standby,
         How::Bad,
@@ -310,6 +323,9 @@ async fn postgres(settings: &Settings, findings: &mut Findings) -> Result<(), Fa
         text,
         "raise max_connections: a node takes six",
     );
+}
+
+fn postgres_use(found: &flightdeck_store_postgres::Examined, findings: &mut Findings) {
     let apart = found.clock_micros.abs() <= CLOCK_ODD_MICROS;
     findings.check(
         apart,
@@ -355,5 +371,4 @@ async fn postgres(settings: &Settings, findings: &mut Findings) -> Result<(), Fa
         );
     }
     standing(found.standing.as_ref(), findings);
-    Ok(())
 }

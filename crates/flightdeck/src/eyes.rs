@@ -66,9 +66,9 @@ pub(crate) fn ago(then: Timestamp) -> String {
 
 fn span(seconds: i64) -> String {
     match seconds {
-        ..60 => format!("{seconds} s"),
-        ..3_600 => format!("{} min", seconds / 60),
-        ..86_400 => format!("{} h", seconds / 3_600),
+        0..60 => format!("{seconds} s"),
+        60..3_600 => format!("{} min", seconds / 60),
+        3_600..86_400 => format!("{} h", seconds / 3_600),
         _ => format!("{} d", seconds / 86_400),
     }
 }
@@ -78,7 +78,7 @@ pub(crate) fn number(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);
     for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place) % 3 == 0 {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
             text.push(',');
         }
         text.push(digit);

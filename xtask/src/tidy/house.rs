@@ -34,7 +34,11 @@ const TWINS: [(&str, &str); 2] = [
 ];
 
 /// Files that one of two twins has for itself, with the reason.
-const ONLY_ONE_TWIN_HAS: [(&str, &str); 5] = [
+const ONLY_ONE_TWIN_HAS: [(&str, &str); 6] = [
+    (
+        "backup.rs",
+        "a file can be copied in one snapshot; of a database our backup is an export, beside pg_dump",
+    ),
     ("disk.rs", "PostgreSQL has its disk to itself"),
     ("lock.rs", "PostgreSQL is made for many processes"),
     ("wal.rs", "a database copies its log back by itself, and stops when that fails"),
