@@ -1,9 +1,11 @@
 //! The operator's command line, as an operator uses it: the real binary, on both stores, interrupted, and handed bad files.
 //! (F26, F32–F41)
 
+mod filling;
 mod hostile;
 mod interrupted;
 mod lines;
+mod odd;
 mod tour;
 
 use std::path::{Path, PathBuf};

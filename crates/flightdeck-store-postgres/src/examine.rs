@@ -28,6 +28,8 @@ pub struct Examined {
     pub may_append: bool,
     /// Whether the role may change or delete what is in the log: more than a node needs.
     pub may_alter: bool,
+    /// Whether the role may seal the store, and carry a log into it.
+    pub may_seal: bool,
     /// Connections in use.
     pub connections: i64,
     /// By how many microseconds the server's clock is ahead of what [`Options::clock`] would say; the round trip is in it.
@@ -82,18 +84,16 @@ impl PostgresStore {
                      (SELECT count(*) FROM pg_stat_activity a WHERE a.state LIKE 'idle in transaction%'
                       AND a.state_change < clock_timestamp() - interval '10 seconds')";
         let row = client.query_one(sql, &[]).await?;
-        migrate::check_format(&client, &dialing.schema, Access::Read).await.or_else(|error| match error {
-            flightdeck_store::MigrateError::Unfinished => Ok(()),
-            other => Err(other),
-        })?;
+        migrate::check_format(&client, &dialing.schema, Access::Look).await?;
         let steps = migrate::status(&client, &dialing.schema, POSTGRES).await?;
         let made = steps.iter().any(|step| step.applied.is_some());
-        let (mut may_append, mut may_alter) = (false, false);
+        let (mut may_append, mut may_alter, mut may_seal) = (false, false, false);
         if made {
-            let sql = "SELECT has_function_privilege(p.oid, 'EXECUTE'), has_table_privilege('fd_log', 'UPDATE, DELETE, TRUNCATE')
+            let sql = "SELECT has_function_privilege(p.oid, 'EXECUTE'), has_table_privilege('fd_log', 'UPDATE, DELETE, TRUNCATE'),
+                         has_table_privilege('fd_sequencer', 'UPDATE')
                        FROM pg_proc p WHERE p.proname = 'fd_append' AND p.pronamespace = current_schema()::regnamespace";
             let rights = client.query_one(sql, &[]).await?;
-            (may_append, may_alter) = (rights.try_get(0)?, rights.try_get(1)?);
+            (may_append, may_alter, may_seal) = (rights.try_get(0)?, rights.try_get(1)?, rights.try_get(2)?);
         }
         Ok(Examined {
             version: row.try_get(0)?,
@@ -103,6 +103,7 @@ impl PostgresStore {
             superuser: row.try_get(3)?,
             may_append,
             may_alter,
+            may_seal,
             connections: row.try_get(4)?,
             clock_micros,
             oldest_snapshot_seconds: row.try_get(5)?,

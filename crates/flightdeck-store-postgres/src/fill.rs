@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use flightdeck_core::{Epoch, Position, Timestamp};
 use flightdeck_migrations::POSTGRES;
 use flightdeck_store::admit::Done;
-use flightdeck_store::chain::{Walk, digest_checksum};
+use flightdeck_store::chain::{BrokenChain, Walk, digest_checksum};
 use flightdeck_store::migrate::Access;
 use flightdeck_store::stored::tag_lines;
 use flightdeck_store::{
@@ -75,7 +75,7 @@ impl PostgresStore {
         let dialing = Dialing::new(url, &options)?;
         let mut client = dialing.ready(Access::Fill).await?;
         migrate::run(&mut client, &dialing.schema, POSTGRES).await.map_err(OpenError::from)?;
-        mark(&mut client).await?;
+        mark(&mut client, &options).await?;
         History::new(std::sync::Arc::new(Names::default()), true)
             .check(&client)
             .await
@@ -87,7 +87,7 @@ impl PostgresStore {
 }
 
 /// Marks a store that has no events as one that is being filled.
-async fn mark(client: &mut Client) -> Result<(), NotFilled> {
+async fn mark(client: &mut Client, options: &Options) -> Result<(), NotFilled> {
     let tx = client.transaction().await.map_err(OpenError::from)?;
     let sql = "SELECT state FROM fd_sequencer FOR UPDATE";
     let state: Option<String> =
@@ -100,7 +100,10 @@ async fn mark(client: &mut Client) -> Result<(), NotFilled> {
             return Err(NotFilled::InUse(newest));
         }
         let filling = Standing::Filling.to_stored();
-        let marked = tx.execute("UPDATE fd_sequencer SET state = $1", &[&filling]).await;
+        // Whoever has it open is told by a new epoch that what comes is not for them.
+        let epoch = Epoch::from_random(options.ids.random());
+        let sql = "UPDATE fd_sequencer SET state = $1, epoch = $2";
+        let marked = tx.execute(sql, &[&filling, &epoch.as_str()]).await;
         marked.map_err(OpenError::from)?;
     }
     tx.commit().await.map_err(OpenError::from)?;
@@ -128,10 +131,11 @@ impl Filler {
         tx.batch_execute("SET LOCAL flightdeck.appends TO yes; SET LOCAL statement_timeout TO 0")
             .await
             .map_err(storage)?;
-        let sql = "SELECT q.state, h.hash FROM fd_sequencer q, fd_head h FOR UPDATE OF q";
-        let row = tx.query_one(sql, &[]).await.map_err(storage)?;
+        let row = tx.query_one("SELECT state FROM fd_sequencer FOR UPDATE", &[]).await.map_err(storage)?;
         let state: Option<&str> = row.try_get(0).map_err(storage)?;
-        let hash: &[u8] = row.try_get(1).map_err(storage)?;
+        // In a statement of its own, which sees what was committed before the lock was given.
+        let head = tx.query_one("SELECT hash FROM fd_head", &[]).await.map_err(storage)?;
+        let hash: &[u8] = head.try_get(0).map_err(storage)?;
         if Standing::from_stored(state) != Standing::Filling || hash != self.walk.hash().as_bytes() {
             return Err(FillError::Storage("someone else has filled the store meanwhile".into()));
         }
@@ -142,6 +146,9 @@ impl Filler {
         let mut walk = self.walk.clone();
         for event in events {
             walk.step(event)?;
+        }
+        if !walk.is_between_appends() {
+            return Err(BrokenChain::Torn { position: walk.position() }.into());
         }
         let tx = self.begin().await?;
         let (streams, types) = numbers(&tx, events).await?;

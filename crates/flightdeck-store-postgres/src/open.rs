@@ -208,7 +208,9 @@ impl PostgresStore {
         let opened = handle.spawn(async move {
             match access {
                 Access::Write => open(&url, options, thread).await,
-                Access::Read | Access::Fill => open_reading(&url, options, thread, access).await,
+                Access::Look | Access::Read | Access::Fill => {
+                    open_reading(&url, options, thread, access).await
+                }
             }
         });
         opened.await.map_err(|error| OpenError::Storage(error.into()))?
@@ -234,7 +236,7 @@ impl PostgresStore {
     pub async fn migrations(url: &str, options: &Options) -> Result<Vec<Step>, OpenError> {
         let dialing = Dialing::new(url, options)?;
         let client = dialing.client().await?;
-        dialing.in_time(check_format(&client, &dialing.schema, Access::Read)).await?;
+        dialing.in_time(check_format(&client, &dialing.schema, Access::Look)).await?;
         Ok(migrate::status(&client, &dialing.schema, POSTGRES).await?)
     }
 }

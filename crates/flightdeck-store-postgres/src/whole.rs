@@ -135,15 +135,15 @@ impl PostgresStore {
         })
     }
 
-    /// Takes the seal off again, for a move that was given up. A new epoch begins: the log may have gone on elsewhere.
+    /// Takes the seal off again, for a move that was given up. A new epoch begins: the log may have gone on elsewhere. `false`: there
+    /// was none.
     ///
     /// # Errors
     /// See [`OpenError`].
-    pub async fn take_seal_off(url: &str, options: &Options) -> Result<(), OpenError> {
+    pub async fn take_seal_off(url: &str, options: &Options) -> Result<bool, OpenError> {
         let client = Dialing::new(url, options)?.ready(Access::Read).await?;
         let epoch = Epoch::from_random(options.ids.random());
         let sql = "UPDATE fd_sequencer SET state = NULL, epoch = $1 WHERE state LIKE 'moved %'";
-        client.execute(sql, &[&epoch.as_str()]).await?;
-        Ok(())
+        Ok(client.execute(sql, &[&epoch.as_str()]).await? > 0)
     }
 }

@@ -5,14 +5,14 @@
 //! may be anybody's: its tables, indexes and triggers must be ours to the letter, nothing in it is ever run, and it
 //! is read as a file that does not change.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Read as _};
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use flightdeck_migrations::SQLITE;
 use flightdeck_store::migrate::Access;
+use flightdeck_store::part::Part;
 use flightdeck_store::{Corruption, EventStore as _, Head, Standing, StoreError, Verified, Watcher};
 use rusqlite::limits::Limit;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
@@ -94,24 +94,20 @@ impl SqliteStore {
         time_max: Duration,
         watcher: &dyn Watcher,
     ) -> Result<(Head, Verified), BackupError> {
-        let part = part_of(to)?;
-        let (from, options, path) = (self.path().to_owned(), self.options().clone(), part.clone());
+        let part = Part::create(to).map_err(|error| match error.kind() {
+            io::ErrorKind::AlreadyExists => BackupError::Exists(to.to_owned()),
+            _ => error.into(),
+        })?;
+        let (from, options, path) = (self.path().to_owned(), self.options().clone(), part.path().to_owned());
         let written = tokio::task::spawn_blocking(move || write(&from, &path, time_max, &options)).await;
         written.map_err(io::Error::other)??;
-        let checked = self.check_part(&part, watcher).await;
-        let named = checked.and_then(|checked| {
-            kill_point!("backup-name");
-            // A link fails where a name is taken; a rename would take it.
-            std::fs::hard_link(&part, to).map_err(|error| match error.kind() {
-                io::ErrorKind::AlreadyExists => BackupError::Exists(to.to_owned()),
-                _ => error.into(),
-            })?;
-            Ok(checked)
-        });
-        std::fs::remove_file(&part)?;
-        let named = named?;
-        File::open(folder_of(to))?.sync_all()?;
-        Ok(named)
+        let checked = self.check_part(part.path(), watcher).await?;
+        kill_point!("backup-name");
+        part.name().map_err(|error| match error.kind() {
+            io::ErrorKind::AlreadyExists => BackupError::Exists(to.to_owned()),
+            _ => error.into(),
+        })?;
+        Ok(checked)
     }
 
     async fn check_part(&self, part: &Path, watcher: &dyn Watcher) -> Result<(Head, Verified), BackupError> {
@@ -149,31 +145,7 @@ impl SqliteStore {
     }
 }
 
-/// The file that a backup is written to before it gets its name. One that was left behind is thrown away.
-fn part_of(to: &Path) -> Result<PathBuf, BackupError> {
-    if to.symlink_metadata().is_ok() {
-        return Err(BackupError::Exists(to.to_owned()));
-    }
-    let Some(name) = to.file_name() else {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "the path names no file").into());
-    };
-    let mut part = std::ffi::OsString::from(".");
-    part.push(name);
-    part.push(".part");
-    let part = std::path::absolute(to.with_file_name(part))?;
-    match std::fs::remove_file(&part) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
-        _ => {}
-    }
-    OpenOptions::new().write(true).create_new(true).mode(0o600).open(&part)?;
-    Ok(part)
-}
-
-fn folder_of(path: &Path) -> &Path {
-    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
-}
-
-/// Writes the whole store into the empty file `part`, marks it as a backup, and flushes it.
+/// Writes the whole store into the empty file `part`, and marks it as a backup.
 fn write(from: &Path, part: &Path, time_max: Duration, options: &Options) -> Result<(), BackupError> {
     let conn = Connection::open_with_flags(
         from,
@@ -185,21 +157,19 @@ fn write(from: &Path, part: &Path, time_max: Duration, options: &Options) -> Res
     conn.set_limit(Limit::SQLITE_LIMIT_ATTACHED, 1)?;
     let begin = Instant::now();
     conn.progress_handler(STEPS, Some(move || begin.elapsed() > time_max))?;
-    let vacuumed = conn.execute("VACUUM INTO ?1", [part.to_string_lossy()]);
+    let vacuumed = conn.execute("VACUUM INTO ?1", [part.to_str().unwrap_or_default()]);
     kill_point!("backup-written");
-    let written = vacuumed.and_then(|_| {
-        let copy = Connection::open_with_flags(part, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
-        harden(&copy)?;
-        migrate::set_standing(&copy, &Standing::Backup)?;
-        copy.close().map_err(|(_, error)| error)
-    });
-    let flushed = written.map_err(BackupError::from).and_then(|()| Ok(File::open(part)?.sync_all()?));
-    flushed.inspect_err(|_| drop(std::fs::remove_file(part))).map_err(|error| match error {
-        BackupError::Sqlite(error) if error.sqlite_error_code() == Some(ErrorCode::OperationInterrupted) => {
-            BackupError::TooSlow(time_max)
+    match vacuumed {
+        Err(error) if error.sqlite_error_code() == Some(ErrorCode::OperationInterrupted) => {
+            return Err(BackupError::TooSlow(time_max));
         }
-        other => other,
-    })
+        other => other?,
+    };
+    let copy = Connection::open_with_flags(part, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    harden(&copy)?;
+    migrate::set_standing(&copy, &Standing::Backup)?;
+    copy.close().map_err(|(_, error)| error)?;
+    Ok(())
 }
 
 /// The first thing in a file that is not as our migrations make it.
@@ -215,7 +185,7 @@ fn foreign(conn: &Connection) -> rusqlite::Result<Option<String>> {
     let strange = found.iter().find(|entry| !expected.contains(entry));
     let missing = expected.iter().find(|entry| !found.contains(entry));
     Ok(match (strange, missing) {
-        (Some((kind, name, _)), _) => Some(format!("the {kind} {name}")),
+        (Some((kind, name, _)), _) => Some(format!("the {} {}", kind.escape_debug(), name.escape_debug())),
         (None, Some((kind, name, _))) => Some(format!("the {kind} {name} is not there")),
         (None, None) => None,
     })

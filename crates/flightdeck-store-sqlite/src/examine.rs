@@ -8,11 +8,10 @@ use flightdeck_store::migrate::Access;
 use flightdeck_store::{EventStore as _, LogQuery, Standing, Step, StoreError};
 
 use crate::connection::Reading;
-use crate::lock::{self, Lock};
 use crate::open::{At, OpenError};
 use crate::options::Options;
 use crate::store::SqliteStore;
-use crate::{connection, disk, migrate};
+use crate::{connection, disk, lock, migrate};
 
 /// What was found.
 #[derive(Debug, Clone)]
@@ -38,7 +37,7 @@ pub struct Examined {
     pub in_use: Option<Option<u32>>,
     /// `journal_mode`, as SQLite says it is.
     pub journal_mode: Option<String>,
-    /// `synchronous` of a connection that writes, read back; only where nobody has the store open.
+    /// `synchronous` as a connection of ours that writes has it, read back.
     pub synchronous: Option<String>,
     /// The migrations, and which of them the store has.
     pub steps: Vec<Step>,
@@ -86,13 +85,7 @@ impl SqliteStore {
         if !examined.exists || examined.steps.iter().all(|step| step.applied.is_none()) {
             return Ok(examined);
         }
-        let store = Self::open_reading(&path, options.clone(), Access::Fill, Reading::Shared);
-        let store = match store {
-            Err(OpenError::Migrate(flightdeck_store::MigrateError::Moved { .. })) => {
-                Self::open_reading(&path, options.clone(), Access::Read, Reading::Shared)?
-            }
-            other => other?,
-        };
+        let store = Self::open_reading(&path, options.clone(), Access::Look, Reading::Shared)?;
         let looked = store.look(|conn, _| {
             let mode: String = conn.pragma_query_value(None, "journal_mode", |row| row.get(0))?;
             Ok((mode, migrate::standing(conn)?))
@@ -101,23 +94,21 @@ impl SqliteStore {
         examined.journal_mode = Some(mode);
         examined.standing = Some(standing);
         examined.newest = newest(&store).await.ok().flatten();
-        match Lock::take(&path, std::time::Duration::ZERO) {
-            Err(lock::NotLocked::Held(pid)) => examined.in_use = Some(pid),
-            Err(lock::NotLocked::Io(_)) => {}
-            Ok(held) => {
-                let conn = connection::writer(&path, options).map_err(|why| at.not_opened(why))?;
-                let number: i64 = conn
-                    .pragma_query_value(None, "synchronous", |row| row.get(0))
-                    .map_err(|error| at.sql(error))?;
-                let names = ["OFF", "NORMAL", "FULL", "EXTRA"];
-                let name = usize::try_from(number).ok().and_then(|number| names.get(number));
-                examined.synchronous = name.map(|name| (*name).to_owned());
-                drop(conn);
-                drop(held);
-            }
-        }
+        examined.in_use = lock::holder(&path);
+        examined.synchronous = synchronous(options).map_err(|why| at.not_opened(why))?;
         Ok(examined)
     }
+}
+
+/// What a connection that writes has for `synchronous`, read back, on a file made for just that.
+fn synchronous(options: &Options) -> Result<Option<String>, connection::NotOpened> {
+    let Ok(folder) = tempfile::tempdir() else { return Ok(None) };
+    let path = folder.path().join("try.db");
+    let Ok(_made) = std::fs::File::create(&path) else { return Ok(None) };
+    let number: i64 =
+        connection::writer(&path, options)?.pragma_query_value(None, "synchronous", |row| row.get(0))?;
+    let names = ["OFF", "NORMAL", "FULL", "EXTRA"];
+    Ok(usize::try_from(number).ok().and_then(|number| names.get(number)).map(|name| (*name).to_owned()))
 }
 
 /// The newest event's place and time, if it can be read.

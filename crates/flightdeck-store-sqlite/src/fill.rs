@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use flightdeck_core::{Epoch, StreamId, Timestamp, Version};
-use flightdeck_store::chain::{Place, Walk, checksum};
+use flightdeck_store::chain::{BrokenChain, Place, Walk, checksum};
 use flightdeck_store::migrate::Access;
 use flightdeck_store::stored::tag_lines;
 use flightdeck_store::{
@@ -89,7 +89,14 @@ impl SqliteStore {
             if newest.get() > 0 {
                 return Err(NotFilled::InUse(newest.get()));
             }
-            migrate::set_standing(&conn, &Standing::Filling).map_err(|error| at.sql(error))?;
+            // Whoever has it open is told by a new epoch that what comes is not for them.
+            let marked = || {
+                let tx = conn.unchecked_transaction()?;
+                begin_epoch(&tx, &Epoch::from_random(options.ids.random()))?;
+                migrate::set_standing(&tx, &Standing::Filling)?;
+                tx.commit()
+            };
+            marked().map_err(|error| at.sql(error))?;
         }
         settle(&conn, &options).map_err(|damage| at.damage(damage))?;
         let walk = begun(&conn).map_err(|damage| at.damage(damage))?;
@@ -236,6 +243,9 @@ impl Filler {
             let number = touched.number;
             self.insert(event, number)?;
             kill_point!("fill-insert");
+        }
+        if !self.walk.is_between_appends() {
+            return Err(BrokenChain::Torn { position: self.walk.position() }.into());
         }
         for (stream, Touched { last, .. }) in touched {
             let Some(row) = streams::find(&self.conn, stream).map_err(damage)? else { continue };

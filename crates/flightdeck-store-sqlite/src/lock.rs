@@ -34,7 +34,7 @@ impl Lock {
                 Ok(()) => break,
                 Err(TryLockError::Error(error)) => return Err(NotLocked::Io(error)),
                 Err(TryLockError::WouldBlock) if Instant::now() >= deadline => {
-                    return Err(NotLocked::Held(holder(&mut file)));
+                    return Err(NotLocked::Held(holder_of(&mut file)));
                 }
                 Err(TryLockError::WouldBlock) => std::thread::sleep(Duration::from_millis(5)),
             }
@@ -56,6 +56,15 @@ pub(crate) fn is_free(store: &Path) -> bool {
     }
 }
 
+/// Whether a process has the store open for writing, and which, as far as that is written down. Changes nothing.
+pub(crate) fn holder(store: &Path) -> Option<Option<u32>> {
+    let mut file = File::open(path_of(store)).ok()?;
+    match file.try_lock_shared() {
+        Err(TryLockError::WouldBlock) => Some(holder_of(&mut file)),
+        _ => None,
+    }
+}
+
 /// `store.db` is locked by `store.db.lock`.
 fn path_of(store: &Path) -> std::path::PathBuf {
     let mut path = store.as_os_str().to_owned();
@@ -63,7 +72,7 @@ fn path_of(store: &Path) -> std::path::PathBuf {
     path.into()
 }
 
-fn holder(file: &mut File) -> Option<u32> {
+fn holder_of(file: &mut File) -> Option<u32> {
     let mut text = String::new();
     file.rewind().and_then(|()| file.take(20).read_to_string(&mut text)).ok()?;
     text.trim().parse().ok()

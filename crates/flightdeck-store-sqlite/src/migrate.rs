@@ -40,6 +40,15 @@ pub(crate) fn check_format(conn: &Connection, access: Access) -> Result<(), Migr
     access.check(standing(conn).map_err(failed)?)
 }
 
+/// Whether there is a store in the file: one that was made to its end has an epoch.
+pub(crate) fn is_made(conn: &Connection) -> rusqlite::Result<bool> {
+    if !has_table(conn, "fd_meta")? {
+        return Ok(false);
+    }
+    let sql = "SELECT EXISTS (SELECT 1 FROM fd_meta WHERE name = 'epoch')";
+    conn.query_row(sql, [], |row| row.get(0))
+}
+
 /// What a store of ours is, as a whole.
 pub(crate) fn standing(conn: &Connection) -> rusqlite::Result<Standing> {
     let sql = "SELECT value FROM fd_meta WHERE name = 'state'";

@@ -76,6 +76,12 @@ pub enum OpenError {
     /// The store is damaged where everything begins.
     #[error(transparent)]
     Damaged(#[from] Corruption),
+    /// The file is there, and no store is in it yet.
+    #[error("there is no store in {} yet", path.display())]
+    NotMigrated {
+        /// The file.
+        path: PathBuf,
+    },
     /// The file could not be reached.
     #[error("the store {} can't be opened", path.display())]
     Io {
@@ -259,7 +265,10 @@ impl SqliteStore {
         let path = disk::absolute(path).map_err(at.io())?;
         let at = At(&path);
         path.metadata().map_err(at.io())?;
-        refuse_network(&path, &options)?;
+        // Nothing is shared with anybody where a file does not change.
+        if reading == Reading::Shared {
+            refuse_network(&path, &options)?;
+        }
         let mut manager = connection::readers(&path, reading, &options);
         let mut frozen = match reading {
             Reading::Shared => None,
@@ -280,6 +289,9 @@ impl SqliteStore {
             Err(error) => return Err(at.sql(error)),
         };
         migrate::check_format(&conn, access)?;
+        if !migrate::is_made(&conn).map_err(|error| at.sql(error))? {
+            return Err(OpenError::NotMigrated { path });
+        }
         let names = Arc::new(Names::default());
         let epoch = reader::epoch(&conn).map_err(|damage| at.damage(damage))?;
         // The newest event may be damaged, and everything before it good: who reads it is told.
@@ -326,7 +338,7 @@ impl SqliteStore {
         refuse_network(&path, options)?;
         let manager = connection::readers(&path, Reading::Shared, options);
         let conn = manager.connect().map_err(|error| at.sql(error))?;
-        migrate::check_format(&conn, Access::Read)?;
+        migrate::check_format(&conn, Access::Look)?;
         Ok(migrate::status(&conn, SQLITE)?)
     }
 }

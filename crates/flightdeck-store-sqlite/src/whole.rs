@@ -102,17 +102,9 @@ impl SqliteStore {
     /// # Errors
     /// See [`OpenError`].
     pub fn standing(path: impl AsRef<Path>, options: &Options) -> Result<Standing, OpenError> {
-        let store = Self::open_reading(path.as_ref(), options.clone(), Access::Fill, Reading::Shared);
+        let store = Self::open_reading(path.as_ref(), options.clone(), Access::Look, Reading::Shared)?;
         let at = At(path.as_ref());
-        match store {
-            Ok(store) => {
-                store.look(|conn, _| Ok(migrate::standing(conn)?)).map_err(|damage| at.damage(damage))
-            }
-            Err(OpenError::Migrate(flightdeck_store::MigrateError::Moved { to })) => {
-                Ok(Standing::Moved { to })
-            }
-            Err(error) => Err(error),
-        }
+        store.look(|conn, _| Ok(migrate::standing(conn)?)).map_err(|damage| at.damage(damage))
     }
 
     /// Seals the store at `path`: its log has moved elsewhere, and is only read here. Returns the head that it ends at. Sealing what is
@@ -137,23 +129,28 @@ impl SqliteStore {
         Ok(head)
     }
 
-    /// Takes the seal off again, for a move that was given up. A new epoch begins: the log may have gone on elsewhere.
+    /// Takes the seal off again, for a move that was given up. A new epoch begins: the log may have gone on elsewhere. `false`: there
+    /// was none.
     ///
     /// # Errors
     /// See [`OpenError`].
-    pub fn take_seal_off(path: impl AsRef<Path>, options: &Options) -> Result<(), OpenError> {
+    pub fn take_seal_off(path: impl AsRef<Path>, options: &Options) -> Result<bool, OpenError> {
+        // What is not there is not made.
+        path.as_ref().metadata().map_err(At(path.as_ref()).io())?;
         let held = hold(path.as_ref(), options, Access::Read)?;
         let at = At(&held.path);
-        let unsealed = || -> rusqlite::Result<()> {
+        let unsealed = || -> rusqlite::Result<bool> {
             let tx = held.conn.unchecked_transaction()?;
-            if matches!(migrate::standing(&tx)?, Standing::Moved { .. }) {
+            let sealed = matches!(migrate::standing(&tx)?, Standing::Moved { .. });
+            if sealed {
                 begin_epoch(&tx, &Epoch::from_random(options.ids.random()))?;
                 migrate::set_standing(&tx, &Standing::Live)?;
             }
-            tx.commit()
+            tx.commit()?;
+            Ok(sealed)
         };
-        unsealed().map_err(|error| at.sql(error))?;
+        let unsealed = unsealed().map_err(|error| at.sql(error))?;
         drop(held.lock);
-        Ok(())
+        Ok(unsealed)
     }
 }

@@ -21,7 +21,9 @@ use std::io::{BufRead, Read as _, Write};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
-use flightdeck_core::limits::{EVENT_DATA_BYTES_MAX, SNAPSHOT_BYTES_MAX};
+use flightdeck_core::limits::{
+    APPEND_BYTES_MAX, APPEND_EVENTS_MAX, EVENT_DATA_BYTES_MAX, SNAPSHOT_BYTES_MAX,
+};
 use flightdeck_core::{
     EventId, EventType, Further, Json, KeyId, Metadata, Position, SchemaNumber, StreamId, Tag, Tags,
     Timestamp, Version,
@@ -32,8 +34,9 @@ use thiserror::Error;
 use uuid::Uuid;
 
 use crate::admit::Done;
-use crate::chain::{Hash, Walk};
+use crate::chain::{Hash, Walk, sha256};
 use crate::event::{Data, Recorded};
+use crate::page::page_bytes;
 use crate::read::{Limit, LogQuery, Snapshot, StoreError};
 use crate::transfer::TransferError;
 use crate::verify::Watcher;
@@ -472,6 +475,13 @@ fn event(line: EventLine<'_>) -> Result<Recorded, String> {
         (None, None) => Ok(None),
         (Some(_), Some(_)) => Err("has the same thing twice, as JSON and as text".to_owned()),
     };
+    let rest = usize::try_from(line.append_end.saturating_sub(line.position)).unwrap_or(usize::MAX);
+    if rest >= APPEND_EVENTS_MAX {
+        return Err(format!(
+            "says that its append ends at {}, and {APPEND_EVENTS_MAX} events are the most",
+            line.append_end
+        ));
+    }
     let data = match (bytes(line.data, line.data_text)?, line.tombstone) {
         (Some(data), None) => Data::Json(Json::new(data, EVENT_DATA_BYTES_MAX).map_err(text)?),
         (None, Some(tombstone)) => Data::Tombstone(hex(&tombstone)?),
@@ -532,15 +542,17 @@ pub fn check(from: impl BufRead, of_bytes: u64, watcher: &dyn Watcher) -> Result
     };
     let (mut walk, mut found, mut bytes) =
         (Walk::from_start(), Contents { secret, ..Contents::default() }, 0);
-    let mut versions: HashMap<u64, i64> = HashMap::new();
+    let mut versions: HashMap<[u8; 16], i64> = HashMap::new();
     let end = loop {
         let entry = lines.entry()?;
         bytes += lines.buffer.len() as u64;
         match entry {
             Some(Entry::Event(event)) if found.requests + found.snapshots == 0 => {
                 walk.step(&event).map_err(|broken| lines.bad(broken))?;
-                let version = versions.entry(xxhash_rust::xxh3::xxh3_64(event.stream.as_str().as_bytes()));
-                let version = version.or_default();
+                // Names may be anybody's choice: half of a SHA-256 is what nobody makes meet.
+                let mut name = [0; 16];
+                name.copy_from_slice(&sha256(event.stream.as_str().as_bytes())[..16]);
+                let version = versions.entry(name).or_default();
                 *version += 1;
                 if *version != event.version.get() {
                     let what = format!("says version {}, and {version} is what comes next", event.version);
@@ -587,8 +599,12 @@ pub async fn fill(
 ) -> Result<(), ArchiveError> {
     let at = to.head().await?;
     let begun = at.cursor.position();
+    // So that the event there is in the file, and is compared before anything is taken in.
+    if u64::try_from(begun.get()).unwrap_or(u64::MAX) > contents.events {
+        return Err(TransferError::Ahead(begun).into());
+    }
     let mut lines = Lines::new(from);
-    let (mut events, mut requests) = (Vec::with_capacity(BATCH), Vec::new());
+    let (mut events, mut requests, mut bytes) = (Vec::with_capacity(BATCH), Vec::new(), 0);
     loop {
         match lines.entry()? {
             Some(Entry::Event(event)) if event.position < begun => {}
@@ -600,9 +616,11 @@ pub async fn fill(
             Some(Entry::Event(event)) => {
                 let position = u64::try_from(event.position.get()).unwrap_or(0);
                 let whole = event.append_end == event.position;
+                bytes += page_bytes(&event);
                 events.push(*event);
-                if whole && events.len() >= BATCH {
+                if whole && (events.len() >= BATCH || bytes >= APPEND_BYTES_MAX) {
                     add(to, &mut events).await?;
+                    bytes = 0;
                     watcher.at("events", position, contents.events);
                 }
             }

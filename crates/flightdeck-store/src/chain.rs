@@ -318,7 +318,8 @@ pub fn digest_checksum(event: &Recorded, scratch: &mut Vec<u8>) -> [u8; 8] {
 }
 
 /// The hash that `event` has behind `previous`: what [`Sealed::link`] made when it was written.
-fn hash_of(event: &Recorded, previous: &Hash) -> Hash {
+#[must_use]
+pub fn hash_of(event: &Recorded, previous: &Hash) -> Hash {
     let digest = digest_of(event, &mut Vec::with_capacity(192));
     Hash(Sha256::new().chain_update(previous.0).chain_update(digest).finalize().into())
 }

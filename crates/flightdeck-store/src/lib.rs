@@ -59,6 +59,7 @@ pub mod handle;
 pub mod memory;
 pub mod migrate;
 pub mod page;
+pub mod part;
 pub mod port;
 pub mod read;
 pub mod settle;

@@ -23,6 +23,8 @@ pub struct Step {
 /// What a program is about to do with a store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
+    /// Only look what it is, whatever it is.
+    Look,
     /// Only read.
     Read,
     /// Read and write.
@@ -36,7 +38,7 @@ impl Access {
     #[must_use]
     pub const fn needs(self) -> &'static [&'static str] {
         match self {
-            Self::Read => &["min_reader"],
+            Self::Look | Self::Read => &["min_reader"],
             Self::Write | Self::Fill => &["min_reader", "min_writer"],
         }
     }

@@ -23,6 +23,9 @@ pub enum TransferError {
     /// What is in the target is not the beginning of this log.
     #[error("position {0} of the target is not what it is in the source: another log was begun there")]
     OtherLog(Position),
+    /// The events end within an append.
+    #[error("the source ends within an append, at position {0}")]
+    Torn(Position),
     /// The source has less than the target.
     #[error("the target has come to position {0}, which the source has not")]
     Ahead(Position),
@@ -58,16 +61,24 @@ pub async fn events(
     }
     let total = u64::try_from(until.get()).unwrap_or(0);
     let mut query = Some(LogQuery { until: Some(until), ..LogQuery::after(begun) });
+    let mut held = Vec::new();
     while let Some(asked) = query.filter(|asked| asked.after.position() < until) {
         let page = from.read_log(&asked).await.map_err(TransferError::Source)?;
         query = asked.next(&page);
         let done = u64::try_from(page.scanned_to.get()).unwrap_or(0);
-        if !page.events.is_empty() {
-            to.add_events(page.events).await?;
+        held.extend(page.events);
+        // A page may end within an append; what is carried over never does.
+        let last = held.iter().rposition(|event: &Recorded| event.append_end == event.position);
+        if let Some(last) = last {
+            let rest = held.split_off(last + 1);
+            to.add_events(std::mem::replace(&mut held, rest)).await?;
         }
         watcher.at("events", done, total);
     }
-    Ok(())
+    match held.last() {
+        None => Ok(()),
+        Some(event) => Err(TransferError::Torn(event.position)),
+    }
 }
 
 /// Carries over what lies beside the events: what is remembered of requests, and snapshots.

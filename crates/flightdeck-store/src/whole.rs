@@ -184,7 +184,8 @@ pub trait Fill: Send + Sync {
     /// See [`StoreError`].
     async fn head(&self) -> Result<Head, StoreError>;
 
-    /// Takes in the next events, all or none, as they are: each must follow the one before by position, version and hash.
+    /// Takes in the next events, all or none, as they are: each must follow the one before by position, version and hash, and
+    /// the last must be the last of its append.
     ///
     /// # Errors
     /// See [`FillError`].

@@ -6,15 +6,16 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use flightdeck_core::limits::{APPEND_BYTES_MAX, APPEND_EVENTS_MAX, EVENT_DATA_BYTES_MAX};
-use flightdeck_core::{EventType, Json, SchemaNumber, StreamId, Version};
+use flightdeck_core::{EventId, EventType, Json, SchemaNumber, StreamId, Version};
 use flightdeck_store::archive::{ArchiveError, Lines};
-use flightdeck_store::chain::sha256;
-use flightdeck_store::{Append, Appended, EventStore, Expected, NewEvent, RequestKey, Watcher};
+use flightdeck_store::chain::{Sealed, sha256};
+use flightdeck_store::{Append, AppendError, Appended, EventStore, Expected, NewEvent, RequestKey, Watcher};
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
+use uuid::Uuid;
 
-use crate::event;
-use crate::exit::Failure;
+use crate::event::{self, Kind, Parsed};
+use crate::exit::{Failure, REFUSED};
 use crate::eyes::{Bar, Eyes, number};
 use crate::settings::Settings;
 use crate::stores::Writing;
@@ -88,7 +89,10 @@ fn one(arguments: Arguments) -> Result<Append, String> {
     if let Some(metadata) = &arguments.metadata {
         event.metadata = event::parse_metadata(metadata).map_err(|error| format!("the metadata: {error}"))?;
     }
-    let fingerprint = format!("{event:?} {}", arguments.expect);
+    // Remembered for ever, so taken over a layout that stays: the one that goes into the chain.
+    let nameless = EventId::new(Uuid::from_u128(1)).map_err(|error| text(&error))?;
+    let mut asked = Sealed::new(event.clone(), event.id.unwrap_or(nameless)).behind_place();
+    asked.extend_from_slice(arguments.expect.as_bytes());
     let expected = match arguments.expect.as_str() {
         "any" => Expected::Any,
         "none" => Expected::NoStream,
@@ -103,7 +107,7 @@ fn one(arguments: Arguments) -> Result<Append, String> {
     let append = Append::of([event]).expecting(stream, expected);
     match arguments.key {
         Some(key) => {
-            let key = RequestKey::new("append", &key, sha256(fingerprint.as_bytes()));
+            let key = RequestKey::new("append", &key, sha256(&asked));
             Ok(append.with_request(key.map_err(|error| text(&error))?))
         }
         None => Ok(append),
@@ -149,43 +153,56 @@ async fn many(path: &Path, settings: &Settings, eyes: &Eyes) -> Result<(), Failu
     done?.say(eyes)
 }
 
-/// A file of events, and what was found when it was looked at.
+/// A file of events.
 pub(crate) struct Sheet {
     file: File,
     bytes: u64,
 }
 
-/// What a file came to when it was read to its end: how many events, and by what it is known.
+/// What a file came to when it was read to its end: what it is, how many events, and by what it is known.
 pub(crate) struct Checked {
+    kind: Kind,
     events: u64,
     name: String,
 }
 
 /// What became of a file.
+#[derive(Default)]
 pub(crate) struct Imported {
     events: u64,
     before: u64,
     position: i64,
 }
 
+/// The next events of a file, which are appended together.
+#[derive(Default)]
+struct Part {
+    events: Vec<NewEvent>,
+    bytes: usize,
+    /// The first line.
+    from: u64,
+    /// Of all its lines.
+    hash: Sha256,
+}
+
 impl Sheet {
-    /// Opens a file; `-` is standard input, which is put aside first, for it is read twice.
+    /// Opens a file. What can't be read twice (standard input, `-`, or a pipe) is put aside first.
     pub(crate) fn open(path: &Path) -> Result<Self, Failure> {
-        let mut file = match path == Path::new("-") {
-            true => {
-                let mut aside = tempfile::tempfile()?;
-                std::io::copy(&mut std::io::stdin().lock(), &mut aside)?;
-                aside
-            }
-            false => File::open(path).map_err(|error| {
-                let text = format!("{}: {error}", path.display());
-                Failure::new(
-                    crate::exit::REFUSED,
-                    text,
-                    "look whether the file is there, and who may read it",
-                )
-            })?,
+        let not_there = |error: std::io::Error| {
+            let text = format!("{}: {error}", path.display());
+            Failure::new(REFUSED, text, "look whether the file is there, and who may read it")
         };
+        let mut file = match path == Path::new("-") {
+            true => aside(&mut std::io::stdin().lock())?,
+            false => File::open(path).map_err(not_there)?,
+        };
+        let kind = file.metadata()?.file_type();
+        if kind.is_dir() {
+            return Err(not_there(std::io::ErrorKind::IsADirectory.into()));
+        }
+        if !kind.is_file() {
+            file = aside(&mut file)?;
+        }
         let bytes = file.seek(std::io::SeekFrom::End(0))?;
         Ok(Self { file, bytes })
     }
@@ -203,28 +220,34 @@ impl Sheet {
 
     /// Understands every line before anything is done with any.
     pub(crate) fn check(&self, watcher: &dyn Watcher) -> Result<Checked, Failure> {
-        let (mut lines, mut events, mut hash, mut bytes) = (Lines::new(self.reader()?), 0, Sha256::new(), 0);
+        let (mut lines, mut hash, mut bytes) = (Lines::new(self.reader()?), Sha256::new(), 0);
+        let (mut kind, mut events, mut end) = (None, 0, None);
         loop {
             let parsed = lines.line()?.map(|line| {
                 hash.update(line);
                 hash.update(b"\n");
                 bytes += line.len() as u64 + 1;
-                event::parse(line)
+                event::parse(line, *kind.get_or_insert_with(|| Kind::of(line)))
             });
             match parsed {
                 None => break,
-                Some(parsed) => {
-                    let event = parsed.map_err(|what| ArchiveError::from(lines.bad(what)))?;
-                    events += u64::from(event.is_some());
-                }
+                Some(_) if end.is_some() => return Err(wrong(&lines, "stands behind the end")),
+                Some(Ok(Parsed::Event(_))) => events += 1,
+                Some(Ok(Parsed::Beside)) => {}
+                Some(Ok(Parsed::End(said))) => end = Some(said),
+                Some(Err(what)) => return Err(wrong(&lines, &what)),
             }
             if lines.number().is_multiple_of(1_000) {
                 watcher.at("bytes checked", bytes, self.bytes);
             }
         }
+        let kind = kind.unwrap_or(Kind::Lines);
+        if kind == Kind::Export && end != Some(events) {
+            return Err(wrong(&lines, "the file ends before its end: it was cut off"));
+        }
         let name =
             hash.finalize().iter().take(16).fold(String::new(), |name, byte| format!("{name}{byte:02x}"));
-        Ok(Checked { events, name })
+        Ok(Checked { kind, events, name })
     }
 
     /// Appends every event, up to a thousand at a time, each such part once: a file that was interrupted goes on where it stands.
@@ -234,42 +257,109 @@ impl Sheet {
         checked: &Checked,
         watcher: &dyn Watcher,
     ) -> Result<Imported, Failure> {
-        let mut done = Imported { events: 0, before: 0, position: 0 };
-        let (mut lines, mut part, mut number) = (Lines::new(self.reader()?), Vec::new(), 0);
-        let mut bytes = 0;
+        let (mut done, mut part, mut number) = (Imported::default(), Part::default(), 0);
+        let mut lines = Lines::new(self.reader()?);
         loop {
-            let parsed = lines.line()?.map(event::parse);
-            let (event, at_end) = match parsed {
-                None => (None, true),
-                Some(Ok(event)) => (event, false),
-                Some(Err(what)) => return Err(ArchiveError::from(lines.bad(what)).into()),
+            let line = lines.line()?;
+            let (event, bytes, at_end) = match line {
+                None => (None, 0, true),
+                Some(line) => match event::parse(line, checked.kind) {
+                    Ok(Parsed::Event(event)) => {
+                        let one = Append::of([event.clone()]).bytes();
+                        if part.events.len() >= APPEND_EVENTS_MAX || part.bytes + one > APPEND_BYTES_MAX {
+                            let full = std::mem::take(&mut part);
+                            full.append(store, checked, number, &mut done).await?;
+                            watcher.at("events", done.events, checked.events);
+                            number += 1;
+                        }
+                        part.hash.update(line);
+                        part.hash.update(b"\n");
+                        (Some(event), one, false)
+                    }
+                    Ok(Parsed::Beside | Parsed::End(_)) => (None, 0, false),
+                    Err(what) => return Err(wrong(&lines, &what)),
+                },
             };
-            let weight = |event: &NewEvent| Append::of([event.clone()]).bytes();
-            let adds = event.as_ref().map_or(0, weight);
-            if part.len() >= APPEND_EVENTS_MAX
-                || bytes + adds > APPEND_BYTES_MAX
-                || at_end && !part.is_empty()
-            {
-                let events = std::mem::take(&mut part);
-                let count = events.len() as u64;
-                let key = format!("{}-{number}", checked.name);
-                let key = RequestKey::new("import", &key, sha256(key.as_bytes()));
-                let key = key.map_err(|error| Failure::usage(error.to_string()))?;
-                let appended = store.append(Append::of(events).with_request(key)).await?;
-                done.events += count;
-                done.before += if appended.duplicate { count } else { 0 };
-                done.position = appended.cursor.position().get();
-                watcher.at("events", done.events, checked.events);
-                (number, bytes) = (number + 1, 0);
-            }
             if let Some(event) = event {
-                bytes += adds;
-                part.push(event);
-            } else if at_end {
+                if part.events.is_empty() {
+                    part.from = lines.number();
+                }
+                part.bytes += bytes;
+                part.events.push(event);
+            }
+            if at_end {
+                if !part.events.is_empty() {
+                    part.append(store, checked, number, &mut done).await?;
+                }
                 return Ok(done);
             }
         }
     }
+}
+
+/// Puts what can be read only once where it can be read again.
+fn aside(from: &mut dyn std::io::Read) -> Result<File, Failure> {
+    let mut file = tempfile::tempfile()?;
+    std::io::copy(from, &mut file)?;
+    Ok(file)
+}
+
+fn wrong<R: std::io::BufRead>(lines: &Lines<R>, what: &str) -> Failure {
+    ArchiveError::from(lines.bad(what)).into()
+}
+
+impl Part {
+    /// Appends it, under a key by which it is known again.
+    async fn append(
+        self,
+        store: &dyn EventStore,
+        checked: &Checked,
+        number: u64,
+        done: &mut Imported,
+    ) -> Result<(), Failure> {
+        let key = format!("{}-{number}", checked.name);
+        let key = RequestKey::new("import", &key, self.hash.finalize().into());
+        let key = key.map_err(|error| Failure::usage(error.to_string()))?;
+        let count = self.events.len() as u64;
+        let appended = match store.append(Append::of(self.events.clone()).with_request(key)).await {
+            Err(AppendError::IdReused { .. }) if self.events.iter().all(|event| event.id.is_some()) => {
+                one_by_one(store, self.events, done).await
+            }
+            appended => appended.inspect(|appended| {
+                done.events += count;
+                done.before += if appended.duplicate { count } else { 0 };
+            }),
+        };
+        let appended = appended.map_err(|error| {
+            let told = Failure::from(error);
+            let lines = format!("line {} and what follows, to the end of its thousand: {}", self.from, told.text());
+            let next = format!(
+                "{} events that stand before it are in the log; mend it, and give the same command again: with the same file it \
+                 goes on there",
+                done.events
+            );
+            told.instead(lines, next)
+        })?;
+        done.position = appended.cursor.position().get();
+        Ok(())
+    }
+}
+
+/// Some of these are in the log, and others not: the file has grown since, or parts of it came another way. Each has an id, and
+/// so is appended once.
+async fn one_by_one(
+    store: &dyn EventStore,
+    events: Vec<NewEvent>,
+    done: &mut Imported,
+) -> Result<Appended, AppendError> {
+    let mut last = None;
+    for event in events {
+        let appended = store.append(Append::of([event])).await?;
+        done.events += 1;
+        done.before += u64::from(appended.duplicate);
+        last = Some(appended);
+    }
+    Ok(last.unwrap_or_else(|| unreachable!("a part has events")))
 }
 
 impl Imported {

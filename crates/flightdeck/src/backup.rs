@@ -1,14 +1,14 @@
 //! `flightdeck backup` and `flightdeck restore`: saving a store, and getting it back.
 
 use std::fs::File;
-use std::io::{BufReader, BufWriter, Read as _, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::io::{BufReader, BufWriter, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use clap::Args;
 use flightdeck_store::archive::{self, Contents};
+use flightdeck_store::part::Part;
 use flightdeck_store::{EventStore as _, Fill, Head, Whole, transfer};
 use flightdeck_store_sqlite::{BackupError, SqliteStore};
 use serde_json::json;
@@ -16,7 +16,7 @@ use serde_json::json;
 use crate::exit::{Failure, REFUSED};
 use crate::eyes::{Bar, Eyes, number};
 use crate::settings::Settings;
-use crate::stores::{self, sqlite_options};
+use crate::stores::{self, Filling, sqlite_options};
 use crate::target::Target;
 use crate::verify;
 
@@ -50,25 +50,26 @@ pub(crate) async fn backup(
     eyes: &Eyes,
 ) -> Result<(), Failure> {
     let bar = Bar::new();
-    let (path, head, events) = match &settings.store.value {
+    let (path, hash, events) = match &settings.store.value {
         Target::Sqlite(path) => {
             let store = SqliteStore::open_read_only(path, sqlite_options(settings))?;
             let to = place(&arguments, &store, "db").await?;
             let (head, verified) = store.backup(&to, Duration::from_secs(arguments.time_max), &bar).await?;
-            (to, head, verified.events)
+            (to, head.hash, verified.events)
         }
         Target::Postgres(_) => {
             let store = stores::read(settings).await?;
             let to = place(&arguments, &*store, "ndjson").await?;
             let contents = export_checked(&*store, &to, &bar).await?;
-            (to, store.head().await?, contents.events)
+            (to, contents.hash, contents.events)
         }
     };
     drop(bar);
     let mut out = eyes.out();
     match eyes.json {
         true => {
-            let line = json!({ "file": path.display().to_string(), "events": events, "hash": head.hash.to_string() });
+            let line =
+                json!({ "file": path.display().to_string(), "events": events, "hash": hash.to_string() });
             writeln!(out, "{line}")?;
         }
         false => writeln!(out, "{} holds {} events, checked", path.display(), number(events))?,
@@ -78,45 +79,35 @@ pub(crate) async fn backup(
 
 /// Writes an export, reads it back, and only then gives it its name.
 pub(crate) async fn export_checked(store: &dyn Whole, to: &Path, bar: &Bar) -> Result<Contents, Failure> {
-    if to.symlink_metadata().is_ok() {
-        return Err(BackupError::Exists(to.to_owned()).into());
+    let part = part(to)?;
+    let mut out = BufWriter::with_capacity(256 * 1024, part.file());
+    let written = archive::export(store, &mut out, bar).await?;
+    drop(out);
+    let mut back = part.file();
+    let bytes = back.seek(SeekFrom::End(0))?;
+    back.rewind()?;
+    let found = archive::check(BufReader::with_capacity(256 * 1024, back), bytes, bar)?;
+    if found != written {
+        return Err(Failure::new(
+            REFUSED,
+            "what was written is not what can be read back",
+            "try another disk",
+        ));
     }
-    let Some(name) = to.file_name().and_then(|name| name.to_str()) else {
-        return Err(Failure::usage(format!("{} names no file", to.display())));
-    };
-    let part = to.with_file_name(format!(".{name}.part"));
-    let mut out = BufWriter::with_capacity(
-        256 * 1024,
-        File::options().write(true).create(true).truncate(true).mode(0o600).open(&part)?,
-    );
-    let written = async {
-        let written = archive::export(store, &mut out, bar).await?;
-        out.get_ref().sync_all()?;
-        let back = File::open(&part)?;
-        let bytes = back.metadata()?.len();
-        let found = archive::check(BufReader::with_capacity(256 * 1024, back), bytes, bar)?;
-        match found == written {
-            true => Ok(written),
-            false => Err(Failure::new(
-                REFUSED,
-                "what was written is not what can be read back",
-                "try another disk",
-            )),
-        }
-    };
-    let named = match written.await {
-        Ok(contents) => {
-            std::fs::hard_link(&part, to).map(|()| contents).map_err(|error| match error.kind() {
-                std::io::ErrorKind::AlreadyExists => BackupError::Exists(to.to_owned()).into(),
-                _ => error.into(),
-            })
-        }
-        Err(failure) => Err(failure),
-    };
-    std::fs::remove_file(&part)?;
-    let folder = to.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    File::open(folder)?.sync_all()?;
-    named
+    part.name().map_err(|error| taken(error, to))?;
+    Ok(written)
+}
+
+/// A file that gets its name last.
+pub(crate) fn part(to: &Path) -> Result<Part, Failure> {
+    Part::create(to).map_err(|error| taken(error, to))
+}
+
+pub(crate) fn taken(error: std::io::Error, to: &Path) -> Failure {
+    match error.kind() {
+        std::io::ErrorKind::AlreadyExists => BackupError::Exists(to.to_owned()).into(),
+        _ => error.into(),
+    }
 }
 
 /// Whether a file is a SQLite database, as far as its beginning tells.
@@ -164,7 +155,7 @@ pub(crate) fn said(head: &Head, events: u64, settings: &Settings, eyes: &Eyes) -
 /// Restores from a backup of SQLite's. A process of its own looks at the file first: whatever the file does to SQLite, it does there.
 async fn from_sqlite(path: &Path, settings: &Settings, bar: &Bar) -> Result<(Head, u64), Failure> {
     let child = Command::new(std::env::current_exe()?)
-        .args(["check-backup", "--text"])
+        .args(["check-backup", "--"])
         .arg(path)
         .env_clear()
         .stdin(Stdio::null())
@@ -179,11 +170,15 @@ async fn from_sqlite(path: &Path, settings: &Settings, bar: &Bar) -> Result<(Hea
         return Err(Failure::new(REFUSED, text, ""));
     }
     let from = SqliteStore::open_backup(path, sqlite_options(settings))?;
-    let until = from.head().await?.cursor.position();
-    let to = stores::fill(settings).await?;
+    let head = from.head().await?;
+    let until = head.cursor.position();
+    let to = match stores::fill(settings, head.hash).await? {
+        Filling::Begun(to) => to,
+        Filling::Done(head, events) => return Ok((head, events)),
+    };
     transfer::events(&from, &*to, until, bar).await?;
     transfer::beside(&from, &*to, until, bar).await?;
-    finish(&*to, &from.head().await?, None, from.secret().await?, bar).await
+    finish(&*to, &head, None, from.secret().await?, bar).await
 }
 
 /// Looks at a file from its first byte to its last. (`check-backup`, which `restore` runs as a process of its own.)
@@ -206,7 +201,10 @@ pub(crate) async fn from_archive(
 ) -> Result<(Head, u64), Failure> {
     let sheet = crate::append::Sheet::open(path)?;
     let contents = archive::check(sheet.reader()?, sheet.bytes(), bar)?;
-    let to = stores::fill(settings).await?;
+    let to = match stores::fill(settings, contents.hash).await? {
+        Filling::Begun(to) => to,
+        Filling::Done(head, events) => return Ok((head, events)),
+    };
     archive::fill(sheet.reader()?, &*to, &contents, bar).await?;
     let head = to.head().await?;
     finish(&*to, &head, None, contents.secret, bar).await

@@ -1,25 +1,27 @@
 //! `flightdeck copy`: a log to another store, with its positions, times and hashes as they are.
 
+use std::io::Write as _;
+
 use clap::Args;
-use flightdeck_store::transfer;
+use flightdeck_store::{Head, Standing, transfer};
 use flightdeck_store_postgres::PostgresStore;
 use flightdeck_store_sqlite::SqliteStore;
 
 use crate::backup::{finish, said};
-use crate::exit::Failure;
+use crate::exit::{Failure, REFUSED};
 use crate::eyes::{Bar, Eyes};
 use crate::settings::Settings;
-use crate::stores::{self, postgres_options, sqlite_options};
+use crate::stores::{self, Filling, postgres_options, sqlite_options};
 use crate::target::Target;
 
 #[derive(Args)]
 pub(crate) struct Arguments {
     /// The store to copy
     #[arg(long, value_name = "URL")]
-    from: Target,
+    from: String,
     /// The store to copy it to, with no events of its own
     #[arg(long, value_name = "URL", required_unless_present = "reopen")]
-    to: Option<Target>,
+    to: Option<String>,
     /// Move it: the source is sealed before the last events are copied, and the log keeps its epoch
     #[arg(long = "move", requires = "to")]
     moves: bool,
@@ -29,43 +31,108 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) async fn run(arguments: Arguments, settings: &Settings, eyes: &Eyes) -> Result<(), Failure> {
-    let from = settings.of(arguments.from);
+    let store = |url: &str| url.parse::<Target>().map(|url| settings.of(url)).map_err(Failure::setting);
+    let from = store(&arguments.from)?;
     let Some(to) = arguments.to else {
-        return reopen(&from).await;
+        return reopen(&from, eyes).await;
     };
-    let to = settings.of(to);
+    let to = store(&to)?;
     if from.store.value == to.store.value {
         return Err(Failure::usage("--from and --to are the same store".to_owned()));
     }
     let bar = Bar::new();
     let source = stores::read(&from).await?;
-    let target = stores::fill(&to).await?;
+    // What is needed at the end is asked for before anything is carried.
+    let secret = source.secret().await.map_err(|_| {
+        let text = "the secret of the log can't be read, and a copy needs it";
+        Failure::new(REFUSED, text, "run it as the role that owns the schema, or as one that may write")
+    })?;
     let mut head = source.head().await?;
+    let place = place(&to)?;
+    if arguments.moves {
+        may_seal(&from, &place).await?;
+    }
+    let target = match stores::fill(&to, head.hash).await? {
+        Filling::Begun(target) => target,
+        // An earlier run came to its end, or nearly: of a move, only the seal may be missing.
+        Filling::Done(done, events) => {
+            if arguments.moves && done.cursor != head.cursor {
+                let text =
+                    format!("{} holds a copy of this log, which is another life of it", to.store.value.url());
+                return Err(Failure::new(REFUSED, text, "move it to an empty store"));
+            }
+            drop(bar);
+            return said(&done, events, &to, eyes);
+        }
+    };
     transfer::events(&*source, &*target, head.cursor.position(), &bar).await?;
     if arguments.moves {
         // Most of it is there: whoever appends has to wait for the rest only.
-        head = seal(&from, &to.store.value.url()).await?;
+        head = seal(&from, &place).await?;
         transfer::events(&*source, &*target, head.cursor.position(), &bar).await?;
     }
     transfer::beside(&*source, &*target, head.cursor.position(), &bar).await?;
     let epoch = arguments.moves.then(|| head.cursor.epoch().clone());
-    let (head, events) = finish(&*target, &head, epoch, source.secret().await?, &bar).await?;
+    let (head, events) = finish(&*target, &head, epoch, secret, &bar).await?;
     drop(bar);
     said(&head, events, &to, eyes)
 }
 
-async fn seal(from: &Settings, to: &str) -> Result<flightdeck_store::Head, Failure> {
+/// What a store is called where its log came from: the same however it was written.
+fn place(to: &Settings) -> Result<String, Failure> {
+    Ok(match &to.store.value {
+        Target::Sqlite(path) => Target::Sqlite(std::path::absolute(path)?).url(),
+        other => other.url(),
+    })
+}
+
+/// Refuses a move that could not be brought to its end.
+async fn may_seal(from: &Settings, to: &str) -> Result<(), Failure> {
+    let sealed = Standing::Moved { to: to.to_owned() };
+    let (standing, may) = match &from.store.value {
+        Target::Sqlite(path) => {
+            let found = SqliteStore::examine(path, &sqlite_options(from)).await?;
+            if let Some(pid) = found.in_use {
+                let path = found.path;
+                return Err(flightdeck_store_sqlite::OpenError::Locked { path, pid }.into());
+            }
+            (found.standing, found.writable)
+        }
+        Target::Postgres(url) => {
+            let found = PostgresStore::examine(url, &postgres_options(from), || 0).await?;
+            (found.standing, found.may_seal)
+        }
+    };
+    match standing {
+        Some(Standing::Moved { to: other }) if sealed != (Standing::Moved { to: other.clone() }) => {
+            Err(flightdeck_store::MigrateError::Moved { to: other }.into())
+        }
+        _ if !may => Err(Failure::new(
+            REFUSED,
+            "this user may not seal the source",
+            "run it as the user, or the role, that owns it; nothing was changed",
+        )),
+        _ => Ok(()),
+    }
+}
+
+async fn seal(from: &Settings, to: &str) -> Result<Head, Failure> {
     Ok(match &from.store.value {
         Target::Sqlite(path) => SqliteStore::seal_off(path, &sqlite_options(from), to)?,
         Target::Postgres(url) => PostgresStore::seal_off(url, &postgres_options(from), to).await?,
     })
 }
 
-async fn reopen(from: &Settings) -> Result<(), Failure> {
-    match &from.store.value {
+async fn reopen(from: &Settings, eyes: &Eyes) -> Result<(), Failure> {
+    let was_sealed = match &from.store.value {
         Target::Sqlite(path) => SqliteStore::take_seal_off(path, &sqlite_options(from))?,
         Target::Postgres(url) => PostgresStore::take_seal_off(url, &postgres_options(from)).await?,
+    };
+    if !was_sealed {
+        let text = format!("{} is not sealed", from.store.value.url());
+        return Err(Failure::new(REFUSED, text, "nothing was changed"));
     }
-    println!("{} takes appends again, in a new epoch", from.store.value.url());
-    Ok(())
+    let mut out = eyes.out();
+    writeln!(out, "{} takes appends again, in a new epoch", from.store.value.url())?;
+    Ok(out.flush()?)
 }

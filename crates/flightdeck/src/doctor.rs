@@ -239,7 +239,9 @@ fn sqlite_file(found: &flightdeck_store_sqlite::Examined, findings: &mut Finding
                 "journal_mode {mode}; synchronous is the writer's, who reads it back at every opening"
             ),
         };
-        let good = mode == "wal" && synchronous.is_none_or(|synchronous| synchronous == "FULL");
+        // A backup is written by nobody.
+        let backup = found.standing == Some(Standing::Backup);
+        let good = (mode == "wal" || backup) && synchronous.is_none_or(|synchronous| synchronous == "FULL");
         findings.check(good, How::Bad, "durability", text, "use a flightdeck as it is released");
     }
     match found.in_use {
@@ -358,7 +360,7 @@ fn postgres_use(found: &flightdeck_store_postgres::Examined, findings: &mut Find
             How::Odd,
             "rights",
             text,
-            "SELECT flightdeck.fd_grant('ROLE', 'write') as the schema's owner",
+            "SELECT fd_grant('ROLE', 'write'), in the store's schema and as its owner",
         );
         let more = found.may_alter || found.superuser;
         let text = format!("{} may {}alter and delete", found.role, if more { "" } else { "not " });
@@ -367,7 +369,7 @@ fn postgres_use(found: &flightdeck_store_postgres::Examined, findings: &mut Find
             How::Odd,
             "least rights",
             text,
-            "run nodes as a role of their own: SELECT flightdeck.fd_grant('ROLE', 'write')",
+            "run nodes as a role of their own: SELECT fd_grant('ROLE', 'write'), in the store's schema",
         );
     }
     standing(found.standing.as_ref(), findings);

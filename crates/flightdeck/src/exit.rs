@@ -39,9 +39,12 @@ impl Failure {
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // A terminal must not be told what to do by what stands in a file.
+        let text: String =
+            self.text.chars().map(|c| if c.is_control() && c != '\n' { '\u{fffd}' } else { c }).collect();
         match self.next.is_empty() {
-            true => f.write_str(&self.text),
-            false => write!(f, "{}\n  {}", self.text, self.next),
+            true => f.write_str(&text),
+            false => write!(f, "{text}\n  {}", self.next),
         }
     }
 }
@@ -72,6 +75,16 @@ impl Failure {
         self.code == NOBODY_THERE
     }
 
+    /// What is wrong.
+    pub(crate) fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// The same failure, told otherwise.
+    pub(crate) fn instead(self, text: String, next: String) -> Self {
+        Self { text, next: next.into(), ..self }
+    }
+
     /// An error with all that lies beneath it.
     pub(crate) fn of(code: u8, error: &dyn Error, next: &'static str) -> Self {
         let mut text = error.to_string();
@@ -85,6 +98,13 @@ impl Failure {
     }
 }
 
+impl From<MigrateError> for Failure {
+    fn from(error: MigrateError) -> Self {
+        let (code, next) = migration(&error, "name another store");
+        Self::of(code, &error, next)
+    }
+}
+
 /// What a refused migration means on any store; `elsewhere` says how to name another one.
 fn migration(error: &MigrateError, elsewhere: &'static str) -> (u8, &'static str) {
     match error {
@@ -92,7 +112,7 @@ fn migration(error: &MigrateError, elsewhere: &'static str) -> (u8, &'static str
         MigrateError::Foreign => (CONFIGURATION, elsewhere),
         MigrateError::Unfinished => (
             REFUSED,
-            "run the same copy, import or restore again: it goes on where it stands; or begin with an empty store",
+            "run the same copy, import or restore again: it goes on where it stands; or begin anew once file or schema are removed",
         ),
         MigrateError::Moved { .. } => (
             REFUSED,
@@ -116,6 +136,7 @@ impl From<sqlite::OpenError> for Failure {
             OpenError::ReadOnly { .. } => {
                 (REFUSED, "run it as the user that owns the store, or mend the rights of file and folder")
             }
+            OpenError::NotMigrated { .. } => (REFUSED, "make it with flightdeck migrate"),
             OpenError::NetworkFileSystem { .. } => {
                 (CONFIGURATION, "name a path on a local disk with --store sqlite:PATH")
             }

@@ -7,8 +7,10 @@ use clap::{Args, ValueEnum};
 use flightdeck_core::Position;
 use flightdeck_store::{LogQuery, Watcher as _, Whole, archive};
 
+use serde_json::json;
+
 use crate::append::Sheet;
-use crate::backup::{export_checked, from_archive, said};
+use crate::backup::{export_checked, from_archive, part, said, taken};
 use crate::event;
 use crate::exit::Failure;
 use crate::eyes::{Bar, Eyes, number};
@@ -58,20 +60,22 @@ pub(crate) async fn export(
     let events = match arguments.format {
         Format::Flightdeck => export_checked(&*store, &arguments.file, &bar).await?.events,
         Format::Cloudevents => {
-            let file = std::fs::File::create_new(&arguments.file)?;
-            let mut out = std::io::BufWriter::with_capacity(256 * 1024, file);
+            let part = part(&arguments.file)?;
+            let mut out = std::io::BufWriter::with_capacity(256 * 1024, part.file());
             let events = cloud_events(&*store, &mut out, &bar).await?;
-            out.get_ref().sync_all()?;
+            drop(out);
+            part.name().map_err(|error| taken(error, &arguments.file))?;
             events
         }
     };
     drop(bar);
-    if !eyes.json {
-        let mut out = eyes.out();
-        writeln!(out, "{} holds {} events", arguments.file.display(), number(events))?;
-        out.flush()?;
+    let mut out = eyes.out();
+    let file = arguments.file.display();
+    match eyes.json {
+        true => writeln!(out, "{}", json!({ "file": file.to_string(), "events": events }))?,
+        false => writeln!(out, "{file} holds {} events", number(events))?,
     }
-    Ok(())
+    Ok(out.flush()?)
 }
 
 async fn cloud_events(store: &dyn Whole, out: &mut dyn std::io::Write, bar: &Bar) -> Result<u64, Failure> {

@@ -86,6 +86,11 @@ pub(crate) fn number(number: u64) -> String {
     text
 }
 
+/// A text in one line, with nothing in it that a terminal would obey.
+pub(crate) fn plain(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
 /// As much of a text as fits into so many columns.
 pub(crate) fn fit(text: &str, columns: usize) -> String {
     match text.chars().count() > columns {

@@ -19,6 +19,7 @@ mod stores;
 mod target;
 mod verify;
 
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -102,7 +103,11 @@ fn main() -> ExitCode {
 
 fn begin(cli: Cli) -> Result<(), Failure> {
     let eyes = Eyes::of(&cli.given);
-    let settings = Settings::read(&cli.given)?;
+    let settings = match &cli.command {
+        // Whoever runs this has read the settings.
+        Command::CheckBackup { .. } => Settings::built_in()?,
+        _ => Settings::read(&cli.given)?,
+    };
     tracing_subscriber::fmt()
         .with_max_level(settings.log.value)
         .with_writer(std::io::stderr)
@@ -118,9 +123,9 @@ fn begin(cli: Cli) -> Result<(), Failure> {
 
 async fn run(command: Command, settings: &Settings, eyes: &Eyes) -> Result<(), Failure> {
     match command {
-        Command::Migrate { status: true, .. } => migrate::status(settings).await,
-        Command::Migrate { dry_run: true, .. } => migrate::dry_run(settings).await,
-        Command::Migrate { .. } => migrate::run(settings).await,
+        Command::Migrate { status: true, .. } => migrate::status(settings, eyes).await,
+        Command::Migrate { dry_run: true, .. } => migrate::dry_run(settings, eyes).await,
+        Command::Migrate { .. } => migrate::run(settings, eyes).await,
         Command::Append(arguments) => Box::pin(append::run(arguments, settings, eyes)).await,
         Command::Read(arguments) => Box::pin(read::read(arguments, settings, eyes)).await,
         Command::Tail(arguments) => Box::pin(read::tail(arguments, settings, eyes)).await,
@@ -134,10 +139,11 @@ async fn run(command: Command, settings: &Settings, eyes: &Eyes) -> Result<(), F
         Command::Config => config::run(settings, eyes),
         Command::CheckBackup { file } => Box::pin(backup::check(&file, settings)).await,
         Command::Version => {
-            println!("flightdeck {}", env!("CARGO_PKG_VERSION"));
-            println!("store format {}", flightdeck_store::migrate::FORMAT);
-            println!("sqlite {}", flightdeck_store_sqlite::sqlite_version());
-            Ok(())
+            let mut out = eyes.out();
+            writeln!(out, "flightdeck {}", env!("CARGO_PKG_VERSION"))?;
+            writeln!(out, "store format {}", flightdeck_store::migrate::FORMAT)?;
+            writeln!(out, "sqlite {}", flightdeck_store_sqlite::sqlite_version())?;
+            Ok(out.flush()?)
         }
     }
 }

@@ -14,7 +14,7 @@ use futures_util::StreamExt as _;
 
 use crate::event;
 use crate::exit::{Failure, REFUSED};
-use crate::eyes::{DIM, Eyes, NAME, ago, fit, styled};
+use crate::eyes::{DIM, Eyes, NAME, ago, fit, plain, styled};
 use crate::settings::Settings;
 use crate::stores;
 
@@ -127,7 +127,7 @@ impl<W: Write> Shown<W> {
             let event_type = fit(event.event_type.as_str(), types);
             let when = ago(event.recorded_at);
             let left = self.eyes.width.saturating_sub(positions + places + types + 12 + 8);
-            let data = String::from_utf8_lossy(event.data_bytes()).replace(['\n', '\r'], " ");
+            let data = plain(&String::from_utf8_lossy(event.data_bytes()));
             writeln!(
                 self.out,
                 "{:>positions$}  {}{:gap$}  {event_type:<types$}  {}  {}",

@@ -88,6 +88,13 @@ impl Found {
 impl Settings {
     /// Puts the layers together.
     pub(crate) fn read(given: &Given) -> Result<Self, Failure> {
+        for name in
+            ["store", "notify_url", "allow_network_file_system", "allow_unsafe_durability", "log", "config"]
+        {
+            if let Err(std::env::VarError::NotUnicode(_)) = std::env::var(variable(name)) {
+                return Err(Failure::setting(format!("{} is not UTF-8", variable(name))));
+            }
+        }
         let environment = |name: &str| std::env::var(variable(name)).ok().filter(|text| !text.is_empty());
         let named = given.config.clone().or_else(|| environment("config").map(PathBuf::from));
         let (path, file) = match named {
@@ -129,6 +136,19 @@ impl Settings {
             )
             .parse("allow_unsafe_durability")?,
             log: find("log", given.log.clone(), file.log, "warn").parse("log")?,
+        })
+    }
+
+    /// What is set when nobody sets anything.
+    pub(crate) fn built_in() -> Result<Self, Failure> {
+        let value = Target::DEFAULT.parse().map_err(Failure::setting)?;
+        let source = || "default".to_owned();
+        Ok(Self {
+            store: Setting { value, source: source() },
+            notify_url: Setting { value: None, source: source() },
+            allow_network_file_system: Setting { value: false, source: source() },
+            allow_unsafe_durability: Setting { value: false, source: source() },
+            log: Setting { value: tracing::Level::WARN, source: source() },
         })
     }
 

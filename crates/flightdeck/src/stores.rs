@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
-use flightdeck_store::{EventStore, Fill, Whole};
+use flightdeck_store::chain::Hash;
+use flightdeck_store::{EventStore, Fill, Head, Whole};
 use flightdeck_store_postgres::{Listen, PostgresStore};
 use flightdeck_store_sqlite::SqliteStore;
+use {flightdeck_store_postgres as postgres, flightdeck_store_sqlite as sqlite};
 
 use crate::exit::Failure;
 use crate::settings::Settings;
@@ -69,10 +71,35 @@ impl Writing {
     }
 }
 
-/// The store, to carry a log into it.
-pub(crate) async fn fill(settings: &Settings) -> Result<Box<dyn Fill>, Failure> {
-    Ok(match &settings.store.value {
-        Target::Sqlite(path) => Box::new(SqliteStore::fill(path, sqlite_options(settings))?),
-        Target::Postgres(url) => Box::new(PostgresStore::fill(url, postgres_options(settings)).await?),
-    })
+/// A store that a log is carried into.
+pub(crate) enum Filling {
+    /// It is being filled.
+    Begun(Box<dyn Fill>),
+    /// The log is there, whole and in use: an earlier run came to its end, and nobody saw it. Its head, and how many events it has.
+    Done(Head, u64),
+}
+
+/// The store, to carry a log into it that ends with that hash.
+pub(crate) async fn fill(settings: &Settings, ends: Hash) -> Result<Filling, Failure> {
+    let (in_use, refused) = match &settings.store.value {
+        Target::Sqlite(path) => match SqliteStore::fill(path, sqlite_options(settings)) {
+            Ok(fill) => return Ok(Filling::Begun(Box::new(fill))),
+            Err(error) => (matches!(error, sqlite::NotFilled::InUse(_)), Failure::from(error)),
+        },
+        Target::Postgres(url) => match Box::pin(PostgresStore::fill(url, postgres_options(settings))).await {
+            Ok(fill) => return Ok(Filling::Begun(Box::new(fill))),
+            Err(error) => (matches!(error, postgres::NotFilled::InUse(_)), Failure::from(error)),
+        },
+    };
+    if in_use && let Some(head) = is_there(settings, ends).await? {
+        let events = u64::try_from(head.cursor.position().get()).unwrap_or(0);
+        return Ok(Filling::Done(head, events));
+    }
+    Err(refused)
+}
+
+/// The head of the store, if it ends with that hash.
+async fn is_there(settings: &Settings, ends: Hash) -> Result<Option<Head>, Failure> {
+    let head = read(settings).await?.head().await?;
+    Ok(Some(head).filter(|head| head.hash == ends))
 }

@@ -32,6 +32,10 @@ impl Target {
 pub(crate) fn without_secrets(url: &str) -> String {
     let (scheme, rest) = url.split_once("://").unwrap_or(("postgres", url));
     let (place, parameters) = rest.split_once('?').unwrap_or((rest, ""));
+    if !place.contains('@') && parameters.contains('@') {
+        // Perhaps a password with a `?` in it: then nothing is certain.
+        return format!("{scheme}://…");
+    }
     let place = place.rsplit_once('@').map_or(place, |(_secret, place)| place);
     let schema = parameters.split('&').find(|part| part.starts_with("schema="));
     match schema {
@@ -95,5 +99,7 @@ mod tests {
             let shown = url.parse::<Target>().unwrap().to_string();
             assert!(!shown.contains("canary") && shown.ends_with("://db/x"), "{shown}");
         }
+        let odd = "postgres://me:can?ary@db/x".parse::<Target>().unwrap().to_string();
+        assert_eq!(odd, "postgres://…");
     }
 }

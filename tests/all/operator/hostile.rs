@@ -148,6 +148,11 @@ fn an_export_with_a_bad_line_is_refused_with_its_number_and_nothing_is_done() {
         let mut behind = owned();
         behind.push("{}".to_owned());
         refused_with("behind", behind, "stands behind the end");
+        refused_with(
+            "endless",
+            with(100, lines[100].replace("\"appendEnd\":", "\"appendEnd\":9")),
+            "line 101: says that its append ends",
+        );
         refused_with("newer", with(0, lines[0].replace("\"format\":1", "\"format\":2")), "format 2");
         // Appended afresh, the same: every line is read before anything is appended.
         std::fs::write(
