@@ -43,14 +43,17 @@ fn members(metadata: &Metadata) -> Vec<(&'static str, String)> {
 /// Writes an event as the API gives it, in one line.
 pub(crate) fn write_json(out: &mut dyn Write, event: &Recorded, cursor: &Cursor) -> io::Result<()> {
     write!(out, "{{\"cursor\":\"{cursor}\",\"position\":{},\"id\":\"{}\"", event.position, event.id)?;
-    write!(out, ",\"streamId\":{}", json!(event.stream.as_str()))?;
-    write!(out, ",\"version\":{},\"eventType\":{}", event.version, json!(event.event_type.as_str()))?;
+    out.write_all(b",\"streamId\":")?;
+    serde_json::to_writer(&mut *out, event.stream.as_str())?;
+    write!(out, ",\"version\":{},\"eventType\":", event.version)?;
+    serde_json::to_writer(&mut *out, event.event_type.as_str())?;
     write!(out, ",\"schema\":{},\"data\":", event.schema.get())?;
     out.write_all(&one_line(event.data_bytes()))?;
     out.write_all(b",\"metadata\":{")?;
     let mut comma = "";
     for (name, text) in members(&event.metadata) {
-        write!(out, "{comma}\"{name}\":{}", json!(text))?;
+        write!(out, "{comma}\"{name}\":")?;
+        serde_json::to_writer(&mut *out, &text)?;
         comma = ",";
     }
     if let Some(further) = &event.metadata.further {
@@ -62,14 +65,9 @@ pub(crate) fn write_json(out: &mut dyn Write, event: &Recorded, cursor: &Cursor)
             out.write_all(inside)?;
         }
     }
-    let tags: Vec<&str> = event.tags.iter().map(Tag::as_str).collect();
-    writeln!(
-        out,
-        "}},\"tags\":{},\"recordedAt\":\"{}\",\"hash\":\"{}\"}}",
-        json!(tags),
-        event.recorded_at,
-        event.hash
-    )
+    out.write_all(b"},\"tags\":")?;
+    serde_json::to_writer(&mut *out, &event.tags.iter().map(Tag::as_str).collect::<Vec<_>>())?;
+    writeln!(out, ",\"recordedAt\":\"{}\",\"hash\":\"{}\"}}", event.recorded_at, event.hash)
 }
 
 /// Writes an event as a CloudEvent, in one line.
