@@ -14,8 +14,8 @@ use flightdeck_store::chain::{BrokenChain, Walk, digest_checksum};
 use flightdeck_store::migrate::Access;
 use flightdeck_store::stored::tag_lines;
 use flightdeck_store::{
-    Data, EventStore as _, Fill, FillError, Head, KeptRequest, KeptSnapshot, LogQuery, Recorded, Standing,
-    StoreError, Verified, Watcher,
+    Data, EventStore as _, Fill, FillError, Head, KeptRequest, KeptSnapshot, LogQuery, NotFilled, Recorded,
+    Standing, StoreError, Verified, Watcher,
 };
 use tokio::sync::Mutex;
 use tokio_postgres::error::SqlState;
@@ -54,24 +54,12 @@ fn storage(error: Error) -> FillError {
     FillError::Storage(error.into())
 }
 
-/// Why a store can't be filled.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum NotFilled {
-    /// There are events in it that were not carried there.
-    #[error("the store has {0} events already")]
-    InUse(i64),
-    /// The store can't be opened.
-    #[error(transparent)]
-    Open(#[from] OpenError),
-}
-
 impl PostgresStore {
     /// Opens the store behind `url` to carry a log into it: one that has no events, or that was not filled to its end.
     ///
     /// # Errors
     /// See [`NotFilled`].
-    pub async fn fill(url: &str, options: Options) -> Result<PostgresFill, NotFilled> {
+    pub async fn fill(url: &str, options: Options) -> Result<PostgresFill, NotFilled<OpenError>> {
         let dialing = Dialing::new(url, &options)?;
         let mut client = dialing.ready(Access::Fill).await?;
         migrate::run(&mut client, &dialing.schema, POSTGRES).await.map_err(OpenError::from)?;
@@ -87,7 +75,7 @@ impl PostgresStore {
 }
 
 /// Marks a store that has no events as one that is being filled.
-async fn mark(client: &mut Client, options: &Options) -> Result<(), NotFilled> {
+async fn mark(client: &mut Client, options: &Options) -> Result<(), NotFilled<OpenError>> {
     let tx = client.transaction().await.map_err(OpenError::from)?;
     let sql = "SELECT state FROM fd_sequencer FOR UPDATE";
     let state: Option<String> =

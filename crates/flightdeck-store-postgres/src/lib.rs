@@ -95,7 +95,7 @@ pub mod fault;
 pub mod options;
 
 pub use crate::examine::Examined;
-pub use crate::fill::{NotFilled, PostgresFill};
+pub use crate::fill::PostgresFill;
 pub use crate::open::OpenError;
 pub use crate::options::{Listen, Options, Schema};
 pub use crate::store::PostgresStore;

@@ -168,6 +168,17 @@ impl Dialing {
         Ok(client)
     }
 
+    /// What listens for this node.
+    fn listener(&self, target: Target, history: &Arc<History>) -> Listener {
+        Listener {
+            target,
+            settings: self.settings.clone(),
+            channel: self.schema.channel(),
+            history: Arc::clone(history),
+            connect_wait: self.connect_wait,
+        }
+    }
+
     /// The writer's connection, on a log that is the one this node knows.
     pub(crate) async fn line(&self, history: &History) -> Result<Line, OpenError> {
         self.in_time(async {
@@ -255,13 +266,7 @@ async fn open(url: &str, options: Options, mut thread: Thread) -> Result<Postgre
         Readers::new(dialing.target.clone(), &schema, &options, Arc::clone(&history), handle.clone())?;
     let readers = Arc::new(readers);
     if let Some(target) = listen_to(&dialing.target, &options)? {
-        let listener = Listener {
-            target,
-            settings: dialing.settings.clone(),
-            channel: schema.channel(),
-            history: Arc::clone(&history),
-            connect_wait: options.connect_wait,
-        };
+        let listener = dialing.listener(target, &history);
         let hears = timeout(options.connect_wait, listener.hears(&client, options.ids.random())).await;
         let hears = hears.map_err(|late| OpenError::Unreachable(late.into()))?;
         if !hears.map_err(|error| OpenError::Unreachable(error.into()))? {
@@ -309,13 +314,7 @@ async fn open_reading(
     // A standby takes no LISTEN; there the head is looked at.
     let standby: bool = client.query_one("SELECT pg_is_in_recovery()", &[]).await?.try_get(0)?;
     if let Some(target) = listen_to(&dialing.target, &options)?.filter(|_| !standby) {
-        let listener = Listener {
-            target,
-            settings: dialing.settings.clone(),
-            channel: schema.channel(),
-            history: Arc::clone(&history),
-            connect_wait: options.connect_wait,
-        };
+        let listener = dialing.listener(target, &history);
         thread.keep(listener.run());
     }
     thread.keep(listener::poll(Arc::clone(&readers), Arc::clone(&history), options.poll));

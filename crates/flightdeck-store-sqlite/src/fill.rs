@@ -13,8 +13,8 @@ use flightdeck_store::chain::{BrokenChain, Place, Walk, checksum};
 use flightdeck_store::migrate::Access;
 use flightdeck_store::stored::tag_lines;
 use flightdeck_store::{
-    Data, EventStore as _, Fill, FillError, Head, KeptRequest, KeptSnapshot, Recorded, RequestKey, Standing,
-    StoreError, Verified, Watcher,
+    Data, EventStore as _, Fill, FillError, Head, KeptRequest, KeptSnapshot, NotFilled, Recorded, RequestKey,
+    Standing, StoreError, Verified, Watcher,
 };
 use rusqlite::{Connection, ErrorCode, params};
 
@@ -61,24 +61,12 @@ fn damage(damage: Damage) -> FillError {
     }
 }
 
-/// What an opening was refused for; how many events are in the way, if that is it.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum NotFilled {
-    /// There are events in it that were not carried there.
-    #[error("the store has {0} events already")]
-    InUse(i64),
-    /// The store can't be opened.
-    #[error(transparent)]
-    Open(#[from] OpenError),
-}
-
 impl SqliteStore {
     /// Opens the store at `path` to carry a log into it: one that has no events, or that was not filled to its end.
     ///
     /// # Errors
     /// See [`NotFilled`].
-    pub fn fill(path: impl AsRef<Path>, options: Options) -> Result<SqliteFill, NotFilled> {
+    pub fn fill(path: impl AsRef<Path>, options: Options) -> Result<SqliteFill, NotFilled<OpenError>> {
         let Held { path, lock, mut conn } = hold(path.as_ref(), &options, Access::Fill)?;
         let at = At(&path);
         migrate::run(&mut conn, flightdeck_migrations::SQLITE, options.clock.now())

@@ -89,7 +89,7 @@ pub mod options;
 
 pub use crate::backup::{BackupError, NotABackup};
 pub use crate::examine::Examined;
-pub use crate::fill::{NotFilled, SqliteFill};
+pub use crate::fill::SqliteFill;
 pub use crate::open::OpenError;
 pub use crate::options::{Options, Reserve};
 pub use crate::store::SqliteStore;

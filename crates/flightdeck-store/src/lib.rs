@@ -84,4 +84,4 @@ pub use crate::read::{
     StreamInfo, StreamPage, StreamPattern, StreamQuery, StreamsPage, StreamsQuery, TypePattern,
 };
 pub use crate::verify::{Verified, Watcher};
-pub use crate::whole::{Fill, FillError, KeptRequest, KeptSnapshot, Standing, Whole};
+pub use crate::whole::{Fill, FillError, KeptRequest, KeptSnapshot, NotFilled, Standing, Whole};

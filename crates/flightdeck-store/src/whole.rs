@@ -14,7 +14,6 @@ use crate::admit::Done;
 use crate::append::Source;
 use crate::chain::BrokenChain;
 use crate::event::Recorded;
-use crate::migrate::MigrateError;
 use crate::port::EventStore;
 use crate::read::{Head, Limit, Snapshot, StoreError};
 use crate::verify::{Verified, Watcher};
@@ -132,9 +131,6 @@ pub trait Whole: EventStore {
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum FillError {
-    /// There are events in it that were not carried there.
-    #[error("there are {0} events in it already")]
-    InUse(i64),
     /// What comes next does not follow what is there.
     #[error("what comes next does not follow what is there: {0}")]
     Broken(#[from] BrokenChain),
@@ -167,12 +163,21 @@ pub enum FillError {
     /// The store is not one to be filled.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// Its tables could not be brought up.
-    #[error(transparent)]
-    Migrate(#[from] MigrateError),
     /// The database could not do it.
     #[error("the store could not take it in")]
     Storage(#[source] Source),
+}
+
+/// Why a store is not opened to be filled; `E` is why the store can't be opened at all.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum NotFilled<E: std::error::Error + 'static> {
+    /// There are events in it that were not carried there.
+    #[error("the store has {0} events already")]
+    InUse(i64),
+    /// The store can't be opened.
+    #[error(transparent)]
+    Open(#[from] E),
 }
 
 /// A store that is being filled: with a log that is carried there, from its beginning.

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use flightdeck_store::archive::ArchiveError;
 use flightdeck_store::transfer::TransferError;
-use flightdeck_store::{AppendError, Corruption, MigrateError, Outcome, Reason, StoreError};
+use flightdeck_store::{AppendError, Corruption, MigrateError, NotFilled, Outcome, Reason, StoreError};
 use {flightdeck_store_postgres as postgres, flightdeck_store_sqlite as sqlite};
 
 /// Nobody reads standard output any more. Never an exit code.
@@ -196,25 +196,17 @@ impl From<std::io::Error> for Failure {
     }
 }
 
-impl From<sqlite::NotFilled> for Failure {
-    fn from(error: sqlite::NotFilled) -> Self {
+impl<E: Error + 'static> From<NotFilled<E>> for Failure
+where
+    Self: From<E>,
+{
+    fn from(error: NotFilled<E>) -> Self {
         match error {
-            sqlite::NotFilled::Open(error) => error.into(),
-            other => {
-                Self::of(REFUSED, &other, "name a store that is empty or not there; nothing was changed")
-            }
-        }
-    }
-}
-
-impl From<postgres::NotFilled> for Failure {
-    fn from(error: postgres::NotFilled) -> Self {
-        match error {
-            postgres::NotFilled::Open(error) => error.into(),
+            NotFilled::Open(error) => error.into(),
             other => Self::of(
                 REFUSED,
                 &other,
-                "name a schema that is empty or not there, with ?schema=NAME; nothing was changed",
+                "name a store that is empty or not there, of PostgreSQL another ?schema=NAME; nothing was changed",
             ),
         }
     }

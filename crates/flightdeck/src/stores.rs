@@ -3,10 +3,9 @@
 use std::sync::Arc;
 
 use flightdeck_store::chain::Hash;
-use flightdeck_store::{EventStore, Fill, Head, Whole};
+use flightdeck_store::{EventStore, Fill, Head, NotFilled, Whole};
 use flightdeck_store_postgres::{Listen, PostgresStore};
 use flightdeck_store_sqlite::SqliteStore;
-use {flightdeck_store_postgres as postgres, flightdeck_store_sqlite as sqlite};
 
 use crate::exit::Failure;
 use crate::settings::Settings;
@@ -84,11 +83,11 @@ pub(crate) async fn fill(settings: &Settings, ends: Hash) -> Result<Filling, Fai
     let (in_use, refused) = match &settings.store.value {
         Target::Sqlite(path) => match SqliteStore::fill(path, sqlite_options(settings)) {
             Ok(fill) => return Ok(Filling::Begun(Box::new(fill))),
-            Err(error) => (matches!(error, sqlite::NotFilled::InUse(_)), Failure::from(error)),
+            Err(error) => (matches!(error, NotFilled::InUse(_)), Failure::from(error)),
         },
         Target::Postgres(url) => match Box::pin(PostgresStore::fill(url, postgres_options(settings))).await {
             Ok(fill) => return Ok(Filling::Begun(Box::new(fill))),
-            Err(error) => (matches!(error, postgres::NotFilled::InUse(_)), Failure::from(error)),
+            Err(error) => (matches!(error, NotFilled::InUse(_)), Failure::from(error)),
         },
     };
     if in_use && let Some(head) = is_there(settings, ends).await? {
