@@ -59,6 +59,12 @@
 //!   the first node on a restored backup. Cursors of the old one are refused, and followers are told to reset.
 //! - Durability that was turned off (`fsync`, `full_page_writes`, `synchronous_commit`) is refused at every connect.
 //!
+//! # Moved
+//!
+//! [`fill`](PostgresStore::fill) opens a store that a log is carried into as it is, with [`transfer`](flightdeck_store::transfer) or
+//! [`archive`](flightdeck_store::archive); until it is through, no node appends. A log that has moved elsewhere is
+//! [sealed](PostgresStore::seal_off), on every node at once.
+//!
 //! # Roles
 //!
 //! Whoever opens a store first needs the right to create its schema. After that

@@ -56,9 +56,16 @@
 //!   by tag, id or name, and from the writer, which then takes a repetition, or a stream that there is, for new.
 //!   [`verify`](SqliteStore::verify) notices all of it.
 //!
+//! # Saved, and moved
+//!
+//! [`backup`](SqliteStore::backup) writes a store into a file, beside its writer, and checks it; whoever opens such a file for writing begins a
+//! new epoch. [`fill`](SqliteStore::fill) opens a store that a log is carried into as it is, with
+//! [`transfer`](flightdeck_store::transfer) from another store or with [`archive`](flightdeck_store::archive) from a file; until it is
+//! through, nobody can open it for anything else.
+//!
 //! # What is not here
 //!
-//! No network, no views, no backup command: those are other crates'. Nothing here is for several machines: that is
+//! No network, no views, no command line: those are other crates'. Nothing here is for several machines: that is
 //! what the store on PostgreSQL is for, with the same rules.
 //!
 //! Open `writer.rs` first, then `ledger.rs`; `reader.rs` is the other half.

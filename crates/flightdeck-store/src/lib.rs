@@ -21,6 +21,8 @@
 //! What is not here: no SQL, no HTTP, no aggregate. Payloads are bytes that happen to be JSON. The store that
 //! keeps them on disk is `flightdeck-store-sqlite`; whatever is written against the trait runs on either.
 //!
+//! A log that is carried to another store as it is goes by way of [`Whole`] and [`Fill`]; [`archive`] has it as lines of text.
+//!
 //! Open [`port`](EventStore) first.
 //!
 //! ```

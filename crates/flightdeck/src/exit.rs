@@ -272,7 +272,7 @@ impl From<AppendError> for Failure {
             (AppendError::Invalid(_), _) => (USAGE, "nothing was appended"),
             (_, Outcome::Unknown) => (
                 UNREACHABLE,
-                "nobody knows whether it was appended: give the same command again with the same --id or --key",
+                "nobody knows whether it was appended: give the same command again if it had an --id or a --key; else look at the end of the stream first",
             ),
             (AppendError::NotCommitted { reason: Reason::ReadOnly, .. }, _) => {
                 (REFUSED, "run it as a user that may append; nothing was appended")
