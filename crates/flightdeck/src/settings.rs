@@ -16,22 +16,22 @@ const FILE: &str = "flightdeck.toml";
 /// What every command takes.
 #[derive(Args, Debug, Default)]
 pub(crate) struct Given {
-    /// Where the store is: sqlite:PATH or postgres://…  [FLIGHTDECK_STORE]
+    /// Where the store is: sqlite:PATH or postgres://…  (FLIGHTDECK_STORE)
     #[arg(long, global = true, value_name = "URL")]
     store: Option<String>,
-    /// PostgreSQL: where to listen for notifications, if not at the store's own URL  [FLIGHTDECK_NOTIFY_URL]
+    /// PostgreSQL: where to listen for notifications, if not at the store's own URL  (FLIGHTDECK_NOTIFY_URL)
     #[arg(long, global = true, value_name = "URL")]
     notify_url: Option<String>,
-    /// Take a store on a network file system, whose locks may not hold  [FLIGHTDECK_ALLOW_NETWORK_FILE_SYSTEM]
+    /// Take a store on a network file system, whose locks may not hold  (FLIGHTDECK_ALLOW_NETWORK_FILE_SYSTEM)
     #[arg(long, global = true)]
     allow_network_file_system: bool,
-    /// Take a server that may lose what it acknowledges  [FLIGHTDECK_ALLOW_UNSAFE_DURABILITY]
+    /// Take a server that may lose what it acknowledges  (FLIGHTDECK_ALLOW_UNSAFE_DURABILITY)
     #[arg(long, global = true)]
     allow_unsafe_durability: bool,
-    /// How much to say on standard error: error, warn, info, debug, trace  [FLIGHTDECK_LOG]
+    /// How much to say on standard error: error, warn, info, debug, trace  (FLIGHTDECK_LOG)
     #[arg(long, global = true, value_name = "LEVEL")]
     log: Option<String>,
-    /// The file with settings  [FLIGHTDECK_CONFIG]
+    /// The file with settings  (FLIGHTDECK_CONFIG)
     #[arg(long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Answer in JSON, one object a line; the default where standard output is no terminal
