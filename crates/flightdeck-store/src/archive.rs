@@ -38,7 +38,7 @@ use crate::chain::{Hash, Walk, sha256};
 use crate::event::{Data, Recorded};
 use crate::page::page_bytes;
 use crate::read::{Limit, LogQuery, Snapshot, StoreError};
-use crate::transfer::TransferError;
+use crate::transfer::{TransferError, is_within};
 use crate::verify::Watcher;
 use crate::whole::{Fill, KeptRequest, KeptSnapshot, Whole};
 
@@ -323,7 +323,12 @@ pub async fn export(
         let page = from.snapshots(after).await?;
         let Some(last) = page.last() else { break };
         after = Some(last.stream.clone());
-        for KeptSnapshot { stream, snapshot } in page {
+        for kept in page {
+            // What was folded since the export began is not part of it.
+            if !is_within(from, &kept, until).await? {
+                continue;
+            }
+            let KeptSnapshot { stream, snapshot } = kept;
             let snapshot = SnapshotBody {
                 stream_id: stream.to_string(),
                 version: snapshot.version.get(),

@@ -39,8 +39,9 @@ impl Part {
             .suffix(SUFFIX)
             .permissions(std::fs::Permissions::from_mode(0o600))
             .tempfile_in(folder(&to))?;
-        // Held for as long as it has no name: so others see that it is not left behind.
-        file.as_file().try_lock().map_err(Error::other)?;
+        // Held for as long as it has no name: so others see that it is not left behind. Where nothing can be locked, nothing is
+        // thrown away either.
+        drop(file.as_file().try_lock());
         Ok(Self { file, to })
     }
 

@@ -2,12 +2,12 @@
 //!
 //! What was interrupted goes on where it stands, once the two logs are seen to be the same up to there.
 
-use flightdeck_core::{Position, StreamId};
+use flightdeck_core::{Position, StreamId, Version};
 use thiserror::Error;
 
-use crate::read::{LogQuery, StoreError};
+use crate::read::{LogQuery, StoreError, StreamQuery};
 use crate::verify::Watcher;
-use crate::whole::{Fill, FillError, Whole};
+use crate::whole::{Fill, FillError, KeptSnapshot, Whole};
 use crate::{Limit, Recorded};
 
 /// Why a log was not carried over.
@@ -81,6 +81,19 @@ pub async fn events(
     }
 }
 
+/// Whether the last event that a snapshot has folded in stands at or below a position.
+pub(crate) async fn is_within(
+    from: &dyn Whole,
+    kept: &KeptSnapshot,
+    until: Position,
+) -> Result<bool, StoreError> {
+    let version = kept.snapshot.version;
+    let before = Version::new(version.get() - 1).ok();
+    let query = StreamQuery { after: before, to: Some(version), ..StreamQuery::of(kept.stream.clone()) };
+    let page = from.read_stream(&query).await?;
+    Ok(page.events.last().is_some_and(|event| event.version == version && event.position <= until))
+}
+
 /// Carries over what lies beside the events: what is remembered of requests, and snapshots.
 ///
 /// # Errors
@@ -107,8 +120,14 @@ pub async fn beside(
         let page = from.snapshots(after).await.map_err(TransferError::Source)?;
         let Some(last) = page.last() else { return Ok(()) };
         after = Some(last.stream.clone());
-        done += u64::try_from(page.len()).unwrap_or(0);
-        to.add_snapshots(page).await?;
+        let mut part = Vec::with_capacity(page.len());
+        for kept in page {
+            if is_within(from, &kept, until).await.map_err(TransferError::Source)? {
+                part.push(kept);
+            }
+        }
+        done += u64::try_from(part.len()).unwrap_or(0);
+        to.add_snapshots(part).await?;
         watcher.at("snapshots", done, done);
     }
 }

@@ -37,7 +37,8 @@ pub(crate) async fn run(arguments: Arguments, settings: &Settings, eyes: &Eyes) 
         return reopen(&from, eyes).await;
     };
     let to = store(&to)?;
-    if from.store.value == to.store.value {
+    let place = place(&to)?;
+    if place == self::place(&from)? {
         return Err(Failure::usage("--from and --to are the same store".to_owned()));
     }
     let bar = Bar::new();
@@ -48,7 +49,6 @@ pub(crate) async fn run(arguments: Arguments, settings: &Settings, eyes: &Eyes) 
         Failure::new(REFUSED, text, "run it as the role that owns the schema, or as one that may write")
     })?;
     let mut head = source.head().await?;
-    let place = place(&to)?;
     if arguments.moves {
         may_seal(&from, &place).await?;
     }

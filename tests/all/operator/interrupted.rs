@@ -203,3 +203,17 @@ fn a_backup_that_is_killed_is_none() {
     }
     same(&original, &desk.export(&store), "and the store is as it was");
 }
+
+#[test]
+fn a_migration_that_is_killed_at_any_moment_is_taken_again() {
+    for kind in [Kind::Sqlite, Kind::Postgres] {
+        let desk = Desk::new();
+        for millis in 0..12 {
+            let store = desk.store(&kind, &format!("{millis}.db"));
+            killed(command(&["migrate"], &store), Duration::from_millis(millis * 4));
+            done(&["migrate"], &store);
+            done(&["append", "a-1", "A", "--expect", "none"], &store);
+            assert_eq!(done(&["read"], &store).lines().count(), 1);
+        }
+    }
+}

@@ -229,3 +229,35 @@ fn settings_come_in_layers_and_say_from_where() {
     std::fs::write(desk.file("bad.toml"), "stor = 1\n").unwrap();
     assert!(refused(&["config", "--config", &desk.path("bad.toml")], "", 78).contains("stor"));
 }
+
+/// What a terminal is shown: `script` gives a command one.
+#[test]
+fn a_terminal_is_shown_colours_columns_and_a_bar() {
+    let desk = Desk::new();
+    let store = desk.filled(&Kind::Sqlite, 2_000);
+    let on_a_terminal = |arguments: &str, color: &str| {
+        let command = format!("{} {arguments} --store {store}", crate::doors::flightdeck().display());
+        let output = std::process::Command::new("script")
+            .args(["-qec", &command, "/dev/null"])
+            .env("TERM", "xterm-256color")
+            .env("COLUMNS", "100")
+            .env_remove("NO_COLOR")
+            .envs((!color.is_empty()).then_some((color, "1")))
+            .output()
+            .unwrap();
+        assert!(output.status.success());
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    let read = on_a_terminal("read --limit 12", "");
+    assert!(read.contains("\u{1b}[36m") && read.contains(" ago"), "{read:?}");
+    let plain: Vec<String> =
+        on_a_terminal("read --limit 12", "NO_COLOR").lines().map(str::to_owned).collect();
+    assert!(plain.iter().all(|line| !line.contains('\u{1b}')), "{plain:?}");
+    let column = |line: &String| line.find("Deposited").unwrap();
+    assert!(plain.iter().all(|line| column(line) == column(&plain[0])), "{plain:?}");
+    let verified = on_a_terminal("verify", "");
+    assert!(
+        verified.contains("events") && verified.contains('[') && verified.contains("whole"),
+        "{verified:?}"
+    );
+}
