@@ -237,7 +237,7 @@ CREATE FUNCTION fd_append(
   OUT verdict integer[], OUT first bigint[], OUT last bigint[], OUT detail bigint[], OUT versions bigint[]
 )
 LANGUAGE plpgsql SECURITY DEFINER
-SET search_path FROM CURRENT SET flightdeck.appends = 'yes'
+SET search_path FROM CURRENT
 SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
 AS $$
 #variable_conflict use_variable
@@ -282,6 +282,8 @@ DECLARE
   whole boolean;
   end_bytes bytea;
 BEGIN
+  -- Within this transaction, and taken back below. As a setting of the function only a superuser could have made it.
+  PERFORM set_config('flightdeck.appends', 'yes', true);
   IF current_setting('transaction_isolation') <> 'read committed' THEN
     RAISE EXCEPTION 'appending needs READ COMMITTED: under any other level a check could miss what was committed' USING ERRCODE = 'FD003';
   END IF;
@@ -491,6 +493,7 @@ BEGIN
     FROM unnest(a_caller, a_key, a_fingerprint, verdict, first, last) n(caller, key, fingerprint, verdict, first, last)
     WHERE n.key IS NOT NULL AND n.verdict IN (0, 3);
   END IF;
+  PERFORM set_config('flightdeck.appends', '', true);
   head_hash := link;
   -- A hint for whoever waits, never the event; and none when nobody takes hints from the queue any more.
   IF head > begun AND pg_notification_queue_usage() < 0.5 THEN

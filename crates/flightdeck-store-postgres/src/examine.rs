@@ -14,6 +14,8 @@ use crate::whole::standing;
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Examined {
+    /// Which schema of which database of which server this is, however its URL is written; `None` where there is no such schema.
+    pub identity: Option<String>,
     /// The server's version.
     pub version: String,
     /// Whether it is a standby.
@@ -82,8 +84,10 @@ impl PostgresStore {
                      (SELECT coalesce(max(extract(epoch FROM clock_timestamp() - a.xact_start)), 0)::bigint
                       FROM pg_stat_activity a WHERE a.backend_xmin IS NOT NULL AND a.pid <> pg_backend_pid()),
                      (SELECT count(*) FROM pg_stat_activity a WHERE a.state LIKE 'idle in transaction%'
-                      AND a.state_change < clock_timestamp() - interval '10 seconds')";
-        let row = client.query_one(sql, &[]).await?;
+                      AND a.state_change < clock_timestamp() - interval '10 seconds'),
+                     (SELECT concat_ws('-', extract(epoch FROM pg_postmaster_start_time()), d.oid, n.oid)
+                      FROM pg_database d, pg_namespace n WHERE d.datname = current_database() AND n.nspname = $1)";
+        let row = client.query_one(sql, &[&dialing.schema.as_str()]).await?;
         migrate::check_format(&client, &dialing.schema, Access::Look).await?;
         let steps = migrate::status(&client, &dialing.schema, POSTGRES).await?;
         let made = steps.iter().any(|step| step.applied.is_some());
@@ -96,6 +100,7 @@ impl PostgresStore {
             (may_append, may_alter, may_seal) = (rights.try_get(0)?, rights.try_get(1)?, rights.try_get(2)?);
         }
         Ok(Examined {
+            identity: row.try_get(7)?,
             version: row.try_get(0)?,
             standby: row.try_get(1)?,
             settings,

@@ -62,6 +62,13 @@ impl PostgresStore {
     pub async fn fill(url: &str, options: Options) -> Result<PostgresFill, NotFilled<OpenError>> {
         let dialing = Dialing::new(url, &options)?;
         let mut client = dialing.ready(Access::Fill).await?;
+        // What is in use is left as it is, older tables included.
+        let steps = migrate::status(&client, &dialing.schema, POSTGRES).await.map_err(OpenError::from)?;
+        if steps.first().is_some_and(|step| step.applied.is_some())
+            && let Some(newest) = in_use(&client).await.map_err(OpenError::from)?
+        {
+            return Err(NotFilled::InUse(newest));
+        }
         migrate::run(&mut client, &dialing.schema, POSTGRES).await.map_err(OpenError::from)?;
         mark(&mut client, &options).await?;
         History::new(std::sync::Arc::new(Names::default()), true)
@@ -72,6 +79,13 @@ impl PostgresStore {
         let walk = begun(&store).await?;
         Ok(PostgresFill { store, filler: Mutex::new(Filler { client, walk }), options })
     }
+}
+
+/// How many events are in the way, if there are any that were not carried there.
+async fn in_use(client: &Client) -> Result<Option<i64>, Error> {
+    let row = client.query_one("SELECT q.state, h.position FROM fd_sequencer q, fd_head h", &[]).await?;
+    let (state, newest): (Option<&str>, i64) = (row.try_get(0)?, row.try_get(1)?);
+    Ok((newest > 0 && Standing::from_stored(state) != Standing::Filling).then_some(newest))
 }
 
 /// Marks a store that has no events as one that is being filled.

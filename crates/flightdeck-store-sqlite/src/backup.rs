@@ -167,6 +167,8 @@ fn write(from: &Path, part: &Path, time_max: Duration, options: &Options) -> Res
     };
     let copy = Connection::open_with_flags(part, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     harden(&copy)?;
+    // It is flushed as a whole; a journal would only be left behind.
+    copy.pragma_update(None, "journal_mode", "memory")?;
     migrate::set_standing(&copy, &Standing::Backup)?;
     copy.close().map_err(|(_, error)| error)?;
     Ok(())

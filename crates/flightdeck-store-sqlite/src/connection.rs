@@ -56,6 +56,19 @@ pub(crate) fn writer(path: &Path, options: &Options) -> Result<Connection, NotOp
     Ok(conn)
 }
 
+/// A connection that takes back what an interrupted transaction has begun, and is then for looking.
+pub(crate) fn rolled_back(path: &Path, options: &Options) -> rusqlite::Result<Connection> {
+    let conn = Connection::open_with_flags(
+        path,
+        OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
+    )?;
+    conn.busy_timeout(options.busy_wait)?;
+    harden(&conn)?;
+    conn.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))?;
+    conn.pragma_update(None, "query_only", true)?;
+    Ok(conn)
+}
+
 fn expect(setting: &'static str, asked: &str, found: String) -> Result<(), NotOpened> {
     match found == asked {
         true => Ok(()),

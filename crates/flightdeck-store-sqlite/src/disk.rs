@@ -84,6 +84,11 @@ impl Frozen {
     }
 }
 
+/// Which file stands at a path, if any.
+pub(crate) fn identity(path: &Path) -> Option<(u64, u64)> {
+    path.metadata().ok().map(|found| (found.dev(), found.ino()))
+}
+
 /// The room on the disk that `path` lies on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Room {

@@ -67,16 +67,27 @@ impl SqliteStore {
     /// # Errors
     /// See [`NotFilled`].
     pub fn fill(path: impl AsRef<Path>, options: Options) -> Result<SqliteFill, NotFilled<OpenError>> {
+        // What is in use is left as it is, to the byte.
+        if path.as_ref().exists() {
+            match Self::open_reading(path.as_ref(), options.clone(), Access::Fill, Reading::Shared) {
+                Ok(store) => {
+                    let newest = store
+                        .look(|conn, _| in_use(conn))
+                        .map_err(|damage| At(path.as_ref()).damage(damage))?;
+                    newest.map_or(Ok(()), |newest| Err(NotFilled::InUse(newest)))?;
+                }
+                Err(OpenError::NotMigrated { .. }) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
         let Held { path, lock, mut conn } = hold(path.as_ref(), &options, Access::Fill)?;
         let at = At(&path);
         migrate::run(&mut conn, flightdeck_migrations::SQLITE, options.clock.now())
             .map_err(OpenError::from)?;
-        let standing = migrate::standing(&conn).map_err(|error| at.sql(error))?;
-        let newest = reader::newest(&conn).map_err(|damage| at.damage(damage))?;
-        if standing != Standing::Filling {
-            if newest.get() > 0 {
-                return Err(NotFilled::InUse(newest.get()));
-            }
+        if let Some(newest) = in_use(&conn).map_err(|damage| at.damage(damage))? {
+            return Err(NotFilled::InUse(newest));
+        }
+        if migrate::standing(&conn).map_err(|error| at.sql(error))? != Standing::Filling {
             // Whoever has it open is told by a new epoch that what comes is not for them.
             let marked = || {
                 let tx = conn.unchecked_transaction()?;
@@ -93,6 +104,12 @@ impl SqliteStore {
         let filler = Filler { conn, walk, scratch: Vec::new(), _lock: lock };
         Ok(SqliteFill { store, filler: Arc::new(Mutex::new(filler)), options })
     }
+}
+
+/// How many events are in the way, if there are any that were not carried there.
+fn in_use(conn: &Connection) -> Result<Option<i64>, Damage> {
+    let newest = reader::newest(conn)?.get();
+    Ok((newest > 0 && migrate::standing(conn)? != Standing::Filling).then_some(newest))
 }
 
 /// Goes on behind the last event.

@@ -101,6 +101,11 @@ pub use crate::open::OpenError;
 pub use crate::options::{Options, Reserve};
 pub use crate::store::SqliteStore;
 
+/// Makes a file that grows beyond the process's limit an error, and not the end of the process. Whoever opens a store for writing has it so.
+pub fn survive_file_size_limit() {
+    disk::survive_file_size_limit();
+}
+
 /// The version of the SQLite that is linked.
 #[must_use]
 pub fn sqlite_version() -> &'static str {

@@ -158,8 +158,12 @@ pub(crate) fn hold(path: &Path, options: &Options, access: Access) -> Result<Hel
         return Err(OpenError::ReadOnly { path });
     }
     // Whose file it is, is looked at before anything is written, also beside it.
-    let existing =
-        connection::readers(&path, Reading::Shared, options).connect().map_err(|error| at.sql(error))?;
+    let existing = match connection::readers(&path, Reading::Shared, options).connect() {
+        // Whoever made it was killed in the middle: what they began is taken back, as whoever opens such a file does.
+        Err(error) if is_half_made(&error) => connection::rolled_back(&path, options),
+        connected => connected,
+    };
+    let existing = existing.map_err(|error| at.sql(error))?;
     migrate::check_format(&existing, access)?;
     drop(existing);
     let lock = Lock::take(&path, options.lock_wait).map_err(|why| match why {
@@ -286,6 +290,7 @@ impl SqliteStore {
                 look(&conn).map_err(|error| at.sql(error))?;
                 conn
             }
+            Err(error) if is_half_made(&error) => return Err(OpenError::NotMigrated { path }),
             Err(error) => return Err(at.sql(error)),
         };
         migrate::check_format(&conn, access)?;
@@ -298,6 +303,7 @@ impl SqliteStore {
         let newest = reader::newest(&conn).map_err(|damage| at.damage(damage))?;
         drop(conn);
         let (_, watched) = watch::channel(newest);
+        let at_path = path.clone();
         let pool = pool(manager, &options);
         Ok(Self::new(
             path,
@@ -307,7 +313,7 @@ impl SqliteStore {
             epoch,
             watched,
             watch::Sender::new(false),
-            Way::Reading(frozen),
+            Way::Reading(disk::identity(&at_path), frozen),
         ))
     }
 
@@ -337,10 +343,20 @@ impl SqliteStore {
         }
         refuse_network(&path, options)?;
         let manager = connection::readers(&path, Reading::Shared, options);
-        let conn = manager.connect().map_err(|error| at.sql(error))?;
+        let conn = match manager.connect() {
+            Err(error) if is_half_made(&error) => Connection::open_in_memory(),
+            connected => connected,
+        };
+        let conn = conn.map_err(|error| at.sql(error))?;
         migrate::check_format(&conn, Access::Look)?;
         Ok(migrate::status(&conn, SQLITE)?)
     }
+}
+
+/// Whether a file can't be read because its first transaction was interrupted: `SQLITE_READONLY_ROLLBACK`. From the second on there is a
+/// WAL, which needs no taking back.
+fn is_half_made(error: &rusqlite::Error) -> bool {
+    error.sqlite_error().is_some_and(|error| error.extended_code == 776)
 }
 
 fn look(conn: &Connection) -> rusqlite::Result<()> {

@@ -17,7 +17,7 @@ use r2d2_sqlite::SqliteConnectionManager;
 use rusqlite::{Connection, ErrorCode};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 
-use crate::disk::Frozen;
+use crate::disk::{self, Frozen};
 use crate::ledger;
 use crate::names::Names;
 use crate::open::{Watched, permits};
@@ -48,8 +48,8 @@ struct Inner {
 /// How the store was opened.
 pub(crate) enum Way {
     Writing(Writing),
-    /// For reading only; perhaps as a file that does not change.
-    Reading(Option<Frozen>),
+    /// For reading only: which file it was at opening; perhaps as one that does not change.
+    Reading(Option<(u64, u64)>, Option<Frozen>),
 }
 
 /// The way to the writer.
@@ -170,8 +170,10 @@ impl SqliteStore {
 
     fn check_running(&self) -> Result<(), StoreError> {
         let changed = match &self.0.way {
-            Way::Reading(Some(frozen)) => !frozen.holds(&self.0.path),
-            Way::Reading(None) | Way::Writing(_) => false,
+            Way::Reading(_, Some(frozen)) => !frozen.holds(&self.0.path),
+            // Another file of the same name is another store, and what is gone takes no more events.
+            Way::Reading(file, None) => *file != disk::identity(&self.0.path),
+            Way::Writing(_) => false,
         };
         match changed || *self.0.stopped.borrow() {
             true => Err(failed(Reason::Stopped)),
@@ -194,7 +196,7 @@ impl SqliteStore {
         }
         match &self.0.way {
             Way::Writing(writing) => Ok(writing),
-            Way::Reading(_) => Err(AppendError::not_committed(Reason::ReadOnly)),
+            Way::Reading(..) => Err(AppendError::not_committed(Reason::ReadOnly)),
         }
     }
 

@@ -154,7 +154,8 @@ fn known(ground: &mut impl Ground, sealed: &[Sealed]) -> Result<Option<Done>, Ap
 }
 
 /// Whether an event is the one that was recorded under its id. What the server adds to the metadata does not count.
-fn is_same(event: &Sealed, before: &Recorded) -> bool {
+#[must_use]
+pub fn is_same(event: &Sealed, before: &Recorded) -> bool {
     let new = event.event();
     let same_data = match &before.data {
         Data::Json(json) => json == &new.data,

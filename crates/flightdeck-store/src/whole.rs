@@ -76,7 +76,8 @@ impl Standing {
             None => Self::Live,
             Some("backup") => Self::Backup,
             Some(other) => match other.strip_prefix("moved ") {
-                Some(to) => Self::Moved { to: to.to_owned() },
+                // It is shown to people, and may stand in a file of anybody's.
+                Some(to) => Self::Moved { to: to.chars().filter(|c| !c.is_control()).collect() },
                 None => Self::Filling,
             },
         }

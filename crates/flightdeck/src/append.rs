@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use flightdeck_core::limits::{APPEND_BYTES_MAX, APPEND_EVENTS_MAX, EVENT_DATA_BYTES_MAX};
 use flightdeck_core::{EventId, EventType, Json, SchemaNumber, StreamId, Version};
+use flightdeck_store::admit::is_same;
 use flightdeck_store::archive::{ArchiveError, Lines};
 use flightdeck_store::chain::{Sealed, sha256};
 use flightdeck_store::{Append, AppendError, Appended, EventStore, Expected, NewEvent, RequestKey, Watcher};
@@ -49,7 +50,8 @@ pub(crate) struct Arguments {
     /// An idempotency key: the same command with the same key is done once
     #[arg(long)]
     key: Option<String>,
-    /// Append a file, one event a line: {"streamId","eventType","data",…}; whole thousands at a time
+    /// Append a file, one event a line: {"streamId","eventType","data",…}; whole thousands at a time. The same file is appended once;
+    /// of one that has grown, events with ids are, and those without are appended again
     #[arg(long, value_name = "FILE", conflicts_with_all = ["stream", "event_type", "data", "expect", "tags", "id", "schema", "metadata", "key"])]
     ndjson: Option<PathBuf>,
 }
@@ -321,14 +323,21 @@ impl Part {
         let key = RequestKey::new("import", &key, self.hash.finalize().into());
         let key = key.map_err(|error| Failure::usage(error.to_string()))?;
         let count = self.events.len() as u64;
-        let appended = match store.append(Append::of(self.events.clone()).with_request(key)).await {
-            Err(AppendError::IdReused { .. }) if self.events.iter().all(|event| event.id.is_some()) => {
-                one_by_one(store, self.events, done).await
+        let append = |events: Vec<NewEvent>| Append::of(events).with_request(key.clone());
+        let appended = match store.append(append(self.events.clone())).await {
+            Err(AppendError::IdReused { id }) if self.events.iter().all(|event| event.id.is_some()) => {
+                match news(store, &self.events).await? {
+                    Some(news) => {
+                        let known = count - news.len() as u64;
+                        let appended = store.append(append(news)).await;
+                        appended.inspect(|_| done.before += known)
+                    }
+                    None => Err(AppendError::IdReused { id }),
+                }
             }
-            appended => appended.inspect(|appended| {
-                done.events += count;
-                done.before += if appended.duplicate { count } else { 0 };
-            }),
+            appended => {
+                appended.inspect(|appended| done.before += if appended.duplicate { count } else { 0 })
+            }
         };
         let appended = appended.map_err(|error| {
             let told = Failure::from(error);
@@ -340,26 +349,25 @@ impl Part {
             );
             told.instead(lines, next)
         })?;
+        done.events += count;
         done.position = appended.cursor.position().get();
         Ok(())
     }
 }
 
-/// Some of these are in the log, and others not: the file has grown since, or parts of it came another way. Each has an id, and
-/// so is appended once.
-async fn one_by_one(
-    store: &dyn EventStore,
-    events: Vec<NewEvent>,
-    done: &mut Imported,
-) -> Result<Appended, AppendError> {
-    let mut last = None;
+/// Some of these are in the log, and others not: the file has grown since, or parts of it came another way. Those that are not
+/// there; `None` when one of those that are says something else.
+async fn news(store: &dyn EventStore, events: &[NewEvent]) -> Result<Option<Vec<NewEvent>>, Failure> {
+    let mut news = Vec::new();
     for event in events {
-        let appended = store.append(Append::of([event])).await?;
-        done.events += 1;
-        done.before += u64::from(appended.duplicate);
-        last = Some(appended);
+        let Some(id) = event.id else { return Ok(None) };
+        match store.event(id).await? {
+            None => news.push(event.clone()),
+            Some(before) if is_same(&Sealed::new(event.clone(), id), &before) => {}
+            Some(_) => return Ok(None),
+        }
     }
-    Ok(last.unwrap_or_else(|| unreachable!("a part has events")))
+    Ok(Some(news))
 }
 
 impl Imported {

@@ -16,7 +16,7 @@ use serde_json::json;
 use crate::exit::{Failure, REFUSED};
 use crate::eyes::{Bar, Eyes, number};
 use crate::settings::Settings;
-use crate::stores::{self, Filling, sqlite_options};
+use crate::stores::{self, Filling, sqlite_options, was_filled};
 use crate::target::Target;
 use crate::verify;
 
@@ -172,18 +172,27 @@ async fn from_sqlite(path: &Path, settings: &Settings, bar: &Bar) -> Result<(Hea
     let from = SqliteStore::open_backup(path, sqlite_options(settings))?;
     let head = from.head().await?;
     let until = head.cursor.position();
+    let secret = from.secret().await?;
     let to = match stores::fill(settings, head.hash).await? {
         Filling::Begun(to) => to,
-        Filling::Done(head, events) => return Ok((head, events)),
+        Filling::Done(done) => return was_filled(settings, &done, Some(head.cursor.epoch()), bar).await,
     };
     transfer::events(&from, &*to, until, bar).await?;
     transfer::beside(&from, &*to, until, bar).await?;
-    finish(&*to, &head, None, from.secret().await?, bar).await
+    finish(&*to, &head, None, secret, bar).await
 }
 
 /// Looks at a file from its first byte to its last. (`check-backup`, which `restore` runs as a process of its own.)
 pub(crate) async fn check(path: &Path, settings: &Settings) -> Result<(), Failure> {
     let store = SqliteStore::open_backup(path, sqlite_options(settings))?;
+    let lacks = |_| {
+        Failure::new(
+            REFUSED,
+            "the backup has no secret, which every log has",
+            "use an older backup; nothing was changed",
+        )
+    };
+    store.secret().await.map_err(lacks)?;
     let verified = store.verify().await?;
     match verified.problems.first() {
         None => Ok(()),
@@ -203,7 +212,7 @@ pub(crate) async fn from_archive(
     let contents = archive::check(sheet.reader()?, sheet.bytes(), bar)?;
     let to = match stores::fill(settings, contents.hash).await? {
         Filling::Begun(to) => to,
-        Filling::Done(head, events) => return Ok((head, events)),
+        Filling::Done(done) => return was_filled(settings, &done, None, bar).await,
     };
     archive::fill(sheet.reader()?, &*to, &contents, bar).await?;
     let head = to.head().await?;

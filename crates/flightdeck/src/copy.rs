@@ -1,6 +1,8 @@
 //! `flightdeck copy`: a log to another store, with its positions, times and hashes as they are.
 
 use std::io::Write as _;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
 
 use clap::Args;
 use flightdeck_store::{Head, Standing, transfer};
@@ -11,7 +13,7 @@ use crate::backup::{finish, said};
 use crate::exit::{Failure, REFUSED};
 use crate::eyes::{Bar, Eyes};
 use crate::settings::Settings;
-use crate::stores::{self, Filling, postgres_options, sqlite_options};
+use crate::stores::{self, Filling, postgres_options, sqlite_options, was_filled};
 use crate::target::Target;
 
 #[derive(Args)]
@@ -38,7 +40,7 @@ pub(crate) async fn run(arguments: Arguments, settings: &Settings, eyes: &Eyes) 
     };
     let to = store(&to)?;
     let place = place(&to)?;
-    if place == self::place(&from)? {
+    if place == self::place(&from)? || is_same(&from, &to).await? {
         return Err(Failure::usage("--from and --to are the same store".to_owned()));
     }
     let bar = Bar::new();
@@ -49,20 +51,20 @@ pub(crate) async fn run(arguments: Arguments, settings: &Settings, eyes: &Eyes) 
         Failure::new(REFUSED, text, "run it as the role that owns the schema, or as one that may write")
     })?;
     let mut head = source.head().await?;
-    if arguments.moves {
-        may_seal(&from, &place).await?;
-    }
+    let moved = arguments.moves && may_seal(&from, &place).await?;
     let target = match stores::fill(&to, head.hash).await? {
         Filling::Begun(target) => target,
-        // An earlier run came to its end, or nearly: of a move, only the seal may be missing.
-        Filling::Done(done, events) => {
-            if arguments.moves && done.cursor != head.cursor {
+        // An earlier run came to its end, and nobody saw it. A move keeps the epoch, and a copy does not.
+        Filling::Done(done) => {
+            if arguments.moves && !(moved && done.cursor == head.cursor) {
                 let text =
                     format!("{} holds a copy of this log, which is another life of it", to.store.value.url());
-                return Err(Failure::new(REFUSED, text, "move it to an empty store"));
+                return Err(Failure::new(REFUSED, text, "move it to an empty store; nothing was changed"));
             }
+            let other_than = (!arguments.moves).then(|| head.cursor.epoch());
+            let (head, events) = was_filled(&to, &done, other_than, &bar).await?;
             drop(bar);
-            return said(&done, events, &to, eyes);
+            return said(&head, events, &to, eyes);
         }
     };
     transfer::events(&*source, &*target, head.cursor.position(), &bar).await?;
@@ -81,14 +83,35 @@ pub(crate) async fn run(arguments: Arguments, settings: &Settings, eyes: &Eyes) 
 /// What a store is called where its log came from: the same however it was written.
 fn place(to: &Settings) -> Result<String, Failure> {
     Ok(match &to.store.value {
-        Target::Sqlite(path) => Target::Sqlite(std::path::absolute(path)?).url(),
+        Target::Sqlite(path) => {
+            let path = std::path::absolute(path)?;
+            let folder = path.parent().and_then(|folder| folder.canonicalize().ok());
+            let found = path.canonicalize().ok();
+            let named = folder.zip(path.file_name()).map(|(folder, name)| folder.join(name));
+            Target::Sqlite(found.or(named).unwrap_or(path)).url()
+        }
         other => other.url(),
     })
 }
 
-/// Refuses a move that could not be brought to its end.
-async fn may_seal(from: &Settings, to: &str) -> Result<(), Failure> {
-    let sealed = Standing::Moved { to: to.to_owned() };
+/// Whether two URLs lead to one store.
+async fn is_same(one: &Settings, other: &Settings) -> Result<bool, Failure> {
+    match (&one.store.value, &other.store.value) {
+        (Target::Sqlite(one), Target::Sqlite(other)) => {
+            let file = |path: &Path| path.metadata().ok().map(|found| (found.dev(), found.ino()));
+            Ok(file(one).is_some() && file(one) == file(other))
+        }
+        (Target::Postgres(from), Target::Postgres(to)) => {
+            let from = PostgresStore::examine(from, &postgres_options(one), || 0).await?.identity;
+            let to = PostgresStore::examine(to, &postgres_options(other), || 0).await?.identity;
+            Ok(from.is_some() && from == to)
+        }
+        _ => Ok(false),
+    }
+}
+
+/// Refuses a move that could not be brought to its end. Says whether the source is sealed for that place already.
+async fn may_seal(from: &Settings, to: &str) -> Result<bool, Failure> {
     let (standing, may) = match &from.store.value {
         Target::Sqlite(path) => {
             let found = SqliteStore::examine(path, &sqlite_options(from)).await?;
@@ -104,15 +127,18 @@ async fn may_seal(from: &Settings, to: &str) -> Result<(), Failure> {
         }
     };
     match standing {
-        Some(Standing::Moved { to: other }) if sealed != (Standing::Moved { to: other.clone() }) => {
-            Err(flightdeck_store::MigrateError::Moved { to: other }.into())
+        Some(Standing::Moved { to: there }) if there == to => Ok(true),
+        Some(Standing::Moved { to }) => Err(flightdeck_store::MigrateError::Moved { to }.into()),
+        Some(Standing::Backup) => {
+            let text = "the source is a backup, and stays as it is";
+            Err(Failure::new(REFUSED, text, "restore it, or copy it without --move; nothing was changed"))
         }
         _ if !may => Err(Failure::new(
             REFUSED,
             "this user may not seal the source",
             "run it as the user, or the role, that owns it; nothing was changed",
         )),
-        _ => Ok(()),
+        _ => Ok(false),
     }
 }
 
@@ -133,6 +159,10 @@ async fn reopen(from: &Settings, eyes: &Eyes) -> Result<(), Failure> {
         return Err(Failure::new(REFUSED, text, "nothing was changed"));
     }
     let mut out = eyes.out();
-    writeln!(out, "{} takes appends again, in a new epoch", from.store.value.url())?;
+    let store = from.store.value.url();
+    match eyes.asked_json {
+        true => writeln!(out, "{}", serde_json::json!({ "store": store, "reopened": true }))?,
+        false => writeln!(out, "{store} takes appends again, in a new epoch")?,
+    }
     Ok(out.flush()?)
 }

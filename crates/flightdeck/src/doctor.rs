@@ -10,7 +10,7 @@ use flightdeck_store_sqlite::SqliteStore;
 use serde_json::json;
 
 use crate::exit::{Failure, REFUSED};
-use crate::eyes::{BAD, Eyes, GOOD, ODD, number, styled};
+use crate::eyes::{BAD, Eyes, GOOD, ODD, number, plain, styled};
 use crate::settings::Settings;
 use crate::stores::{postgres_options, sqlite_options};
 use crate::target::Target;
@@ -96,9 +96,9 @@ fn show(findings: &[Finding], eyes: &Eyes) -> Result<(), Failure> {
             writeln!(out, "{}", json!({ "check": what, "is": name, "found": found, "mend": mend }))?;
             continue;
         }
-        writeln!(out, "{}  {what:<16} {found}", styled(style, &format!("{name:<3}")))?;
+        writeln!(out, "{}  {what:<16} {}", styled(style, &format!("{name:<3}")), plain(found))?;
         if !mend.is_empty() {
-            writeln!(out, "     {:<16} {mend}", "")?;
+            writeln!(out, "     {:<16} {}", "", plain(mend))?;
         }
     }
     Ok(out.flush()?)

@@ -20,6 +20,8 @@ const WIDTH: usize = 120;
 pub(crate) struct Eyes {
     /// JSON, one object a line.
     pub(crate) json: bool,
+    /// Whether JSON was asked for by name: what is said for people alone is in JSON only then.
+    pub(crate) asked_json: bool,
     /// How many columns there are for people.
     pub(crate) width: usize,
 }
@@ -29,7 +31,7 @@ impl Eyes {
         let out = std::io::stdout();
         let columns = rustix::termios::tcgetwinsize(&out).ok().map(|size| usize::from(size.ws_col));
         let width = columns.filter(|columns| *columns > 0).unwrap_or(WIDTH);
-        Self { json: given.json || !(given.text || out.is_terminal()), width }
+        Self { json: given.json || !(given.text || out.is_terminal()), asked_json: given.json, width }
     }
 
     /// Standard output, with colours where it is a terminal that takes them.

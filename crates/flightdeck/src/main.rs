@@ -25,6 +25,7 @@ use std::process::ExitCode;
 
 use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
+use serde_json::json;
 
 use crate::exit::Failure;
 use crate::eyes::Eyes;
@@ -113,6 +114,7 @@ fn begin(cli: Cli) -> Result<(), Failure> {
         .with_writer(std::io::stderr)
         .with_target(false)
         .init();
+    flightdeck_store_sqlite::survive_file_size_limit();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
@@ -140,9 +142,16 @@ async fn run(command: Command, settings: &Settings, eyes: &Eyes) -> Result<(), F
         Command::CheckBackup { file } => Box::pin(backup::check(&file, settings)).await,
         Command::Version => {
             let mut out = eyes.out();
-            writeln!(out, "flightdeck {}", env!("CARGO_PKG_VERSION"))?;
-            writeln!(out, "store format {}", flightdeck_store::migrate::FORMAT)?;
-            writeln!(out, "sqlite {}", flightdeck_store_sqlite::sqlite_version())?;
+            let (own, format) = (env!("CARGO_PKG_VERSION"), flightdeck_store::migrate::FORMAT);
+            let sqlite = flightdeck_store_sqlite::sqlite_version();
+            match eyes.asked_json {
+                true => writeln!(
+                    out,
+                    "{}",
+                    json!({ "flightdeck": own, "storeFormat": format, "sqlite": sqlite })
+                )?,
+                false => writeln!(out, "flightdeck {own}\nstore format {format}\nsqlite {sqlite}")?,
+            }
             Ok(out.flush()?)
         }
     }

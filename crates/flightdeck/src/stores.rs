@@ -2,14 +2,17 @@
 
 use std::sync::Arc;
 
+use flightdeck_core::Epoch;
 use flightdeck_store::chain::Hash;
 use flightdeck_store::{EventStore, Fill, Head, NotFilled, Whole};
 use flightdeck_store_postgres::{Listen, PostgresStore};
 use flightdeck_store_sqlite::SqliteStore;
 
-use crate::exit::Failure;
+use crate::exit::{Failure, REFUSED};
+use crate::eyes::Bar;
 use crate::settings::Settings;
 use crate::target::Target;
+use crate::verify;
 
 pub(crate) fn sqlite_options(settings: &Settings) -> flightdeck_store_sqlite::Options {
     flightdeck_store_sqlite::Options {
@@ -74,11 +77,11 @@ impl Writing {
 pub(crate) enum Filling {
     /// It is being filled.
     Begun(Box<dyn Fill>),
-    /// The log is there, whole and in use: an earlier run came to its end, and nobody saw it. Its head, and how many events it has.
-    Done(Head, u64),
+    /// The log is there, whole and in use: an earlier run came to its end, and nobody saw it. Its head.
+    Done(Head),
 }
 
-/// The store, to carry a log into it that ends with that hash.
+/// The store, to carry a log into it that ends with that hash, and is in that epoch where it comes from.
 pub(crate) async fn fill(settings: &Settings, ends: Hash) -> Result<Filling, Failure> {
     let (in_use, refused) = match &settings.store.value {
         Target::Sqlite(path) => match SqliteStore::fill(path, sqlite_options(settings)) {
@@ -90,15 +93,34 @@ pub(crate) async fn fill(settings: &Settings, ends: Hash) -> Result<Filling, Fai
             Err(error) => (matches!(error, NotFilled::InUse(_)), Failure::from(error)),
         },
     };
-    if in_use && let Some(head) = is_there(settings, ends).await? {
-        let events = u64::try_from(head.cursor.position().get()).unwrap_or(0);
-        return Ok(Filling::Done(head, events));
+    if in_use {
+        let head = read(settings).await?.head().await?;
+        if head.hash == ends {
+            return Ok(Filling::Done(head));
+        }
     }
     Err(refused)
 }
 
-/// The head of the store, if it ends with that hash.
-async fn is_there(settings: &Settings, ends: Hash) -> Result<Option<Head>, Failure> {
-    let head = read(settings).await?.head().await?;
-    Ok(Some(head).filter(|head| head.hash == ends))
+/// Checks a store that was filled before, whose epoch must not be that of where its log came from, unless it moved.
+pub(crate) async fn was_filled(
+    settings: &Settings,
+    head: &Head,
+    not: Option<&Epoch>,
+    bar: &Bar,
+) -> Result<(Head, u64), Failure> {
+    if not == Some(head.cursor.epoch()) {
+        let text = format!(
+            "{} holds the same log in the same epoch already: it is the same store, or a copy of its files",
+            settings.store.value.url()
+        );
+        return Err(Failure::new(
+            REFUSED,
+            text,
+            "name a store that is empty or not there; nothing was changed",
+        ));
+    }
+    let verified = read(settings).await?.verify_watched(bar).await?;
+    verify::refuse(&verified)?;
+    Ok((head.clone(), verified.events))
 }

@@ -263,3 +263,156 @@ fn pipes_are_read_like_files_and_nothing_is_told_to_a_terminal() {
     assert_eq!(done(&["read"], &store).lines().count(), 2);
     refused(&["import", &desk.path("")], &store, 1);
 }
+
+#[test]
+fn one_store_under_two_names_is_one_store() {
+    let desk = Desk::new();
+    let kinds =
+        [(Kind::Sqlite, false), (Kind::Sqlite, true), (Kind::Postgres, false), (Kind::Postgres, true)];
+    for (kind, filled) in kinds {
+        let store = desk.store(&kind, &format!("same-{filled}.db"));
+        done(&["migrate"], &store);
+        if filled {
+            done(&["append", "a-1", "A"], &store);
+        }
+        let other = match kind {
+            Kind::Sqlite => {
+                let link = desk.file(&format!("link-{filled}.db"));
+                std::os::unix::fs::symlink(desk.file(&format!("same-{filled}.db")), link).unwrap();
+                desk.store(&kind, &format!("link-{filled}.db"))
+            }
+            Kind::Postgres => store.replace("127.0.0.1", "localhost"),
+        };
+        for arguments in [vec!["copy"], vec!["copy", "--move"]] {
+            let arguments: Vec<&str> =
+                arguments.into_iter().chain(["--from", &store, "--to", &other]).collect();
+            assert!(refused(&arguments, "", 64).contains("the same store"));
+        }
+        done(&["append", "a-1", "A"], &store);
+    }
+}
+
+#[test]
+fn a_copy_of_the_files_is_no_move_and_no_copy() {
+    let desk = Desk::new();
+    let store = desk.filled(&Kind::Sqlite, 50);
+    std::fs::copy(desk.file("filled.db"), desk.file("other.db")).unwrap();
+    let other = desk.store(&Kind::Sqlite, "other.db");
+    for arguments in [vec!["copy"], vec!["copy", "--move"]] {
+        let arguments: Vec<&str> = arguments.into_iter().chain(["--from", &store, "--to", &other]).collect();
+        refused(&arguments, "", 1);
+    }
+    done(&["append", "a-1", "A"], &store);
+    // A backup is not moved, and stays as it is to the byte; nor is it restored onto itself.
+    done(&["backup", &desk.path("saved")], &store);
+    let before = std::fs::read(desk.file("saved")).unwrap();
+    let saved = desk.store(&Kind::Sqlite, "saved");
+    let to = desk.store(&Kind::Sqlite, "never.db");
+    assert!(refused(&["copy", "--move", "--from", &saved, "--to", &to], "", 1).contains("is a backup"));
+    refused(&["restore", &desk.path("saved")], &saved, 1);
+    assert!(std::fs::read(desk.file("saved")).unwrap() == before && !is_there(&desk.file("never.db")));
+}
+
+#[test]
+fn what_was_carried_before_is_checked_before_it_is_called_so() {
+    let desk = Desk::new();
+    let store = desk.filled(&Kind::Sqlite, 50);
+    let target = desk.store(&Kind::Sqlite, "target.db");
+    done(&["backup", &desk.path("saved")], &store);
+    let saved = desk.path("saved");
+    let both = [vec!["copy", "--from", &store, "--to", &target], vec!["restore", &saved, "--store", &target]];
+    for arguments in &both {
+        done(arguments, "");
+    }
+    let conn = rusqlite::Connection::open(desk.file("target.db")).unwrap();
+    let change =
+        "DROP TRIGGER fd_log_never_changes; UPDATE fd_log SET data = CAST('{}' AS BLOB) WHERE position = 2";
+    conn.execute_batch(change).unwrap();
+    drop(conn);
+    for arguments in &both {
+        assert!(refused(arguments, "", 1).contains("1 thing is damaged"));
+    }
+}
+
+#[test]
+fn a_thousand_lines_are_appended_whole_or_not_at_all() {
+    for kind in [Kind::Sqlite, Kind::Postgres] {
+        let desk = Desk::new();
+        let store = desk.store(&kind, "log.db");
+        let id = |number: u64| format!("01920000-0000-7000-8000-{number:012}");
+        done(&["append", "x-1", "Other", "--id", &id(500)], &store);
+        let line = |number| {
+            format!("{{\"streamId\":\"a-1\",\"eventType\":\"A\",\"id\":\"{}\",\"data\":1}}\n", id(number))
+        };
+        std::fs::write(desk.file("in"), (1..=1_000).map(line).collect::<String>()).unwrap();
+        let said = refused(&["append", "--ndjson", &desk.path("in")], &store, 1);
+        assert!(said.contains("0 events that stand before it are in the log"), "{said}");
+        assert_eq!(done(&["read"], &store).lines().count(), 1);
+    }
+}
+
+#[test]
+fn a_store_that_is_gone_or_another_ends_a_tail() {
+    let desk = Desk::new();
+    let store = desk.filled(&Kind::Sqlite, 50);
+    done(&["backup", &desk.path("saved")], &store);
+    let mut tail = command(&["tail", "--text"], &store);
+    let mut tail = tail.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut said = BufReader::new(tail.stderr.take().unwrap()).lines();
+    assert!(said.next().unwrap().unwrap().contains("caught up"));
+    for name in ["filled.db", "filled.db-wal", "filled.db-shm"] {
+        drop(std::fs::remove_file(desk.file(name)));
+    }
+    done(&["restore", &desk.path("saved")], &store);
+    assert_eq!(tail.wait().unwrap().code(), Some(69));
+}
+
+#[test]
+fn a_backup_without_its_secret_is_refused_and_none_talks_to_a_terminal() {
+    let desk = Desk::new();
+    let store = desk.filled(&Kind::Sqlite, 50);
+    done(&["backup", &desk.path("saved")], &store);
+    let changed = |sql: &str| {
+        std::fs::copy(desk.file("saved"), desk.file("changed")).unwrap();
+        rusqlite::Connection::open(desk.file("changed")).unwrap().execute_batch(sql).unwrap();
+    };
+    changed("DELETE FROM fd_meta WHERE name = 'secret'");
+    let never = desk.store(&Kind::Sqlite, "never.db");
+    assert!(refused(&["restore", &desk.path("changed")], &never, 1).contains("no secret"));
+    assert!(!is_there(&desk.file("never.db")));
+    changed(
+        "UPDATE fd_meta SET value = 'moved ' || char(27) || '[31mX' || char(10) || 'y' WHERE name = 'state'",
+    );
+    let odd = desk.store(&Kind::Sqlite, "changed");
+    let doctor = run(&["doctor", "--text"], &odd);
+    assert!(doctor.out.contains("moved to [31mXy") && !doctor.out.contains('\u{1b}'), "{}", doctor.out);
+    assert!(!refused(&["append", "a-1", "A"], &odd, 1).contains('\u{1b}'));
+}
+
+#[test]
+fn everything_is_said_in_json_when_it_is_asked_for() {
+    let desk = Desk::new();
+    let store = desk.store(&Kind::Sqlite, "log.db");
+    let (saved, other) = (desk.path("saved"), desk.store(&Kind::Sqlite, "other.db"));
+    for arguments in [
+        vec!["migrate"],
+        vec!["migrate", "--status"],
+        vec!["version"],
+        vec!["config"],
+        vec!["append", "a-1", "A"],
+        vec!["read"],
+        vec!["verify"],
+        vec!["doctor"],
+        vec!["backup", &saved],
+        vec!["copy", "--move", "--from", &store, "--to", &other],
+        vec!["copy", "--reopen", "--from", &store],
+    ] {
+        let arguments: Vec<&str> = arguments.into_iter().chain(["--json"]).collect();
+        let said = done(&arguments, &store);
+        assert!(!said.is_empty(), "{arguments:?}");
+        for line in said.lines() {
+            let is_object = serde_json::from_str::<Value>(line).is_ok_and(|line| line.is_object());
+            assert!(is_object, "{arguments:?}: {line}");
+        }
+    }
+}

@@ -3,7 +3,9 @@
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use flightdeck_store::{Append, AppendError, EventStore as _, LogQuery, MigrateError, Reason};
+use flightdeck_store::{
+    Append, AppendError, EventStore as _, Fill as _, LogQuery, MigrateError, Reason, Whole as _,
+};
 use flightdeck_store_postgres::{Listen, OpenError, Options, PostgresStore};
 use flightdeck_test_postgres::{Cluster, Settings};
 
@@ -340,5 +342,31 @@ fn a_store_that_is_closed_keeps_no_connection() {
         node.close().await;
         super::eventually("all are gone", || async { open().await == 0 }).await;
         drop(node);
+    });
+}
+
+/// Whoever owns a database need not be the server's superuser to make a store in it, to carry a log there, and to move it away.
+#[test]
+fn an_owner_without_special_rights_makes_fills_and_seals_a_store() {
+    block_on(async {
+        let place = Place::new();
+        let role = format!("{}_owner", place.schema);
+        let database = format!("{}_owned", place.schema);
+        let raw = place.raw().await;
+        raw.batch_execute(&format!("CREATE ROLE {role} LOGIN NOSUPERUSER")).await.unwrap();
+        raw.batch_execute(&format!("CREATE DATABASE {database} OWNER {role}")).await.unwrap();
+        let (server, _) = place.server.rsplit_once('/').unwrap();
+        let url = format!("{}/{database}", server.replace("flightdeck@", &format!("{role}@")));
+        let node = PostgresStore::open(&url, Options::default()).await.unwrap();
+        for number in 0..3 {
+            node.append(Append::of([event(number)])).await.unwrap();
+        }
+        assert_eq!(node.verify().await.unwrap().problems, []);
+        let fill = PostgresStore::fill(&format!("{url}?schema=other"), Options::default()).await.unwrap();
+        fill.add_events(flightdeck_tests::whole_log(&node).await).await.unwrap();
+        fill.finish(None, node.secret().await.unwrap()).await.unwrap();
+        PostgresStore::seal_off(&url, &Options::default(), "elsewhere").await.unwrap();
+        let refused = node.append(Append::of([event(9)])).await.unwrap_err();
+        assert!(matches!(refused, AppendError::NotCommitted { reason: Reason::ReadOnly, .. }), "{refused}");
     });
 }
