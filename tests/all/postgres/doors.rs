@@ -268,10 +268,11 @@ fn tls_is_checked_against_the_certificates_that_are_named() {
         node.append(Append::of([event(1)])).await.unwrap();
         let raw = place.raw().await;
         let sql = "SELECT count(*) FROM pg_stat_ssl s JOIN pg_stat_activity a USING (pid) WHERE s.ssl AND a.application_name = 'flightdeck'";
-        assert!(
-            raw.query_one(sql, &[]).await.unwrap().get::<_, i64>(0) >= 2,
-            "writer and listener are encrypted"
-        );
+        // The one that listens is made beside everything else.
+        super::eventually("writer and listener are encrypted", || async {
+            raw.query_one(sql, &[]).await.unwrap().get::<_, i64>(0) >= 2
+        })
+        .await;
         // Asked for, and not to be had from a server whose certificate nobody vouches for.
         let unknown = format!("{}&sslmode=require", place.url());
         let refused = PostgresStore::open(&unknown, Options::default()).await.unwrap_err();
@@ -338,7 +339,7 @@ fn a_store_that_is_closed_keeps_no_connection() {
         let raw = place.raw().await;
         let sql = "SELECT count(*) FROM pg_stat_activity WHERE application_name = $1";
         let open = || async { raw.query_one(sql, &[&place.schema]).await.unwrap().get::<_, i64>(0) };
-        assert!(open().await > 1, "one that writes, and one that listens");
+        super::eventually("one writes, and one listens", || async { open().await > 1 }).await;
         node.close().await;
         super::eventually("all are gone", || async { open().await == 0 }).await;
         drop(node);
