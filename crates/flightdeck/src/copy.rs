@@ -40,7 +40,7 @@ pub(crate) async fn run(arguments: Arguments, settings: &Settings, eyes: &Eyes) 
     };
     let to = store(&to)?;
     let place = place(&to)?;
-    if place == self::place(&from)? || is_same(&from, &to).await? {
+    if is_same(&from, &to).await? {
         return Err(Failure::usage("--from and --to are the same store".to_owned()));
     }
     let bar = Bar::new();
