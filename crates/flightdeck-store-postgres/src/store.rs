@@ -8,7 +8,7 @@ use flightdeck_core::limits::{CONDITION_AGE_EVENTS_MAX, SNAPSHOT_BYTES_MAX};
 use flightdeck_core::{Clock as _, Cursor, Epoch, EventId, Position, SchemaNumber, StreamId};
 use flightdeck_store::admit::{Done, recall};
 use flightdeck_store::chain::Sealed;
-use flightdeck_store::settle::Identity;
+use flightdeck_store::settle::{Identity, unknown};
 use flightdeck_store::system::SystemClock;
 use flightdeck_store::{
     Append, AppendError, Appended, Condition, EventStore, Head, LogPage, LogQuery, NewEvent, Reason,
@@ -259,16 +259,6 @@ pub(crate) fn to_error(damage: Damage) -> StoreError {
             StoreError::Failed { reason, source: Some(error.into()) }
         }
     }
-}
-
-/// What a failed look-up means for someone who wanted to know what became of an append.
-fn unknown(error: StoreError) -> AppendError {
-    let (reason, source) = match error {
-        StoreError::Corrupt(corruption) => (corruption.into(), None),
-        StoreError::Failed { reason, source } => (reason, source),
-        other => (Reason::Storage, Some(other.into())),
-    };
-    AppendError::Unknown { reason, source }
 }
 
 #[async_trait]

@@ -29,14 +29,20 @@ impl From<rusqlite::Error> for NotOpened {
     }
 }
 
-/// Opens the one connection that writes. What makes a commit durable is read back.
-pub(crate) fn writer(path: &Path, options: &Options) -> Result<Connection, NotOpened> {
+/// Opens a file to write it; nothing in it is trusted.
+fn to_write(path: &Path, options: &Options) -> rusqlite::Result<Connection> {
     let conn = Connection::open_with_flags(
         path,
         OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
     )?;
     conn.busy_timeout(options.busy_wait)?;
     harden(&conn)?;
+    Ok(conn)
+}
+
+/// Opens the one connection that writes. What makes a commit durable is read back.
+pub(crate) fn writer(path: &Path, options: &Options) -> Result<Connection, NotOpened> {
+    let conn = to_write(path, options)?;
     let mode: String = conn.pragma_update_and_check(None, "journal_mode", "wal", |row| row.get(0))?;
     expect("journal_mode", "wal", mode)?;
     let synchronous = fault::synchronous();
@@ -58,12 +64,7 @@ pub(crate) fn writer(path: &Path, options: &Options) -> Result<Connection, NotOp
 
 /// A connection that takes back what an interrupted transaction has begun, and is then for looking.
 pub(crate) fn rolled_back(path: &Path, options: &Options) -> rusqlite::Result<Connection> {
-    let conn = Connection::open_with_flags(
-        path,
-        OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
-    )?;
-    conn.busy_timeout(options.busy_wait)?;
-    harden(&conn)?;
+    let conn = to_write(path, options)?;
     conn.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))?;
     conn.pragma_update(None, "query_only", true)?;
     Ok(conn)

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use flightdeck_core::limits::SNAPSHOT_BYTES_MAX;
 use flightdeck_core::{Epoch, EventId, Position, SchemaNumber, StreamId};
 use flightdeck_store::chain::Sealed;
-use flightdeck_store::settle::Identity;
+use flightdeck_store::settle::{Identity, unknown};
 use flightdeck_store::{
     Append, AppendError, Appended, EventStore, Head, LogPage, LogQuery, NewEvent, Reason, Recorded,
     RequestKey, Snapshot, StoreError, StreamInfo, StreamPage, StreamQuery, StreamsPage, StreamsQuery,
@@ -269,16 +269,6 @@ fn to_error(damage: Damage) -> StoreError {
             StoreError::Failed { reason, source: Some(error.into()) }
         }
     }
-}
-
-/// What a failed look-up means for someone who wanted to know what became of an append.
-fn unknown(error: StoreError) -> AppendError {
-    let (reason, source) = match error {
-        StoreError::Corrupt(corruption) => (corruption.into(), None),
-        StoreError::Failed { reason, source } => (reason, source),
-        other => (Reason::Storage, Some(other.into())),
-    };
-    AppendError::Unknown { reason, source }
 }
 
 /// What a failed write of something that is not the log means.

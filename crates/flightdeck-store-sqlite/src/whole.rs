@@ -97,16 +97,6 @@ fn kept_snapshots(conn: &Connection, after: Option<StreamId>) -> Result<Vec<Kept
 }
 
 impl SqliteStore {
-    /// What the store at `path` is, as a whole. Changes nothing.
-    ///
-    /// # Errors
-    /// See [`OpenError`].
-    pub fn standing(path: impl AsRef<Path>, options: &Options) -> Result<Standing, OpenError> {
-        let store = Self::open_reading(path.as_ref(), options.clone(), Access::Look, Reading::Shared)?;
-        let at = At(path.as_ref());
-        store.look(|conn, _| Ok(migrate::standing(conn)?)).map_err(|damage| at.damage(damage))
-    }
-
     /// Seals the store at `path`: its log has moved elsewhere, and is only read here. Returns the head that it ends at. Sealing what is
     /// sealed for the same place changes nothing.
     ///
@@ -150,6 +140,7 @@ impl SqliteStore {
             Ok(sealed)
         };
         let unsealed = unsealed().map_err(|error| at.sql(error))?;
+        drop(held.conn);
         drop(held.lock);
         Ok(unsealed)
     }

@@ -7,6 +7,18 @@ use flightdeck_core::EventId;
 
 use crate::append::{Append, AppendError, Appended, Reason, RequestKey};
 use crate::port::EventStore;
+use crate::read::StoreError;
+
+/// What a failed look-up means for someone who wanted to know what became of an append.
+#[must_use]
+pub fn unknown(error: StoreError) -> AppendError {
+    let (reason, source) = match error {
+        StoreError::Corrupt(corruption) => (corruption.into(), None),
+        StoreError::Failed { reason, source } => (reason, source),
+        other => (Reason::Storage, Some(other.into())),
+    };
+    AppendError::Unknown { reason, source }
+}
 
 /// By what an append is known should it be a repetition.
 #[derive(Debug, Clone)]

@@ -13,7 +13,7 @@ use flightdeck_store::{EventStore as _, Fill, Head, Whole, transfer};
 use flightdeck_store_sqlite::{BackupError, SqliteStore};
 use serde_json::json;
 
-use crate::exit::{Failure, REFUSED};
+use crate::exit::{CONFIGURATION, Failure, REFUSED};
 use crate::eyes::{Bar, Eyes, number};
 use crate::settings::Settings;
 use crate::stores::{self, Filling, sqlite_options, was_filled};
@@ -167,7 +167,9 @@ async fn from_sqlite(path: &Path, settings: &Settings, bar: &Bar) -> Result<(Hea
         let text = text.trim().trim_start_matches("flightdeck: ");
         let text =
             if text.is_empty() { "the file can't be checked: the process that did has died" } else { text };
-        return Err(Failure::new(REFUSED, text, ""));
+        // Made by a newer program, or by someone else; whatever else is wrong is wrong with the file.
+        let foreign = child.status.code() == Some(i32::from(CONFIGURATION));
+        return Err(Failure::new(if foreign { CONFIGURATION } else { REFUSED }, text, ""));
     }
     let from = SqliteStore::open_backup(path, sqlite_options(settings))?;
     let head = from.head().await?;

@@ -81,7 +81,7 @@ pub(crate) enum Filling {
     Done(Head),
 }
 
-/// The store, to carry a log into it that ends with that hash, and is in that epoch where it comes from.
+/// The store, to carry a log into it that ends with that hash.
 pub(crate) async fn fill(settings: &Settings, ends: Hash) -> Result<Filling, Failure> {
     let (in_use, refused) = match &settings.store.value {
         Target::Sqlite(path) => match SqliteStore::fill(path, sqlite_options(settings)) {
