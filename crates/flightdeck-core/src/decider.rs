@@ -1,4 +1,6 @@
-//! The decider: three pure functions that say what an aggregate is.
+//! The decider: three pure functions that say what an aggregate is, and three more for rules that cross streams.
+
+use crate::mark::{Answer, Mark, Question};
 
 /// An aggregate, as three functions over four types.
 ///
@@ -38,6 +40,10 @@
 /// assert_eq!(Door::decide(&open, Command::Open), Ok(vec![]));
 /// assert_eq!(Door::decide(&open, Command::Close), Ok(vec![Event::Closed]));
 /// ```
+///
+/// An aggregate whose rules cross streams (a name that only one may have) also says which [marks](Decider::marks) its events
+/// carry, what a command [asks](Decider::asks), and how the answers [get into it](Decider::told). The other aggregates
+/// leave these as they are.
 pub trait Decider {
     /// The stream category, for example `content`. Stored: changing it orphans streams.
     const CATEGORY: &'static str;
@@ -59,4 +65,26 @@ pub trait Decider {
     /// # Errors
     /// When the state does not allow it: a state of affairs, for the caller to tell its user.
     fn decide(state: &Self::State, command: Self::Command) -> Result<Vec<Self::Event>, Self::Error>;
+
+    /// The keys of all tags that its events carry: nobody else may write them.
+    const MARK_KEYS: &'static [&'static str] = &[];
+
+    /// What an event is to be found by, given what was known before it. An event that gives something up carries the same
+    /// mark as the one that took it.
+    #[must_use]
+    fn marks(_before: &Self::State, _event: &Self::Event) -> Vec<Mark> {
+        Vec::new()
+    }
+
+    /// What must be known of other streams before the command can be answered.
+    #[must_use]
+    fn asks(_state: &Self::State, _command: &Self::Command) -> Vec<Question> {
+        Vec::new()
+    }
+
+    /// The command with the answers in it, which come in the order of the questions.
+    #[must_use]
+    fn told(command: Self::Command, _answers: &[Answer<Self::Event>]) -> Self::Command {
+        command
+    }
 }

@@ -9,7 +9,10 @@
 //! - where something is: [`StreamId`], [`Category`], [`Version`], [`Position`], [`Epoch`], [`Cursor`];
 //! - what an event is made of: [`EventId`], [`EventType`], [`SchemaNumber`], [`Tag`], [`Tags`],
 //!   [`Json`], [`Metadata`];
-//! - what an aggregate is: [`Decider`], and how its events are stored: [`StoredEvents`], [`Registry`];
+//! - what an aggregate is: [`Decider`], with [`Mark`]s for rules that cross streams, and how its events are stored:
+//!   [`StoredEvents`], [`Registry`];
+//! - what a command brings: [`Form`] reads its fields and says all that is [`Invalid`] at once, [`Edit`] tells absent from `null`;
+//! - how a decider is tried: [`kit`], with given, when and then;
 //! - what comes in from outside: [`Clock`], [`Ids`], [`Timestamp`];
 //! - how much of anything is allowed: [`limits`].
 //!
@@ -32,9 +35,13 @@
 //! ```
 
 pub mod decider;
+pub mod edit;
 pub mod event;
+pub mod form;
 pub mod json;
+pub mod kit;
 pub mod limits;
+pub mod mark;
 pub mod metadata;
 pub mod place;
 pub mod registry;
@@ -45,12 +52,19 @@ pub mod time;
 mod words;
 
 pub use crate::decider::Decider;
+pub use crate::edit::Edit;
 pub use crate::event::{EventId, EventType, KeyId, SchemaNumber};
+pub use crate::form::{Form, Invalid};
 pub use crate::json::{Json, JsonError};
+pub use crate::mark::{Answer, Mark, Question};
 pub use crate::metadata::{Further, Metadata, Reference};
 pub use crate::place::{Cursor, Epoch, Position, Version};
-pub use crate::registry::{Registry, StoredEvents, StoredType, Upcast};
+pub use crate::registry::{NotYours, Registry, StoredEvents, StoredType, Upcast};
 pub use crate::stream::{Category, StreamId};
 pub use crate::tag::{Tag, Tags};
 pub use crate::time::{Clock, Ids, Timestamp};
 pub use crate::words::WordError;
+
+/// For [`text_word`]: words of other crates need not name it themselves.
+#[doc(hidden)]
+pub use serde;

@@ -5,17 +5,19 @@
 //! everything above the registry knows only the newest.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use thiserror::Error;
 
+use crate::decider::Decider;
 use crate::event::{EventType, SchemaNumber};
 use crate::json::{Json, JsonError};
 use crate::limits::EVENT_DATA_BYTES_MAX;
-use crate::tag::Tag;
+use crate::stream::{Category, StreamId};
+use crate::tag::{Tag, Tags};
 use crate::words::WordError;
 
 /// Turns the JSON of one shape into that of the next.
@@ -63,10 +65,10 @@ impl StoredType {
 #[derive(Debug, Error)]
 pub enum RegistryError {
     /// The same name was registered twice.
-    #[error("event type {0} is registered twice")]
+    #[error("{0} is registered twice")]
     Twice(&'static str),
-    /// A name that no event type can have.
-    #[error("event type {name:?} can't be registered: it {}", error.problem())]
+    /// A name that no event type, category or key can have.
+    #[error("{name:?} can't be registered: it {}", error.problem())]
     Name {
         /// The name.
         name: &'static str,
@@ -114,37 +116,118 @@ pub enum RegistryError {
     Unlisted(String),
 }
 
-/// All stored types that a program knows.
+/// All stored types that a program knows, with the aggregates that own them.
 #[derive(Debug, Clone, Default)]
 pub struct Registry {
-    types: BTreeMap<&'static str, StoredType>,
+    types: BTreeMap<&'static str, Known>,
+    categories: BTreeSet<&'static str>,
+    mark_keys: BTreeSet<&'static str>,
+}
+
+/// A type, and what reads it as one of its aggregate's events.
+#[derive(Debug, Clone, Copy)]
+struct Known {
+    stored: StoredType,
+    read: fn(&str, SchemaNumber, &[u8]) -> Result<(), RegistryError>,
+}
+
+/// Why an event may not be written by just anyone.
+#[derive(Debug, Error)]
+pub enum NotYours {
+    /// Streams of that category are written by the commands of their aggregate only.
+    #[error("streams of the category {0} are written by their own commands only")]
+    Category(Category),
+    /// Tags of that key are written by the commands of their aggregate only.
+    #[error("tags such as {0} are written by the commands that they belong to only")]
+    Tag(Tag),
+    /// The type is known, and the data is not of its shape.
+    #[error(transparent)]
+    Data(#[from] RegistryError),
 }
 
 impl Registry {
-    /// A registry of these types.
+    /// The same registry with an aggregate more: its category, its mark keys, and its events.
     ///
     /// # Errors
-    /// When a name is there twice, or is no legal event type.
-    pub fn new(types: impl IntoIterator<Item = StoredType>) -> Result<Self, RegistryError> {
-        let mut registry = Self::default();
-        for stored in types {
+    /// When one of its names is there already, or is no legal name.
+    pub fn with<D: Decider>(mut self) -> Result<Self, RegistryError>
+    where
+        D::Event: StoredEvents,
+    {
+        Category::new(D::CATEGORY).map_err(|error| RegistryError::Name { name: D::CATEGORY, error })?;
+        if !self.categories.insert(D::CATEGORY) {
+            return Err(RegistryError::Twice(D::CATEGORY));
+        }
+        for key in D::MARK_KEYS {
+            Tag::new(format!("{key}:x")).map_err(|error| RegistryError::Name { name: key, error })?;
+            if !self.mark_keys.insert(key) {
+                return Err(RegistryError::Twice(key));
+            }
+        }
+        for stored in D::Event::TYPES {
             EventType::new(stored.name).map_err(|error| RegistryError::Name { name: stored.name, error })?;
-            if registry.types.insert(stored.name, stored).is_some() {
+            let known = Known {
+                stored: *stored,
+                read: |name, schema, data| D::Event::from_stored(name, schema, data).map(drop),
+            };
+            if self.types.insert(stored.name, known).is_some() {
                 return Err(RegistryError::Twice(stored.name));
             }
         }
-        Ok(registry)
+        Ok(self)
     }
 
     /// The type of that name, if it is known.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&StoredType> {
-        self.types.get(name)
+        self.types.get(name).map(|known| &known.stored)
     }
 
     /// All types, by name.
     pub fn iter(&self) -> impl Iterator<Item = &StoredType> {
-        self.types.values()
+        self.types.values().map(|known| &known.stored)
+    }
+
+    /// Whether only commands of an aggregate, or the system itself, may write to that stream.
+    #[must_use]
+    pub fn owns_stream(&self, stream: &StreamId) -> bool {
+        stream.is_system() || self.categories.contains(stream.category_str())
+    }
+
+    /// Whether only commands of an aggregate may write that tag.
+    #[must_use]
+    pub fn owns_tag(&self, tag: &Tag) -> bool {
+        self.mark_keys.contains(tag.key())
+    }
+
+    /// Whether anyone may write that event: its stream and its tags are nobody's, and if its type is known, so is the shape of its data.
+    ///
+    /// A type belongs to the streams of its aggregate. An event with the same name elsewhere is a namesake: it has the same
+    /// shape, and whoever reads an aggregate's events asks for its category as well.
+    ///
+    /// # Errors
+    /// When it may not be written by just anyone.
+    pub fn may_be_written(
+        &self,
+        stream: &StreamId,
+        tags: &Tags,
+        (name, schema, data): (&EventType, SchemaNumber, &Json),
+    ) -> Result<(), NotYours> {
+        if self.owns_stream(stream) {
+            return Err(NotYours::Category(stream.category()));
+        }
+        if let Some(tag) = tags.iter().find(|tag| self.owns_tag(tag)) {
+            return Err(NotYours::Tag(tag.clone()));
+        }
+        Ok(self.check(name.as_str(), schema, data.as_bytes())?)
+    }
+
+    /// Checks that stored data is of its type's shape. A type that nobody here knows may be of any.
+    ///
+    /// # Errors
+    /// When the type is known and the data is of another shape, or of a newer one than this program knows.
+    pub fn check(&self, name: &str, schema: SchemaNumber, data: &[u8]) -> Result<(), RegistryError> {
+        self.types.get(name).map_or(Ok(()), |known| (known.read)(name, schema, data))
     }
 
     /// Brings stored data to the newest shape of its type. `None`: nobody here knows the type; it is kept and passed on raw.
@@ -159,6 +242,19 @@ impl Registry {
     ) -> Result<Option<Cow<'a, [u8]>>, RegistryError> {
         self.get(name).map(|stored| upcast(stored, schema, data)).transpose()
     }
+}
+
+/// An [`Upcast`] between two types: the JSON is read as the old one, and written as the new one.
+///
+/// # Errors
+/// When the JSON is not of the old shape.
+pub fn between<Old, New>(value: serde_json::Value) -> Result<serde_json::Value, String>
+where
+    Old: DeserializeOwned + Into<New>,
+    New: Serialize,
+{
+    let old: Old = serde_json::from_value(value).map_err(|error| error.to_string())?;
+    serde_json::to_value(old.into()).map_err(|error| error.to_string())
 }
 
 /// Brings `data` from the shape `schema` to the newest shape of `stored`.
@@ -209,11 +305,6 @@ fn upcast<'a>(
 pub trait StoredEvents: Serialize + DeserializeOwned {
     /// Every stored type of this aggregate.
     const TYPES: &'static [StoredType];
-
-    /// The tags that the event carries.
-    fn tags(&self) -> Vec<Tag> {
-        Vec::new()
-    }
 
     /// The event as it is stored, in the newest shape of its type.
     ///

@@ -11,7 +11,9 @@ pub struct WordError {
 }
 
 impl WordError {
-    pub(crate) fn new(what: &'static str, problem: impl Into<String>) -> Self {
+    /// That a word of the kind `what` was refused, for that problem.
+    #[must_use]
+    pub fn new(what: &'static str, problem: impl Into<String>) -> Self {
         Self { what, problem: problem.into() }
     }
 
@@ -28,7 +30,27 @@ impl WordError {
     }
 }
 
-/// Gives a word over `Arc<str>` its conversions: `new`, `as_str`, `Display`, `FromStr`, serde.
+/// Makes a word of a text: a type over `Arc<str>` that can't hold what its check refuses, with `new`, `as_str`, `Display`,
+/// `FromStr` and serde.
+///
+/// ```
+/// use flightdeck_core::{WordError, text_word};
+///
+/// text_word! {
+///     /// A colour, in lower case.
+///     Colour, check_colour
+/// }
+/// fn check_colour(text: &str) -> Result<(), WordError> {
+///     match text {
+///         "red" | "green" | "blue" => Ok(()),
+///         _ => Err(WordError::new("colour", "is none of ours")),
+///     }
+/// }
+/// assert_eq!(Colour::new("red")?.as_str(), "red");
+/// assert!(serde_json::from_str::<Colour>("\"pink\"").is_err());
+/// # Ok::<(), WordError>(())
+/// ```
+#[macro_export]
 macro_rules! text_word {
     ($(#[$doc:meta])* $name:ident, $check:path) => {
         $(#[$doc])*
@@ -78,21 +100,21 @@ macro_rules! text_word {
             }
         }
 
-        impl serde::Serialize for $name {
-            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        impl $crate::serde::Serialize for $name {
+            fn serialize<S: $crate::serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
                 serializer.serialize_str(&self.0)
             }
         }
 
-        impl<'de> serde::Deserialize<'de> for $name {
-            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
-                Self::new(text).map_err(serde::de::Error::custom)
+        impl<'de> $crate::serde::Deserialize<'de> for $name {
+            fn deserialize<D: $crate::serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let text = <std::borrow::Cow<'de, str> as $crate::serde::Deserialize<'de>>::deserialize(deserializer)?;
+                Self::new(text).map_err($crate::serde::de::Error::custom)
             }
         }
     };
 }
-pub(crate) use text_word;
+pub(crate) use crate::text_word;
 
 /// Refuses an empty text and one of more than `bytes_max` bytes.
 pub(crate) fn check_length(what: &'static str, text: &str, bytes_max: usize) -> Result<(), WordError> {

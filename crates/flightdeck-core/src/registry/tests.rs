@@ -3,8 +3,12 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::{Registry, RegistryError, StoredEvents, StoredType};
-use crate::event::SchemaNumber;
+use super::{NotYours, Registry, RegistryError, StoredEvents, StoredType, between};
+use crate::decider::Decider;
+use crate::event::{EventType, SchemaNumber};
+use crate::json::Json;
+use crate::stream::StreamId;
+use crate::tag::{Tag, Tags};
 
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "eventType", content = "data", rename_all_fields = "camelCase")]
@@ -83,18 +87,100 @@ fn an_upcast_that_refuses_says_where() {
     }
 }
 
+/// An aggregate of these events.
+macro_rules! aggregate {
+    ($name:ident, $category:literal, $keys:expr) => {
+        struct $name;
+        impl Decider for $name {
+            const CATEGORY: &'static str = $category;
+            const MARK_KEYS: &'static [&'static str] = $keys;
+            type Command = ();
+            type Event = Event;
+            type State = ();
+            type Error = ();
+            fn initial() {}
+            fn evolve((): (), _: &Event) {}
+            fn decide((): &(), (): ()) -> Result<Vec<Event>, ()> {
+                Ok(vec![])
+            }
+        }
+    };
+}
+aggregate!(Person, "person", &["nickname"]);
+aggregate!(Twin, "twin", &[]);
+aggregate!(Nickname, "nickname", &["nickname"]);
+aggregate!(Odd, "not-one", &[]);
+aggregate!(OddKey, "oddkey", &["no key"]);
+
+fn people() -> Registry {
+    Registry::default().with::<Person>().unwrap()
+}
+
 #[test]
 fn the_registry_knows_each_name_once() {
-    let registry = Registry::new(Event::TYPES.iter().copied()).unwrap();
-    assert_eq!(registry.get("Named").unwrap().schema(), schema(3));
-    assert_eq!(registry.current("Unknown", schema(9), b"raw").unwrap(), None);
+    assert_eq!(people().get("Named").unwrap().schema(), schema(3));
+    assert_eq!(people().iter().map(|stored| stored.name).collect::<Vec<_>>(), ["Left", "Named"]);
+    assert!(matches!(people().with::<Person>(), Err(RegistryError::Twice("person"))));
+    assert!(matches!(people().with::<Twin>(), Err(RegistryError::Twice("Named"))));
+    assert!(matches!(people().with::<Nickname>(), Err(RegistryError::Twice("nickname"))));
+    assert!(matches!(people().with::<Odd>(), Err(RegistryError::Name { name: "not-one", .. })));
+    assert!(matches!(people().with::<OddKey>(), Err(RegistryError::Name { name: "no key", .. })));
+}
+
+#[test]
+fn the_registry_brings_data_to_the_newest_shape() {
+    assert_eq!(people().current("Unknown", schema(9), b"raw").unwrap(), None);
     let newest =
-        registry.current("Named", schema(2), br#"{"givenName":"Ada","name":"Lovelace"}"#).unwrap().unwrap();
+        people().current("Named", schema(2), br#"{"givenName":"Ada","name":"Lovelace"}"#).unwrap().unwrap();
     assert_eq!(
         serde_json::from_slice::<Value>(&newest).unwrap(),
         json!({"givenName":"Ada","familyName":"Lovelace"})
     );
-    let twice = Registry::new([StoredType::new("A"), StoredType::new("A")]);
-    assert!(matches!(twice, Err(RegistryError::Twice("A"))));
-    assert!(matches!(Registry::new([StoredType::new("not a name")]), Err(RegistryError::Name { .. })));
+}
+
+#[test]
+fn data_of_a_known_type_is_checked_and_that_of_others_is_not() {
+    let check = |name, number, data: &str| people().check(name, schema(number), data.as_bytes());
+    assert!(check("Named", 3, r#"{"givenName":"Ada","familyName":"Lovelace"}"#).is_ok());
+    assert!(check("Named", 1, r#"{"name":"Ada Lovelace"}"#).is_ok());
+    assert!(matches!(check("Named", 3, r#"{"givenName":"Ada"}"#), Err(RegistryError::Shape { .. })));
+    assert!(matches!(check("Named", 1, r#"{"name":"Ada"}"#), Err(RegistryError::Upcast { .. })));
+    assert!(matches!(check("Named", 4, "{}"), Err(RegistryError::Newer { .. })));
+    assert!(check("Renamed", 9, "{}").is_ok());
+}
+
+#[test]
+fn what_belongs_to_an_aggregate_is_not_written_by_just_anyone() {
+    let write = |stream, tags: &[&str], name: &str, data: &str| {
+        let tags = Tags::new(tags.iter().map(|tag| Tag::new(tag).unwrap())).unwrap();
+        let (name, data) = (EventType::new(name).unwrap(), Json::new(data.to_owned(), 1024).unwrap());
+        people().may_be_written(&StreamId::new(stream).unwrap(), &tags, (&name, schema(3), &data))
+    };
+    let named = r#"{"givenName":"Ada","familyName":"Lovelace"}"#;
+    assert!(write("order-1", &["nick:ada"], "Opened", "1").is_ok());
+    assert!(write("persons-1", &[], "Named", named).is_ok(), "a namesake");
+    assert!(matches!(write("person-1", &[], "Opened", "1"), Err(NotYours::Category(_))));
+    assert!(matches!(write("person", &[], "Opened", "1"), Err(NotYours::Category(_))));
+    assert!(matches!(write("$token-1", &[], "Opened", "1"), Err(NotYours::Category(_))));
+    assert!(matches!(write("order-1", &["a:b", "nickname:x"], "Opened", "1"), Err(NotYours::Tag(_))));
+    assert!(matches!(write("order-1", &[], "Named", "{}"), Err(NotYours::Data(_))));
+}
+
+#[test]
+fn an_upcast_between_two_types_reads_the_one_and_writes_the_other() {
+    #[derive(Deserialize)]
+    struct Old {
+        cents: u32,
+    }
+    #[derive(Serialize)]
+    struct New {
+        euros: f64,
+    }
+    impl From<Old> for New {
+        fn from(old: Old) -> Self {
+            Self { euros: f64::from(old.cents) / 100.0 }
+        }
+    }
+    assert_eq!(between::<Old, New>(json!({"cents": 150})), Ok(json!({"euros": 1.5})));
+    assert_eq!(between::<Old, New>(json!({})), Err("missing field `cents`".into()));
 }

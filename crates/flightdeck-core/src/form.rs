@@ -1,0 +1,236 @@
+//! A JSON object read field by field, so that whoever sent it hears of everything that is wrong with it at once.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+
+use crate::edit::Edit;
+use crate::json::Json;
+
+/// What is wrong with what came in, field by field: `title`, `tags[2]`, `content.text`.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Invalid {
+    /// Fields that must be there and are not.
+    pub missing: Vec<String>,
+    /// Fields that are there and wrong, each with what is wrong with it. The empty name is the whole.
+    pub invalid: BTreeMap<String, String>,
+}
+
+impl Invalid {
+    /// One field that is wrong.
+    #[must_use]
+    pub fn field(name: impl Into<String>, problem: impl Into<String>) -> Self {
+        Self { missing: Vec::new(), invalid: BTreeMap::from([(name.into(), problem.into())]) }
+    }
+
+    /// Whether nothing is wrong.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.missing.is_empty() && self.invalid.is_empty()
+    }
+
+    /// The same, as what is wrong with a part of something larger. `path` is the part's name.
+    #[must_use]
+    pub fn within(self, path: &str) -> Self {
+        let place = |name: String| match name.as_str() {
+            "" => path.to_owned(),
+            name if name.starts_with('[') => format!("{path}{name}"),
+            name => format!("{path}.{name}"),
+        };
+        Self {
+            missing: self.missing.into_iter().map(place).collect(),
+            invalid: self.invalid.into_iter().map(|(name, problem)| (place(name), problem)).collect(),
+        }
+    }
+
+    /// Adds what else is wrong.
+    pub fn extend(&mut self, more: Self) {
+        self.missing.extend(more.missing);
+        self.invalid.extend(more.invalid);
+    }
+
+    /// `value`, unless something is wrong.
+    ///
+    /// # Errors
+    /// With all that is wrong, or when there is no value.
+    pub fn or<T>(self, value: Option<T>) -> Result<T, Self> {
+        match value {
+            Some(value) if self.is_empty() => Ok(value),
+            _ => Err(self),
+        }
+    }
+}
+
+impl fmt::Display for Invalid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut between = "";
+        for name in &self.missing {
+            write!(f, "{between}{name} is missing")?;
+            between = "; ";
+        }
+        for (name, problem) in &self.invalid {
+            let colon = if name.is_empty() { "" } else { ": " };
+            write!(f, "{between}{name}{colon}{problem}")?;
+            between = "; ";
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Invalid {}
+
+/// A JSON object that is being read. Every reading method notes what is wrong and goes on; [`finish`](Form::finish) says it all.
+///
+/// ```
+/// use flightdeck_core::{Form, Json, Tag};
+///
+/// let json = Json::new("{\"count\":\"many\",\"tag\":\"no tag\",\"other\":1}", 1024)?;
+/// let mut form = Form::of(&json);
+/// let name: Option<String> = form.required("name");
+/// let count: Option<u32> = form.required("count");
+/// let tag: Option<Tag> = form.optional("tag");
+/// let wrong = form.finish(name.zip(count).zip(tag)).unwrap_err();
+/// assert_eq!(wrong.missing, ["name"]);
+/// assert_eq!(wrong.invalid["tag"], "tag is not of the form key:value");
+/// assert_eq!(wrong.invalid["other"], "is not a field here");
+/// assert_eq!(wrong.invalid.len(), 3);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct Form {
+    members: Map<String, Value>,
+    wrong: Invalid,
+}
+
+impl Form {
+    /// Begins to read.
+    #[must_use]
+    pub fn of(json: &Json) -> Self {
+        match json.parse() {
+            Ok(value) => Self::of_value(value),
+            Err(error) => {
+                Self { members: Map::new(), wrong: Invalid::field("", format!("can't be read: {error}")) }
+            }
+        }
+    }
+
+    /// Begins to read what is a part of something larger.
+    #[must_use]
+    pub fn of_value(value: Value) -> Self {
+        match value {
+            Value::Object(members) => Self { members, wrong: Invalid::default() },
+            _ => Self { members: Map::new(), wrong: Invalid::field("", "is not a JSON object") },
+        }
+    }
+
+    /// A field that must be there.
+    pub fn required<T: DeserializeOwned>(&mut self, name: &str) -> Option<T> {
+        self.required_as(name, read)
+    }
+
+    /// A field that must be there, read by `read`.
+    pub fn required_as<T>(
+        &mut self,
+        name: &str,
+        read: impl FnOnce(Value) -> Result<T, Invalid>,
+    ) -> Option<T> {
+        let wrong_already = self.wrong.invalid.contains_key("");
+        match self.members.remove(name) {
+            Some(value) => self.note(name, read(value)),
+            // What is no object at all has no fields that could be missing.
+            None if wrong_already => None,
+            None => {
+                self.wrong.missing.push(name.to_owned());
+                None
+            }
+        }
+    }
+
+    /// A field that may be absent or `null`, which is the same here.
+    pub fn optional<T: DeserializeOwned>(&mut self, name: &str) -> Option<T> {
+        match self.members.remove(name)? {
+            Value::Null => None,
+            value => self.note(name, read(value)),
+        }
+    }
+
+    /// A field of an update that can't be cleared.
+    pub fn change<T: DeserializeOwned>(&mut self, name: &str) -> Option<T> {
+        self.change_as(name, read)
+    }
+
+    /// A field of an update that can't be cleared, read by `read`.
+    pub fn change_as<T>(&mut self, name: &str, read: impl FnOnce(Value) -> Result<T, Invalid>) -> Option<T> {
+        match self.members.remove(name)? {
+            Value::Null => self.note(name, Err(Invalid::field("", "can't be cleared"))),
+            value => self.note(name, read(value)),
+        }
+    }
+
+    /// A field of an update that can be cleared.
+    pub fn edit<T: DeserializeOwned>(&mut self, name: &str) -> Edit<T> {
+        match self.members.remove(name) {
+            None => Edit::Keep,
+            Some(Value::Null) => Edit::Clear,
+            Some(value) => self.note(name, read(value)).map_or(Edit::Keep, Edit::Set),
+        }
+    }
+
+    /// Notes that a field is wrong, for a reason that only its reader knows.
+    pub fn refuse(&mut self, name: &str, problem: impl Into<String>) {
+        self.wrong.extend(Invalid::field(name, problem));
+    }
+
+    /// Ends it: `value`, when nothing was wrong and no field was left over.
+    ///
+    /// # Errors
+    /// With all that is wrong.
+    pub fn finish<T>(mut self, value: Option<T>) -> Result<T, Invalid> {
+        for name in self.members.into_iter().map(|(name, _)| name) {
+            self.wrong.extend(Invalid::field(name, "is not a field here"));
+        }
+        self.wrong.or(value)
+    }
+
+    fn note<T>(&mut self, name: &str, read: Result<T, Invalid>) -> Option<T> {
+        read.map_err(|wrong| self.wrong.extend(wrong.within(name))).ok()
+    }
+}
+
+/// Reads one value as a `T`.
+///
+/// # Errors
+/// With what is wrong with it.
+pub fn read<T: DeserializeOwned>(value: Value) -> Result<T, Invalid> {
+    serde_json::from_value(value).map_err(|error| Invalid::field("", error.to_string()))
+}
+
+/// Reads a list of at most `most`, each item by `read`, so that every wrong one is told by its place.
+///
+/// # Errors
+/// With all that is wrong.
+pub fn list<T>(
+    value: Value,
+    most: usize,
+    read: impl Fn(Value) -> Result<T, Invalid>,
+) -> Result<Vec<T>, Invalid> {
+    let Value::Array(items) = value else {
+        return Err(Invalid::field("", "is not a list"));
+    };
+    if items.len() > most {
+        return Err(Invalid::field("", format!("has {} items, and {most} is the most", items.len())));
+    }
+    let (mut list, mut wrong) = (Vec::with_capacity(items.len()), Invalid::default());
+    for (place, item) in items.into_iter().enumerate() {
+        match read(item) {
+            Ok(item) => list.push(item),
+            Err(error) => wrong.extend(error.within(&format!("[{place}]"))),
+        }
+    }
+    wrong.or(Some(list))
+}
+
+#[cfg(test)]
+mod tests;

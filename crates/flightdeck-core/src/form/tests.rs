@@ -1,0 +1,91 @@
+//! Everything that is wrong is told at once, by the name of its field.
+
+use serde_json::{Value, json};
+
+use super::{Form, Invalid, list, read};
+use crate::edit::Edit;
+use crate::json::Json;
+
+fn form(value: Value) -> Form {
+    Form::of(&Json::new(value.to_string(), 1 << 20).unwrap())
+}
+
+#[track_caller]
+fn wrong<T: std::fmt::Debug>(result: Result<T, Invalid>, missing: &[&str], invalid: &[(&str, &str)]) {
+    let wrong = result.unwrap_err();
+    assert_eq!(wrong.missing, missing);
+    let found: Vec<_> =
+        wrong.invalid.iter().map(|(name, problem)| (name.as_str(), problem.as_str())).collect();
+    assert_eq!(found, invalid);
+}
+
+#[test]
+fn absent_null_and_a_value_are_told_apart() {
+    let mut form = form(json!({"a": null, "b": 1, "d": null, "e": 2, "g": null, "h": 3}));
+    assert_eq!(
+        [form.edit("a"), form.edit("b"), form.edit::<i32>("c")],
+        [Edit::Clear, Edit::Set(1), Edit::Keep]
+    );
+    assert_eq!([form.optional("d"), form.optional("e"), form.optional::<i32>("f")], [None, Some(2), None]);
+    assert_eq!([form.change("g"), form.change("h"), form.change::<i32>("i")], [None, Some(3), None]);
+    wrong(form.finish(Some(())), &[], &[("g", "can't be cleared")]);
+}
+
+#[test]
+fn everything_that_is_wrong_is_told_at_once() {
+    let mut form = form(json!({"b": "x", "c": [1, "y", 3, null], "d": {"e": true}, "z": 0}));
+    let a: Option<i32> = form.required("a");
+    let b: Option<i32> = form.required("b");
+    let c = form.required_as("c", |value| list(value, 5, read::<u8>));
+    let d = form.required_as("d", |value| {
+        let mut inner = Form::of_value(value);
+        let found = inner.required::<u8>("e").zip(inner.required::<u8>("f"));
+        inner.finish(found)
+    });
+    let all = a.zip(b).zip(c).zip(d);
+    wrong(
+        form.finish(all),
+        &["a", "d.f"],
+        &[
+            ("b", "invalid type: string \"x\", expected i32"),
+            ("c[1]", "invalid type: string \"y\", expected u8"),
+            ("c[3]", "invalid type: null, expected u8"),
+            ("d.e", "invalid type: boolean `true`, expected u8"),
+            ("z", "is not a field here"),
+        ],
+    );
+}
+
+#[test]
+fn what_is_no_object_misses_no_fields() {
+    for value in [json!([]), json!(null), json!("a"), json!(1)] {
+        let mut form = form(value);
+        let a: Option<i32> = form.required("a");
+        wrong(form.finish(a), &[], &[("", "is not a JSON object")]);
+    }
+}
+
+#[test]
+fn a_list_has_a_limit() {
+    assert_eq!(list(json!([1, 2]), 2, read::<u8>), Ok(vec![1, 2]));
+    wrong(list(json!([1, 2, 3]), 2, read::<u8>), &[], &[("", "has 3 items, and 2 is the most")]);
+    wrong(list(json!({}), 2, read::<u8>), &[], &[("", "is not a list")]);
+}
+
+#[test]
+fn what_is_wrong_reads_as_a_sentence() {
+    let mut invalid = Invalid::field("b", "is odd").within("a");
+    invalid.missing.push("c".into());
+    invalid.extend(Invalid::field("", "is too long"));
+    assert_eq!(invalid.to_string(), "c is missing; is too long; a.b: is odd");
+    assert!(Invalid::default().or(None::<()>).is_err());
+    assert_eq!(Invalid::default().or(Some(1)), Ok(1));
+    assert!(!invalid.is_empty());
+}
+
+#[test]
+fn an_object_with_nothing_wrong_is_taken() {
+    let mut form = form(json!({"a": 1}));
+    let a: Option<u8> = form.required("a");
+    assert_eq!(form.finish(a), Ok(1));
+}

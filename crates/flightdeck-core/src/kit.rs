@@ -1,0 +1,159 @@
+//! The test kit for deciders: given these events, when this command comes, then that happens.
+//!
+//! Every event goes through its stored form on the way, so that a decider's tests show as well that what it says can be
+//! stored and read again.
+//!
+//! ```
+//! # use flightdeck_core::{Decider, StoredEvents, StoredType};
+//! # use serde::{Deserialize, Serialize};
+//! # struct Door;
+//! # #[derive(Debug, PartialEq, Serialize, Deserialize)]
+//! # #[serde(tag = "eventType", content = "data")]
+//! # enum Event { DoorOpened {}, DoorClosed {} }
+//! # impl StoredEvents for Event {
+//! #     const TYPES: &'static [StoredType] = &[StoredType::new("DoorOpened"), StoredType::new("DoorClosed")];
+//! # }
+//! # enum Command { Open, Close }
+//! # #[derive(Debug, PartialEq)] struct Stuck;
+//! # impl Decider for Door {
+//! #     const CATEGORY: &'static str = "door";
+//! #     type Command = Command;
+//! #     type Event = Event;
+//! #     type State = u32;
+//! #     type Error = Stuck;
+//! #     fn initial() -> u32 { 0 }
+//! #     fn evolve(moves: u32, _: &Event) -> u32 { moves + 1 }
+//! #     fn decide(moves: &u32, command: Command) -> Result<Vec<Event>, Stuck> {
+//! #         match (moves, moves % 2, command) {
+//! #             (2, ..) => Err(Stuck),
+//! #             (_, 0, Command::Open) => Ok(vec![Event::DoorOpened {}]),
+//! #             (_, 1, Command::Close) => Ok(vec![Event::DoorClosed {}]),
+//! #             (_, _, Command::Open | Command::Close) => Ok(vec![]),
+//! #         }
+//! #     }
+//! # }
+//! use flightdeck_core::kit::given;
+//!
+//! given::<Door>([]).when(Command::Open).then([Event::DoorOpened {}]);
+//! given::<Door>([Event::DoorOpened {}]).when(Command::Open).then([]);
+//! given::<Door>([Event::DoorOpened {}, Event::DoorClosed {}]).when(Command::Open).then_refused(Stuck);
+//! ```
+//!
+//! The deciders of `flightdeck-domain` are tested with it: look there for larger examples.
+
+use std::fmt::Debug;
+
+use crate::decider::Decider;
+use crate::mark::{Answer, Mark};
+use crate::registry::StoredEvents;
+
+/// A decider to which something has happened.
+pub struct Given<D: Decider> {
+    state: D::State,
+}
+
+/// What a command came to.
+pub struct When<D: Decider> {
+    before: D::State,
+    outcome: Result<Vec<D::Event>, D::Error>,
+}
+
+/// Begins a test: these events have happened.
+#[track_caller]
+pub fn given<D: Decider>(events: impl IntoIterator<Item = D::Event>) -> Given<D>
+where
+    D::Event: StoredEvents,
+{
+    let state = events.into_iter().fold(D::initial(), |state, event| D::evolve(state, &again(event)));
+    Given { state }
+}
+
+impl<D: Decider> Given<D> {
+    /// A command comes, which nobody has told anything of other streams.
+    #[must_use]
+    pub fn when(self, command: D::Command) -> When<D> {
+        let outcome = D::decide(&self.state, command);
+        When { before: self.state, outcome }
+    }
+
+    /// A command comes, and what it asks is answered with these events: one list for each question.
+    ///
+    /// # Panics
+    /// When the command asks another number of questions.
+    #[track_caller]
+    #[must_use]
+    pub fn when_told(self, command: D::Command, answers: &[Answer<D::Event>]) -> When<D> {
+        let asked = D::asks(&self.state, &command);
+        assert_eq!(asked.len(), answers.len(), "it asks {asked:?}");
+        self.when(D::told(command, answers))
+    }
+
+    /// The state.
+    #[must_use]
+    pub fn state(&self) -> &D::State {
+        &self.state
+    }
+}
+
+impl<D: Decider> When<D>
+where
+    D::Event: StoredEvents + Debug + PartialEq,
+    D::Error: Debug + PartialEq,
+{
+    /// Exactly these events happen. None at all means that there was nothing to do.
+    ///
+    /// # Panics
+    /// When something else happens.
+    #[track_caller]
+    pub fn then(self, events: impl IntoIterator<Item = D::Event>) -> Given<D> {
+        let expected: Vec<D::Event> = events.into_iter().collect();
+        assert_eq!(self.outcome.as_ref(), Ok(&expected), "other events were expected (right)");
+        let state = expected.into_iter().fold(self.before, |state, event| D::evolve(state, &again(event)));
+        Given { state }
+    }
+
+    /// The command is refused, for this reason.
+    ///
+    /// # Panics
+    /// When it is not.
+    #[track_caller]
+    #[expect(clippy::needless_pass_by_value, reason = "a reason is written down where the test needs it")]
+    pub fn then_refused(self, error: D::Error) {
+        assert_eq!(self.outcome.as_ref(), Err(&error), "another outcome was expected (right)");
+    }
+
+    /// The events that happen carry exactly these marks, one list for each event.
+    ///
+    /// # Panics
+    /// When they carry others, or the command was refused.
+    #[track_caller]
+    #[must_use]
+    pub fn marked(self, marks: &[&[Mark]]) -> Self
+    where
+        D::State: Clone,
+    {
+        let events = match &self.outcome {
+            Ok(events) => events,
+            Err(error) => panic!("refused: {error:?}"),
+        };
+        let mut state = self.before.clone();
+        let mut found = Vec::new();
+        for event in events {
+            found.push(D::marks(&state, event));
+            state = D::evolve(state, event);
+        }
+        assert_eq!(found, marks, "other marks were expected (right)");
+        self
+    }
+}
+
+/// The event as it comes back from the log.
+#[track_caller]
+fn again<E: StoredEvents>(event: E) -> E {
+    let written = event.to_stored().unwrap_or_else(|error| panic!("an event can't be stored: {error}"));
+    match E::from_stored(written.name.as_str(), written.schema, written.data.as_bytes()) {
+        Ok(Some(event)) => event,
+        Ok(None) => panic!("{} is not of its own aggregate", written.name),
+        Err(error) => panic!("a stored event can't be read: {error}"),
+    }
+}
