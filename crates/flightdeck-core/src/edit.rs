@@ -49,6 +49,19 @@ impl<T> Edit<T> {
         }
     }
 
+    /// For a field that is never empty, but can have nothing in it, such as a list: cleared is set to nothing.
+    #[must_use]
+    pub fn or_cleared(self) -> Option<T>
+    where
+        T: Default,
+    {
+        match self {
+            Self::Keep => None,
+            Self::Clear => Some(T::default()),
+            Self::Set(value) => Some(value),
+        }
+    }
+
     /// Makes `field` as this says.
     pub fn make(&self, field: &mut Option<T>)
     where

@@ -150,6 +150,15 @@ impl Form {
 
     /// A field that may be absent or `null`, which is the same here.
     pub fn optional<T: DeserializeOwned>(&mut self, name: &str) -> Option<T> {
+        self.optional_as(name, read)
+    }
+
+    /// A field that may be absent or `null`, read by `read`.
+    pub fn optional_as<T>(
+        &mut self,
+        name: &str,
+        read: impl FnOnce(Value) -> Result<T, Invalid>,
+    ) -> Option<T> {
         match self.members.remove(name)? {
             Value::Null => None,
             value => self.note(name, read(value)),
@@ -171,6 +180,11 @@ impl Form {
 
     /// A field of an update that can be cleared.
     pub fn edit<T: DeserializeOwned>(&mut self, name: &str) -> Edit<T> {
+        self.edit_as(name, read)
+    }
+
+    /// A field of an update that can be cleared, read by `read`.
+    pub fn edit_as<T>(&mut self, name: &str, read: impl FnOnce(Value) -> Result<T, Invalid>) -> Edit<T> {
         match self.members.remove(name) {
             None => Edit::Keep,
             Some(Value::Null) => Edit::Clear,

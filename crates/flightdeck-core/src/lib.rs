@@ -16,6 +16,9 @@
 //! - what comes in from outside: [`Clock`], [`Ids`], [`Timestamp`];
 //! - how much of anything is allowed: [`limits`].
 //!
+//! With the feature `schema` there are also words for what people write ([`prose_word`], [`id_word`]) and the [`Shape`]s of
+//! stored events, which describe themselves as JSON Schema.
+//!
 //! What is not here: nothing in this crate does IO, reads a clock, rolls dice or is async. Time
 //! and ids come in as arguments, so whatever is built on these words can be tested with plain values.
 //!
@@ -44,7 +47,11 @@ pub mod limits;
 pub mod mark;
 pub mod metadata;
 pub mod place;
+#[cfg(feature = "schema")]
+pub mod prose;
 pub mod registry;
+#[cfg(feature = "schema")]
+pub mod shape;
 pub mod stream;
 pub mod tag;
 pub mod time;
@@ -68,3 +75,9 @@ pub use crate::words::WordError;
 /// For [`text_word`]: words of other crates need not name it themselves.
 #[doc(hidden)]
 pub use serde;
+
+#[cfg(feature = "schema")]
+pub use crate::shape::Shape;
+#[cfg(feature = "schema")]
+#[doc(hidden)]
+pub use schemars;

@@ -65,6 +65,7 @@ mod condition;
 mod follow;
 mod idempotency;
 mod log;
+mod secret;
 mod snapshot;
 mod stream;
 mod tag;

@@ -311,6 +311,10 @@ macro_rules! for_each_rule {
                 is_whole_while_many_write
                 goes_on_after_reopening
             }
+            secret {
+                is_the_same_for_everyone
+                is_the_same_after_reopening
+            }
             tag {
                 finds_every_event_that_has_it
                 finds_events_that_have_all_of_several

@@ -15,7 +15,7 @@ use flightdeck_store::migrate::Access;
 use flightdeck_store::stored::tag_lines;
 use flightdeck_store::{
     Data, EventStore as _, Fill, FillError, Head, KeptRequest, KeptSnapshot, LogQuery, NotFilled, Recorded,
-    Standing, StoreError, Verified, Watcher,
+    Secret, Standing, StoreError, Verified, Watcher,
 };
 use tokio::sync::Mutex;
 use tokio_postgres::error::SqlState;
@@ -411,11 +411,13 @@ impl Fill for PostgresFill {
         self.store.check_all(watcher).await
     }
 
-    async fn finish(&self, epoch: Option<Epoch>, secret: [u8; 32]) -> Result<Head, FillError> {
+    async fn finish(&self, epoch: Option<Epoch>, secret: Secret) -> Result<Head, FillError> {
         let epoch = epoch.unwrap_or_else(|| Epoch::from_random(self.options.ids.random()));
         let mut filler = self.filler.lock().await;
         let tx = filler.begin().await?;
-        tx.execute("UPDATE fd_secret SET secret = $1", &[&secret.as_slice()]).await.map_err(storage)?;
+        tx.execute("UPDATE fd_secret SET secret = $1", &[&secret.bytes().as_slice()])
+            .await
+            .map_err(storage)?;
         let sql = "UPDATE fd_sequencer SET state = NULL, epoch = $1";
         tx.execute(sql, &[&epoch.as_str()]).await.map_err(storage)?;
         kill_point!("fill-finish");

@@ -12,7 +12,7 @@ use flightdeck_store::settle::{Identity, unknown};
 use flightdeck_store::system::SystemClock;
 use flightdeck_store::{
     Append, AppendError, Appended, Condition, EventStore, Head, LogPage, LogQuery, NewEvent, Reason,
-    Recorded, RequestKey, Snapshot, StoreError, StreamInfo, StreamPage, StreamQuery, StreamsPage,
+    Recorded, RequestKey, Secret, Snapshot, StoreError, StreamInfo, StreamPage, StreamQuery, StreamsPage,
     StreamsQuery,
 };
 use tokio::runtime::Handle;
@@ -342,6 +342,13 @@ impl EventStore for PostgresStore {
     async fn delete_snapshot(&self, stream: &StreamId) -> Result<(), StoreError> {
         self.0.writing.check()?;
         snapshots::delete(&self.session().await?, stream).await.map_err(to_error)
+    }
+
+    async fn secret(&self) -> Result<Secret, StoreError> {
+        let rows =
+            self.session().await?.query("SELECT secret FROM fd_secret", &[]).await.map_err(to_error)?;
+        let secret = rows.first().and_then(|row| row.try_get::<_, &[u8]>(0).ok()?.try_into().ok());
+        secret.map(Secret::from_bytes).ok_or_else(|| to_error(Damage::new("the log has no secret")))
     }
 
     fn watch(&self) -> watch::Receiver<Position> {

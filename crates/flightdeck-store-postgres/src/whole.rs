@@ -35,13 +35,6 @@ impl Whole for PostgresStore {
         kept_snapshots(&self.session().await?, after).await.map_err(to_error)
     }
 
-    async fn secret(&self) -> Result<[u8; 32], StoreError> {
-        let rows =
-            self.session().await?.query("SELECT secret FROM fd_secret", &[]).await.map_err(to_error)?;
-        let secret = rows.first().and_then(|row| row.try_get::<_, &[u8]>(0).ok()?.try_into().ok());
-        secret.ok_or_else(|| to_error(Damage::new("the log has no secret")))
-    }
-
     async fn verify_watched(&self, watcher: &dyn Watcher) -> Result<Verified, StoreError> {
         self.check_all(watcher).await
     }

@@ -14,7 +14,7 @@ use flightdeck_store::migrate::Access;
 use flightdeck_store::stored::tag_lines;
 use flightdeck_store::{
     Data, EventStore as _, Fill, FillError, Head, KeptRequest, KeptSnapshot, NotFilled, Recorded, RequestKey,
-    Standing, StoreError, Verified, Watcher,
+    Secret, Standing, StoreError, Verified, Watcher,
 };
 use rusqlite::{Connection, ErrorCode, params};
 
@@ -198,13 +198,13 @@ impl Fill for SqliteFill {
         self.store.check_all(watcher).await
     }
 
-    async fn finish(&self, epoch: Option<Epoch>, secret: [u8; 32]) -> Result<Head, FillError> {
+    async fn finish(&self, epoch: Option<Epoch>, secret: Secret) -> Result<Head, FillError> {
         let epoch = epoch.unwrap_or_else(|| Epoch::from_random(self.options.ids.random()));
         self.write(move |filler| {
             let conn = &filler.conn;
             begin_epoch(conn, &epoch).map_err(storage)?;
             let sql = "UPDATE fd_meta SET value = ?1 WHERE name = 'secret'";
-            conn.execute(sql, [secret.as_slice()]).map_err(storage)?;
+            conn.execute(sql, [secret.bytes().as_slice()]).map_err(storage)?;
             migrate::set_standing(conn, &Standing::Live).map_err(storage)?;
             kill_point!("fill-finish");
             Ok(())

@@ -11,7 +11,7 @@ use flightdeck_store::chain::Sealed;
 use flightdeck_store::settle::{Identity, unknown};
 use flightdeck_store::{
     Append, AppendError, Appended, EventStore, Head, LogPage, LogQuery, NewEvent, Reason, Recorded,
-    RequestKey, Snapshot, StoreError, StreamInfo, StreamPage, StreamQuery, StreamsPage, StreamsQuery,
+    RequestKey, Secret, Snapshot, StoreError, StreamInfo, StreamPage, StreamQuery, StreamsPage, StreamsQuery,
 };
 use r2d2_sqlite::SqliteConnectionManager;
 use rusqlite::{Connection, ErrorCode};
@@ -361,6 +361,14 @@ impl EventStore for SqliteStore {
     async fn delete_snapshot(&self, stream: &StreamId) -> Result<(), StoreError> {
         let stream = stream.clone();
         self.ask(|answer| Job::DeleteSnapshot(stream, answer)).await.map_err(to_store_error)
+    }
+
+    async fn secret(&self) -> Result<Secret, StoreError> {
+        self.read(|conn, _| {
+            let sql = "SELECT value FROM fd_meta WHERE name = 'secret'";
+            Ok(conn.query_row(sql, [], |row| Ok(Secret::from_bytes(row.get(0)?)))?)
+        })
+        .await
     }
 
     fn watch(&self) -> watch::Receiver<Position> {

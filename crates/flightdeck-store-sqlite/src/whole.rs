@@ -37,14 +37,6 @@ impl Whole for SqliteStore {
         self.read(move |conn, _| kept_snapshots(conn, after)).await
     }
 
-    async fn secret(&self) -> Result<[u8; 32], StoreError> {
-        self.read(|conn, _| {
-            let sql = "SELECT value FROM fd_meta WHERE name = 'secret'";
-            Ok(conn.query_row(sql, [], |row| row.get(0))?)
-        })
-        .await
-    }
-
     async fn verify_watched(&self, watcher: &dyn Watcher) -> Result<Verified, StoreError> {
         self.check_all(watcher).await
     }

@@ -38,6 +38,7 @@ use crate::chain::{Hash, Walk, sha256};
 use crate::event::{Data, Recorded};
 use crate::page::page_bytes;
 use crate::read::{Limit, LogQuery, Snapshot, StoreError};
+use crate::secret::Secret;
 use crate::transfer::{TransferError, is_within};
 use crate::verify::Watcher;
 use crate::whole::{Fill, KeptRequest, KeptSnapshot, Whole};
@@ -61,12 +62,18 @@ pub struct Contents {
     /// The hash of the last event.
     pub hash: Hash,
     /// The secret of the log.
-    pub secret: [u8; 32],
+    pub secret: Secret,
 }
 
 impl Default for Contents {
     fn default() -> Self {
-        Self { events: 0, requests: 0, snapshots: 0, hash: Hash::GENESIS, secret: [0; 32] }
+        Self {
+            events: 0,
+            requests: 0,
+            snapshots: 0,
+            hash: Hash::GENESIS,
+            secret: Secret::from_bytes([0; 32]),
+        }
     }
 }
 
@@ -102,7 +109,7 @@ pub enum ArchiveError {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Entry {
     /// The beginning, with the secret of the log.
-    Begin([u8; 32]),
+    Begin(Secret),
     /// An event.
     Event(Box<Recorded>),
     /// What is remembered of a request.
@@ -288,7 +295,7 @@ pub async fn export(
     let until = head.cursor.position();
     let secret = from.secret().await?;
     let mut contents = Contents { hash: head.hash, secret, ..Contents::default() };
-    let secret = Hash::from_bytes(secret).to_string();
+    let secret = Hash::from_bytes(secret.bytes()).to_string();
     write_line(out, &BeginLine { export: Begin { format: FORMAT, secret } })?;
     let total = u64::try_from(until.get()).unwrap_or(0);
     let first = LogQuery { until: Some(until), ..LogQuery::default() };
@@ -415,7 +422,7 @@ pub fn entry(line: &[u8]) -> Result<Entry, String> {
     if is("export") {
         let BeginLine { export } = parse(line)?;
         return match export.format {
-            FORMAT => Ok(Entry::Begin(hex(&export.secret)?)),
+            FORMAT => Ok(Entry::Begin(Secret::from_bytes(hex(&export.secret)?))),
             other => Err(format!("is an export of format {other}, and this program knows format {FORMAT}")),
         };
     }
@@ -426,7 +433,7 @@ pub fn entry(line: &[u8]) -> Result<Entry, String> {
             requests,
             snapshots,
             hash: Hash::from_bytes(hex(&hash)?),
-            secret: [0; 32],
+            secret: Secret::from_bytes([0; 32]),
         }));
     }
     if is("request") {

@@ -7,22 +7,28 @@ use std::time::Duration;
 
 use flightdeck_core::registry::RegistryError;
 use flightdeck_core::{
-    Decider, Metadata, Position, SchemaNumber, StoredEvents, StreamId, Tags, Version, WordError,
+    Answer, Decider, Mark, Metadata, Position, Question, SchemaNumber, StoredEvents, StreamId, Tag, Tags,
+    Version, WordError,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use thiserror::Error;
+use tokio::sync::OnceCell;
 
-use crate::append::{Append, AppendError, Appended, Conflict, Expected, RequestKey};
+use crate::append::{
+    Append, AppendError, Appended, Condition, ConditionItem, Conflict, Expected, RequestKey,
+};
 use crate::event::{NewEvent, Recorded};
 use crate::port::EventStore;
-use crate::read::{Snapshot, StoreError, StreamQuery};
+use crate::read::{Direction, Filter, Limit, LogQuery, Snapshot, StoreError, StreamQuery};
+use crate::secret::Secret;
 
 /// Runs commands of one kind of aggregate against a store.
 pub struct Handler<D: Decider> {
     store: Arc<dyn EventStore>,
     attempts_max: u32,
     snapshots: Option<Snapshots<D::State>>,
+    secret: OnceCell<Secret>,
     of: PhantomData<fn() -> D>,
 }
 
@@ -56,10 +62,20 @@ pub struct Loaded<S> {
     pub snapshot: Option<Version>,
 }
 
+/// How far a stream is folded.
+#[derive(Clone, Copy)]
+enum Until {
+    Now,
+    Version(Version),
+    Position(Position),
+}
+
 /// What a command did.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Handled<S> {
-    /// The state after it.
+    /// The stream: the one that the command was given for, or, when it was done before, the one that it was given for then.
+    pub stream: StreamId,
+    /// The state after it. When it was done before: the state after it then, whatever has happened since.
     pub state: S,
     /// The version after it.
     pub version: Option<Version>,
@@ -112,7 +128,7 @@ where
     /// A handler on `store`: up to 10 attempts, no snapshots.
     #[must_use]
     pub fn new(store: Arc<dyn EventStore>) -> Self {
-        Self { store, attempts_max: 10, snapshots: None, of: PhantomData }
+        Self { store, attempts_max: 10, snapshots: None, secret: OnceCell::new(), of: PhantomData }
     }
 
     /// The same handler, which gives up after so many attempts.
@@ -140,9 +156,12 @@ where
 
     /// Runs a command against a stream.
     ///
-    /// A conflict is a reason to load and decide again, a few times, with a little and growing pause. With a
-    /// [request key](Context::request), a command that was done before is not done again, whatever the stream
-    /// has come to since, and also a command that had nothing to do is remembered.
+    /// A conflict is a reason to load and decide again, a few times, with a little and growing pause. So is an event that came
+    /// in between with a [mark](Decider::marks) that the decision [rests on](Decider::asks): of two commands that want the same thing
+    /// at once one gets it, and the other is answered by what the first one did.
+    ///
+    /// With a [request key](Context::request), a command that was done before is not done again: the answer is the first
+    /// outcome, whatever the stream has come to since. A command that had nothing to do is remembered as well.
     ///
     /// # Errors
     /// When the decider refuses, the stream is not as expected, or the store can't do it. An error of the kind
@@ -158,20 +177,19 @@ where
             if let Some(before) = self.done_before(stream, context).await? {
                 return Ok(before);
             }
-            match self.attempt(stream, command.clone(), context).await {
-                // The same request may have run between the look and the decision.
-                Err(refusal @ (HandleError::Refused(_) | HandleError::Conflict(_))) => {
-                    return self.done_before(stream, context).await?.ok_or(refusal);
-                }
-                Err(HandleError::Append(AppendError::Conflict(conflict))) if attempt >= self.attempts_max => {
-                    return Err(HandleError::Conflict(conflict));
-                }
-                Err(HandleError::Append(AppendError::Conflict(_))) => {
+            let refusal = match self.attempt(stream, command.clone(), context).await {
+                Err(HandleError::Append(error)) if overtaken(&error) && attempt < self.attempts_max => {
                     tokio::time::sleep(pause(attempt)).await;
                     attempt += 1;
+                    continue;
                 }
+                Err(HandleError::Append(AppendError::Conflict(conflict))) => HandleError::Conflict(conflict),
+                Err(HandleError::Append(error)) if overtaken(&error) => HandleError::Append(error),
+                Err(refusal @ (HandleError::Refused(_) | HandleError::Conflict(_))) => refusal,
                 done => return done,
-            }
+            };
+            // The same request may have run between the look and the decision.
+            return self.done_before(stream, context).await?.ok_or(refusal);
         }
     }
 
@@ -180,21 +198,39 @@ where
     /// # Errors
     /// When the stream can't be read or an event of it not be understood.
     pub async fn load(&self, stream: &StreamId) -> Result<Loaded<D::State>, HandleError<D::Error>> {
-        if let Some((version, state)) = self.head_start(stream).await? {
-            let loaded = self.fold(stream, state, Some(version)).await?;
+        self.load_until(stream, Until::Now).await
+    }
+
+    async fn load_until(
+        &self,
+        stream: &StreamId,
+        until: Until,
+    ) -> Result<Loaded<D::State>, HandleError<D::Error>> {
+        if let Some((version, state)) = self.head_start(stream, until).await? {
+            let loaded = self.fold(stream, state, Some(version), until).await?;
             // A snapshot that is ahead of its stream is of another history.
             if loaded.version.is_some_and(|last| last >= version) {
                 return Ok(Loaded { snapshot: Some(version), ..loaded });
             }
         }
-        self.fold(stream, D::initial(), None).await
+        self.fold(stream, D::initial(), None, until).await
     }
 
-    async fn head_start(&self, stream: &StreamId) -> Result<Option<(Version, D::State)>, StoreError> {
+    async fn head_start(
+        &self,
+        stream: &StreamId,
+        until: Until,
+    ) -> Result<Option<(Version, D::State)>, StoreError> {
         let Some(policy) = &self.snapshots else {
             return Ok(None);
         };
         let snapshot = self.store.snapshot(stream, policy.schema).await?;
+        let early_enough = |snapshot: &Snapshot| match until {
+            Until::Now => true,
+            Until::Version(version) => snapshot.version <= version,
+            Until::Position(_) => false,
+        };
+        let snapshot = snapshot.filter(early_enough);
         Ok(snapshot.and_then(|snapshot| Some((snapshot.version, (policy.from_bytes)(&snapshot.state)?))))
     }
 
@@ -203,22 +239,28 @@ where
         stream: &StreamId,
         mut state: D::State,
         after: Option<Version>,
+        until: Until,
     ) -> Result<Loaded<D::State>, HandleError<D::Error>> {
         let mut query = StreamQuery { after, ..StreamQuery::of(stream.clone()) };
+        if let Until::Version(version) = until {
+            query.to = Some(version);
+        }
+        let mut last = after;
         loop {
             let page = self.store.read_stream(&query).await?;
             for event in &page.events {
+                if matches!(until, Until::Position(position) if event.position > position) {
+                    return Ok(Loaded { state, version: last, snapshot: None });
+                }
                 if let Some(event) = understand::<D>(event)? {
                     state = D::evolve(state, &event);
                 }
+                last = Some(event.version);
             }
             match query.next(&page) {
                 Some(next) => query = next,
-                None => {
-                    // What came after this page's version was read is the next reader's.
-                    let last = page.events.last().map(|event| event.version).or(query.after);
-                    return Ok(Loaded { state, version: last.min(page.version), snapshot: None });
-                }
+                // What came after this page's version was read is the next reader's.
+                None => return Ok(Loaded { state, version: last.min(page.version), snapshot: None }),
             }
         }
     }
@@ -234,8 +276,27 @@ where
         let Some(appended) = self.store.outcome_of(request).await.map_err(HandleError::Append)? else {
             return Ok(None);
         };
-        let loaded = self.load(stream).await?;
-        Ok(Some(Handled { state: loaded.state, version: loaded.version, appended: Some(appended) }))
+        self.as_it_was(stream, appended).await.map(Some)
+    }
+
+    /// The answer that was given, or would have been, when the command was done.
+    async fn as_it_was(
+        &self,
+        stream: &StreamId,
+        appended: Appended,
+    ) -> Result<Handled<D::State>, HandleError<D::Error>> {
+        // A command that makes something new may come with a new id every time: what counts is the first.
+        let first = appended.streams.first().map(|first| first.stream.clone());
+        let (stream, until) = match (appended.version_of(stream), first) {
+            (Some(version), _) => (stream.clone(), Until::Version(version)),
+            (None, Some(first)) => {
+                let version = appended.version_of(&first);
+                (first, version.map_or(Until::Now, Until::Version))
+            }
+            (None, None) => (stream.clone(), Until::Position(appended.cursor.position())),
+        };
+        let loaded = self.load_until(&stream, until).await?;
+        Ok(Handled { stream, state: loaded.state, version: loaded.version, appended: Some(appended) })
     }
 
     async fn attempt(
@@ -249,25 +310,102 @@ where
             let (stream, expected) = (stream.clone(), context.expected);
             return Err(HandleError::Conflict(Conflict { stream, expected, actual: loaded.version }));
         }
-        let events = D::decide(&loaded.state, command).map_err(HandleError::Refused)?;
-        if events.is_empty() && context.request.is_none() {
-            return Ok(Handled { state: loaded.state, version: loaded.version, appended: None });
-        }
         let mut append = Append::of([]).expecting(stream.clone(), loaded.version.into());
         append.request.clone_from(&context.request);
+        let questions = D::asks(&loaded.state, &command);
+        let command = match questions.is_empty() {
+            true => command,
+            false => {
+                let (condition, answers) = self.ask(&questions).await?;
+                append.condition = Some(condition);
+                D::told(command, &answers)
+            }
+        };
+        let events = D::decide(&loaded.state, command).map_err(HandleError::Refused)?;
+        let mut state = loaded.state;
         for event in &events {
-            append.events.push(write(stream, event, &context.metadata)?);
+            append.events.push(self.write(stream, &state, event, &context.metadata).await?);
+            state = D::evolve(state, event);
+        }
+        if events.is_empty() && context.request.is_none() {
+            return Ok(Handled { stream: stream.clone(), state, version: loaded.version, appended: None });
         }
         let appended = self.store.append(append).await.map_err(HandleError::Append)?;
         if appended.duplicate {
             // The same request, run by someone else a moment ago: the events above were never written.
-            let loaded = self.load(stream).await?;
-            return Ok(Handled { state: loaded.state, version: loaded.version, appended: Some(appended) });
+            return self.as_it_was(stream, appended).await;
         }
         let version = appended.version_of(stream).or(loaded.version);
-        let state = events.iter().fold(loaded.state, D::evolve);
         self.keep_snapshot(stream, &state, version, loaded.snapshot).await;
-        Ok(Handled { state, version, appended: Some(appended) })
+        Ok(Handled { stream: stream.clone(), state, version, appended: Some(appended) })
+    }
+
+    /// Answers questions about other streams, with the condition that it stays so: what comes behind the head that is read
+    /// first would spoil the append, and what is before it the answers know.
+    async fn ask(
+        &self,
+        questions: &[Question],
+    ) -> Result<(Condition, Vec<Answer<D::Event>>), HandleError<D::Error>> {
+        let mut condition =
+            Condition { after: self.store.head().await?.cursor.into(), ..Condition::default() };
+        let mut answers = Vec::with_capacity(questions.len());
+        for question in questions {
+            let tag = self.tag(question.mark()).await?;
+            answers.push(self.answer(question, tag.clone()).await?);
+            condition.any.push(ConditionItem { tags: vec![tag], types: Vec::new() });
+        }
+        Ok((condition, answers))
+    }
+
+    async fn answer(&self, question: &Question, tag: Tag) -> Result<Answer<D::Event>, HandleError<D::Error>> {
+        let mut query = LogQuery::default().matching(Filter::tagged(tag));
+        if let Question::Last(_) = question {
+            query.direction = Direction::Backward;
+            query.limit = Limit::new(1).map_err(StoreError::from)?;
+        }
+        let mut answer = Answer::new();
+        loop {
+            let page = self.store.read_log(&query).await?;
+            // An event elsewhere with such a tag is none of this aggregate's.
+            for event in page.events.iter().filter(|event| event.stream.category_str() == D::CATEGORY) {
+                if let Some(understood) = understand::<D>(event)? {
+                    answer.push((event.stream.clone(), understood));
+                }
+            }
+            match (question, query.next(&page)) {
+                (Question::Last(_), _) if !answer.is_empty() => return Ok(answer),
+                (_, None) => return Ok(answer),
+                (_, Some(next)) => query = next,
+            }
+        }
+    }
+
+    async fn tag(&self, mark: &Mark) -> Result<Tag, HandleError<D::Error>> {
+        if let Mark::Open(tag) = mark {
+            return Ok(tag.clone());
+        }
+        let secret = self.secret.get_or_try_init(|| self.store.secret()).await?;
+        Ok(secret.tag(mark)?)
+    }
+
+    async fn write(
+        &self,
+        stream: &StreamId,
+        before: &D::State,
+        event: &D::Event,
+        metadata: &Metadata,
+    ) -> Result<NewEvent, HandleError<D::Error>> {
+        let written = event.to_stored()?;
+        let mut tags = Vec::new();
+        for mark in D::marks(before, event) {
+            tags.push(self.tag(&mark).await?);
+        }
+        Ok(NewEvent {
+            schema: written.schema,
+            tags: Tags::new(tags)?,
+            metadata: metadata.clone(),
+            ..NewEvent::new(stream.clone(), written.name, written.data)
+        })
     }
 
     /// Keeps a snapshot when it is time. One that can't be kept is no error: it is only ever a head start.
@@ -306,18 +444,16 @@ where
         .map_err(|source| HandleError::Event { position, source })
 }
 
-fn write<E, Ev: StoredEvents>(
-    stream: &StreamId,
-    event: &Ev,
-    metadata: &Metadata,
-) -> Result<NewEvent, HandleError<E>> {
-    let written = event.to_stored()?;
-    Ok(NewEvent {
-        schema: written.schema,
-        tags: Tags::new(event.tags())?,
-        metadata: metadata.clone(),
-        ..NewEvent::new(stream.clone(), written.name, written.data)
-    })
+/// Whether someone else was faster, so that it helps to look and decide again.
+const fn overtaken(error: &AppendError) -> bool {
+    matches!(
+        error,
+        AppendError::Conflict(_)
+            | AppendError::ConditionFailed { .. }
+            | AppendError::StaleDecision { .. }
+            | AppendError::EpochChanged { .. }
+            | AppendError::AheadOfLog { .. }
+    )
 }
 
 /// 1 ms, doubled with every attempt up to 64 ms, and a random half more or less.

@@ -9,7 +9,7 @@
 //!
 //! - the port: [`EventStore`], what goes in ([`Append`], [`NewEvent`]) and what comes out ([`Recorded`], the pages);
 //! - the [`MemoryStore`]: the smallest honest store, for tests and for reading how a store works;
-//! - [`Handler`]: load a stream, fold it, decide, append, and try again when someone was faster;
+//! - [`Handler`]: load a stream, fold it, decide, append, and try again when someone was faster; [`Secret`] hides what tags must not say;
 //! - [`follow`](fn@follow): the log as an endless stream, from any cursor through history to live;
 //! - [`chain`]: the byte layout of hashes and checksums; [`admit`](mod@admit): the one order in which an append is checked;
 //! - [`page`], [`stored`] and [`settle`]: filling a page, making an event of a row, and what a refused repetition is told,
@@ -64,6 +64,7 @@ pub mod page;
 pub mod part;
 pub mod port;
 pub mod read;
+pub mod secret;
 pub mod settle;
 pub mod stored;
 pub mod system;
@@ -85,5 +86,6 @@ pub use crate::read::{
     After, Corruption, Direction, Filter, Head, InvalidRead, Limit, LogPage, LogQuery, Snapshot, StoreError,
     StreamInfo, StreamPage, StreamPattern, StreamQuery, StreamsPage, StreamsQuery, TypePattern,
 };
+pub use crate::secret::Secret;
 pub use crate::verify::{Verified, Watcher};
 pub use crate::whole::{Fill, FillError, KeptRequest, KeptSnapshot, NotFilled, Standing, Whole};

@@ -20,6 +20,7 @@ use crate::read::{
     Direction, Filter, Head, Limit, LogPage, LogQuery, Snapshot, StoreError, StreamInfo, StreamPage,
     StreamQuery, StreamsPage, StreamsQuery,
 };
+use crate::secret::Secret;
 use crate::system::{SystemClock, SystemIds};
 
 /// A log in memory. Clones are handles on the same log.
@@ -34,6 +35,7 @@ pub struct MemoryStore {
 /// Everything the store holds. An event's place in `events` is its position less one.
 struct Log {
     epoch: Epoch,
+    secret: Secret,
     events: Vec<Recorded>,
     ids: HashMap<EventId, Position>,
     /// The positions of each stream's events: an event's place is its version less one.
@@ -58,8 +60,12 @@ impl MemoryStore {
     /// An empty log with a clock and ids of the caller's.
     #[must_use]
     pub fn with(clock: Arc<dyn Clock>, ids: Arc<dyn Ids>) -> Self {
+        let mut secret = [0; 32];
+        secret[..16].copy_from_slice(&ids.random().to_be_bytes());
+        secret[16..].copy_from_slice(&ids.random().to_be_bytes());
         let log = Log {
             epoch: Epoch::from_random(ids.random()),
+            secret: Secret::from_bytes(secret),
             events: Vec::new(),
             ids: HashMap::new(),
             streams: BTreeMap::new(),
@@ -299,6 +305,10 @@ impl EventStore for MemoryStore {
     async fn delete_snapshot(&self, stream: &StreamId) -> Result<(), StoreError> {
         self.log().snapshots.remove(stream);
         Ok(())
+    }
+
+    async fn secret(&self) -> Result<Secret, StoreError> {
+        Ok(self.log().secret)
     }
 
     fn watch(&self) -> watch::Receiver<Position> {

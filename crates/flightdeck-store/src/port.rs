@@ -10,6 +10,7 @@ use crate::read::{
     Direction, Filter, Head, Limit, LogPage, LogQuery, Snapshot, StoreError, StreamInfo, StreamPage,
     StreamQuery, StreamsPage, StreamsQuery,
 };
+use crate::secret::Secret;
 
 /// An append-only log of events, cut into streams.
 ///
@@ -166,6 +167,14 @@ pub trait EventStore: Send + Sync + 'static {
     /// # Errors
     /// See [`StoreError`].
     async fn delete_snapshot(&self, stream: &StreamId) -> Result<(), StoreError>;
+
+    /// The secret of the log, which was thought up when it began: what the values of some tags are hidden by.
+    ///
+    /// - It is the same for everyone, and after reopening.
+    ///
+    /// # Errors
+    /// See [`StoreError`]; whoever may only read may not have it.
+    async fn secret(&self) -> Result<Secret, StoreError>;
 
     /// Something to wait on: it changes soon after the head did. A hint; the log is the truth.
     fn watch(&self) -> watch::Receiver<Position>;

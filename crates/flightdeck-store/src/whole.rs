@@ -16,6 +16,7 @@ use crate::chain::BrokenChain;
 use crate::event::Recorded;
 use crate::port::EventStore;
 use crate::read::{Head, Limit, Snapshot, StoreError};
+use crate::secret::Secret;
 use crate::verify::{Verified, Watcher};
 
 /// What a store remembers of a request.
@@ -115,12 +116,6 @@ pub trait Whole: EventStore {
     /// See [`StoreError`].
     async fn snapshots(&self, after: Option<StreamId>) -> Result<Vec<KeptSnapshot>, StoreError>;
 
-    /// What e-mail addresses are hidden by: a log that moves takes it along, or nobody would find their own.
-    ///
-    /// # Errors
-    /// See [`StoreError`]; whoever may only read may not have it.
-    async fn secret(&self) -> Result<[u8; 32], StoreError>;
-
     /// Checks the whole store, and says how far it is.
     ///
     /// # Errors
@@ -219,5 +214,5 @@ pub trait Fill: Send + Sync {
     ///
     /// # Errors
     /// See [`FillError`].
-    async fn finish(&self, epoch: Option<Epoch>, secret: [u8; 32]) -> Result<Head, FillError>;
+    async fn finish(&self, epoch: Option<Epoch>, secret: Secret) -> Result<Head, FillError>;
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use clap::Args;
 use flightdeck_store::archive::{self, Contents};
 use flightdeck_store::part::Part;
-use flightdeck_store::{EventStore as _, Fill, Head, Whole, transfer};
+use flightdeck_store::{EventStore as _, Fill, Head, Secret, Whole, transfer};
 use flightdeck_store_sqlite::{BackupError, SqliteStore};
 use serde_json::json;
 
@@ -226,7 +226,7 @@ pub(crate) async fn finish(
     to: &dyn Fill,
     head: &Head,
     epoch: Option<flightdeck_core::Epoch>,
-    secret: [u8; 32],
+    secret: Secret,
     bar: &Bar,
 ) -> Result<(Head, u64), Failure> {
     let verified = to.verify(bar).await?;

@@ -5,7 +5,7 @@ use flightdeck_store::chain::BrokenChain;
 use flightdeck_store::transfer::TransferError;
 use flightdeck_store::verify::Unwatched;
 use flightdeck_store::{
-    Data, EventStore as _, Fill, FillError, KeptRequest, MigrateError, Reason, Recorded, StoreError, Whole,
+    Data, EventStore as _, Fill, FillError, KeptRequest, MigrateError, Reason, Recorded, Secret, StoreError,
     transfer,
 };
 use flightdeck_store_postgres::{OpenError, Options, PostgresStore};
@@ -141,7 +141,7 @@ fn nobody_appends_to_a_store_that_is_being_filled() {
         to.add_events(longer[events.len()..].to_vec()).await.unwrap();
         let refused = other.add_events(longer[events.len()..].to_vec()).await.unwrap_err();
         assert!(matches!(refused, FillError::Storage(_)), "{refused}");
-        to.finish(None, [9; 32]).await.unwrap();
+        to.finish(None, Secret::from_bytes([9; 32])).await.unwrap();
         // The node that was there before takes appends again, in the epoch that has begun.
         let done = node.append(flightdeck_tests::append(50)).await.unwrap();
         assert_eq!(done.cursor.epoch(), node.head().await.unwrap().cursor.epoch());

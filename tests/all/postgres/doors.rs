@@ -3,9 +3,7 @@
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use flightdeck_store::{
-    Append, AppendError, EventStore as _, Fill as _, LogQuery, MigrateError, Reason, Whole as _,
-};
+use flightdeck_store::{Append, AppendError, EventStore as _, Fill as _, LogQuery, MigrateError, Reason};
 use flightdeck_store_postgres::{Listen, OpenError, Options, PostgresStore};
 use flightdeck_test_postgres::{Cluster, Settings};
 

@@ -301,6 +301,11 @@ sabotages! {
     /// Begins the chain anew when it is opened again.
     BreaksTheChainWhenReopened,
 
+    /// Has another secret for everyone who asks.
+    ThinksUpSecrets,
+    /// Has another secret when it is opened again.
+    ForgetsTheSecretWhenReopened,
+
     /// Lets everything through a filter by tags.
     IgnoresTags,
     /// Takes any tag of a filter for enough.

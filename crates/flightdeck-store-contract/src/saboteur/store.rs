@@ -9,7 +9,7 @@ use flightdeck_core::{Cursor, Epoch, EventId, Position, SchemaNumber, StreamId, 
 use flightdeck_store::chain::Hash;
 use flightdeck_store::{
     Append, AppendError, Appended, EventStore, Filter, Head, LogPage, LogQuery, MemoryStore, Recorded,
-    RequestKey, Snapshot, StoreError, StreamInfo, StreamPage, StreamQuery, StreamsPage, StreamsQuery,
+    RequestKey, Secret, Snapshot, StoreError, StreamInfo, StreamPage, StreamQuery, StreamsPage, StreamsQuery,
 };
 use tokio::sync::watch;
 
@@ -202,6 +202,11 @@ impl EventStore for Sabotaged {
 
     async fn delete_snapshot(&self, stream: &StreamId) -> Result<(), StoreError> {
         self.sabotaged_delete(stream).await
+    }
+
+    async fn secret(&self) -> Result<Secret, StoreError> {
+        let another = self.is(By::ThinksUpSecrets) || self.reopened_and(By::ForgetsTheSecretWhenReopened);
+        if another { MemoryStore::new().secret().await } else { self.inner.secret().await }
     }
 
     fn watch(&self) -> watch::Receiver<Position> {

@@ -307,6 +307,8 @@ pub(crate) const TABLE: &[(Sabotage, &[&str])] = &[
         "chain::ends_with_the_hash_of_the_head",
     ]),
     (Sabotage::BreaksTheChainWhenReopened, &["chain::goes_on_after_reopening"]),
+    (Sabotage::ThinksUpSecrets, &["secret::is_the_same_for_everyone"]),
+    (Sabotage::ForgetsTheSecretWhenReopened, &["secret::is_the_same_after_reopening"]),
     (Sabotage::IgnoresTags, &["tag::finds_every_event_that_has_it"]),
     (Sabotage::MatchesAnyTag, &["tag::finds_events_that_have_all_of_several"]),
     (Sabotage::MatchesTagsByPrefix, &[

@@ -1,6 +1,6 @@
 //! A tiny aggregate to handle commands of: an account that can't be overdrawn.
 
-use flightdeck_core::{Decider, StoredEvents, StoredType, StreamId, Tag};
+use flightdeck_core::{Decider, Mark, StoredEvents, StoredType, StreamId};
 use serde::{Deserialize, Serialize};
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -12,13 +12,6 @@ pub(crate) enum Event {
 
 impl StoredEvents for Event {
     const TYPES: &'static [StoredType] = &[StoredType::new("Deposited"), StoredType::new("Withdrawn")];
-
-    fn tags(&self) -> Vec<Tag> {
-        match self {
-            Self::Deposited { .. } => vec![Tag::new("direction:in").unwrap()],
-            Self::Withdrawn { .. } => vec![Tag::new("direction:out").unwrap()],
-        }
-    }
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -72,6 +65,13 @@ impl Decider for Account {
             Command::Withdraw { cents } => Ok(vec![Event::Withdrawn { cents }]),
             Command::FillUp { to_cents } if balance.cents >= to_cents => Ok(vec![]),
             Command::FillUp { to_cents } => Ok(vec![Event::Deposited { cents: to_cents - balance.cents }]),
+        }
+    }
+
+    fn marks(_: &Balance, event: &Event) -> Vec<Mark> {
+        match event {
+            Event::Deposited { .. } => vec![Mark::open("direction", "in").unwrap()],
+            Event::Withdrawn { .. } => vec![Mark::open("direction", "out").unwrap()],
         }
     }
 }

@@ -7,7 +7,7 @@ use flightdeck_core::{EventId, Position, SchemaNumber, StreamId};
 use flightdeck_store::chain::sha256;
 use flightdeck_store::{
     Append, AppendError, Appended, Data, EventStore, Head, LogPage, LogQuery, MemoryStore, Reason, Recorded,
-    RequestKey, Snapshot, StoreError, StreamInfo, StreamPage, StreamQuery, StreamsPage, StreamsQuery,
+    RequestKey, Secret, Snapshot, StoreError, StreamInfo, StreamPage, StreamQuery, StreamsPage, StreamsQuery,
 };
 use futures_util::future::BoxFuture;
 use tokio::sync::watch;
@@ -105,6 +105,9 @@ impl EventStore for Between {
     }
     async fn event(&self, id: EventId) -> Result<Option<Recorded>, StoreError> {
         self.inner.event(id).await
+    }
+    async fn secret(&self) -> Result<Secret, StoreError> {
+        self.inner.secret().await
     }
     async fn save_snapshot(&self, stream: &StreamId, snapshot: Snapshot) -> Result<(), StoreError> {
         match self.keeps_no_snapshots {

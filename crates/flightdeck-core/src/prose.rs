@@ -1,0 +1,175 @@
+//! Words for what people write, and for the ids of things: texts with a limit that describe themselves as JSON Schema.
+
+use crate::time::Timestamp;
+use crate::words::WordError;
+
+/// How a text is laid out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Layout {
+    /// One line: no control characters.
+    Line,
+    /// Any number of lines: no control characters but line breaks and tabs.
+    Lines,
+}
+
+impl Layout {
+    /// What a text of this layout is, as a regular expression.
+    #[must_use]
+    pub const fn pattern(self) -> &'static str {
+        match self {
+            Self::Line => r"^(?=[\s\S]*\S)[^\u0000-\u001F\u007F-\u009F]*$",
+            Self::Lines => r"^(?=[\s\S]*\S)[^\u0000-\u0008\u000B\u000C\u000E-\u001F\u007F-\u009F]*$",
+        }
+    }
+}
+
+/// Checks that a text is not blank, has at most `most` characters, and is laid out like that.
+///
+/// # Errors
+/// With what is wrong with it.
+pub fn check(what: &'static str, text: &str, most: usize, layout: Layout) -> Result<(), WordError> {
+    if text.trim().is_empty() {
+        return Err(WordError::new(what, "is empty"));
+    }
+    // A text has no more characters than bytes, so most need not be counted.
+    if text.len() > most && text.chars().count() > most {
+        return Err(WordError::new(what, format!("is longer than {most} characters")));
+    }
+    let legal = |c: char| !c.is_control() || (layout == Layout::Lines && matches!(c, '\n' | '\r' | '\t'));
+    match text.chars().find(|c| !legal(*c)) {
+        Some(bad) => Err(WordError::new(what, format!("has the control character {bad:?}"))),
+        None => Ok(()),
+    }
+}
+
+/// What an id of a thing is, as a regular expression.
+pub const ID_PATTERN: &str = r"^(?!\.{1,2}$)[A-Za-z0-9_.~@|:+-]{1,190}$";
+
+/// Checks an id of a thing: 1 to 190 ASCII letters, digits and `_.~@|:+-`, so that it can stand in the name of a stream and in a path.
+///
+/// # Errors
+/// With what is wrong with it.
+pub fn check_id(what: &'static str, text: &str) -> Result<(), WordError> {
+    crate::words::check_length(what, text, 190)?;
+    if let Some(bad) = text.chars().find(|c| !(c.is_ascii_alphanumeric() || "_.~@|:+-".contains(*c))) {
+        return Err(WordError::new(what, format!("has {bad:?}, which is not allowed")));
+    }
+    match text {
+        "." | ".." => Err(WordError::new(what, "can't be a path's `.` or `..`")),
+        _ => Ok(()),
+    }
+}
+
+/// Makes a word for what people write: its name, what it is called, its [`Layout`], and how many characters it may have.
+///
+/// ```
+/// flightdeck_core::prose_word! {
+///     /// What a book is called.
+///     BookTitle, "title", Line, 80
+/// }
+/// assert!(BookTitle::new("Sketch of the Analytical Engine").is_ok());
+/// assert_eq!(BookTitle::new(" ").unwrap_err().to_string(), "title is empty");
+/// ```
+#[macro_export]
+macro_rules! prose_word {
+    ($(#[$doc:meta])* $name:ident, $what:literal, $layout:ident, $most:expr) => {
+        $crate::text_word! { $(#[$doc])* $name, $name::check }
+
+        impl $name {
+            fn check(text: &str) -> Result<(), $crate::WordError> {
+                $crate::prose::check($what, text, $most, $crate::prose::Layout::$layout)
+            }
+        }
+
+        $crate::word_schema! { $name, {
+            "type": "string",
+            "minLength": 1,
+            "maxLength": $most,
+            "pattern": $crate::prose::Layout::$layout.pattern(),
+        } }
+    };
+}
+
+/// Makes a word for the id of a thing, which is told apart from the ids of other things: its name, and what it is called.
+///
+/// ```
+/// flightdeck_core::id_word! {
+///     /// The id of a book.
+///     BookId, "book id"
+/// }
+/// let id = BookId::new("0192f3a4-7b1c-7def-8123-456789abcdef")?;
+/// assert_eq!(id.stream("book")?.as_str(), "book-0192f3a4-7b1c-7def-8123-456789abcdef");
+/// assert!(BookId::new("a/b").is_err());
+/// # Ok::<(), flightdeck_core::WordError>(())
+/// ```
+#[macro_export]
+macro_rules! id_word {
+    ($(#[$doc:meta])* $name:ident, $what:literal) => {
+        $crate::text_word! { $(#[$doc])* $name, $name::check }
+
+        impl $name {
+            fn check(text: &str) -> Result<(), $crate::WordError> {
+                $crate::prose::check_id($what, text)
+            }
+
+            /// The stream of the thing that has this id.
+            ///
+            /// # Errors
+            /// When the category is none, or so long that no id fits behind it.
+            pub fn stream(&self, category: &str) -> Result<$crate::StreamId, $crate::WordError> {
+                $crate::Category::new(category)?;
+                $crate::StreamId::new(format!("{category}-{self}"))
+            }
+        }
+
+        $crate::word_schema! { $name, { "type": "string", "pattern": $crate::prose::ID_PATTERN } }
+    };
+}
+
+/// Has a word describe itself as JSON Schema.
+#[macro_export]
+macro_rules! word_schema {
+    ($name:ident, $($schema:tt)+) => {
+        impl $crate::schemars::JsonSchema for $name {
+            fn inline_schema() -> bool {
+                true
+            }
+            fn schema_name() -> std::borrow::Cow<'static, str> {
+                stringify!($name).into()
+            }
+            fn json_schema(_: &mut $crate::schemars::SchemaGenerator) -> $crate::schemars::Schema {
+                $crate::schemars::json_schema!($($schema)+)
+            }
+        }
+    };
+}
+
+word_schema! { Timestamp, { "type": "string", "format": "date-time" } }
+
+#[cfg(test)]
+mod tests {
+    use super::{Layout, check, check_id};
+
+    #[test]
+    fn prose_has_a_length_and_a_layout() {
+        assert!(check("t", &"ä".repeat(10), 10, Layout::Line).is_ok());
+        assert!(check("t", &"ä".repeat(11), 10, Layout::Line).is_err());
+        assert!(check("t", "a\tb", 10, Layout::Line).is_err());
+        assert!(check("t", "a\tb\r\nc", 10, Layout::Lines).is_ok());
+        for bad in ["", " ", "\n", "\u{a0}", "a\0", "a\u{7f}", "a\u{85}", "a\u{b}"] {
+            assert!(check("t", bad, 10, Layout::Lines).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn an_id_fits_into_a_path_and_a_stream() {
+        for good in
+            ["a", "0192f3a4-7b1c-7def-8123-456789abcdef", "auth0|6", "ada@example.org", &"x".repeat(190)]
+        {
+            assert!(check_id("id", good).is_ok(), "{good}");
+        }
+        for bad in ["", ".", "..", "a/b", "a b", "é", "a*", "$a", &"x".repeat(191)] {
+            assert!(check_id("id", bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,288 @@
+//! The words of the domain: ids, titles, slugs, addresses. One that exists is legal.
+//!
+//! Stored events are read through these types. What they take may grow; what they took once they must take for ever.
+
+use flightdeck_core::prose::{Layout, check};
+use flightdeck_core::{WordError, id_word, prose_word, text_word, word_schema};
+use unicode_normalization::UnicodeNormalization as _;
+
+id_word! {
+    /// The id of a content.
+    ContentId, "content id"
+}
+id_word! {
+    /// The id of a presentation.
+    PresentationId, "presentation id"
+}
+id_word! {
+    /// The id of a slide within its presentation.
+    SlideId, "slide id"
+}
+id_word! {
+    /// The id of a user: what its credential says, such as the `sub` of a token.
+    UserId, "user id"
+}
+
+prose_word! {
+    /// What a content, a presentation or a slide is called.
+    Title, "title", Line, 100
+}
+prose_word! {
+    /// What a content or a presentation is about, in some sentences.
+    Description, "description", Lines, 1_000
+}
+prose_word! {
+    /// Who wrote something, as readers see it.
+    Author, "author", Line, 200
+}
+prose_word! {
+    /// A label by which contents are found.
+    Label, "tag", Line, 50
+}
+prose_word! {
+    /// What a presentation looks like: the name of a theme.
+    Theme, "theme", Line, 50
+}
+prose_word! {
+    /// What a slide says: a text, markdown or code.
+    SlideText, "text", Lines, 16_000
+}
+prose_word! {
+    /// What the speaker wants to remember.
+    Notes, "notes", Lines, 10_000
+}
+prose_word! {
+    /// What an image shows, for those who can't see it.
+    Alternative, "alt", Line, 500
+}
+prose_word! {
+    /// What a user wants to be called.
+    DisplayName, "display name", Line, 100
+}
+
+/// Labels a content.
+pub const LABELS_MAX: usize = 32;
+/// The text of a content as it is in JSON, in bytes: it leaves room for the other fields within an event.
+pub const BODY_JSON_BYTES_MAX: usize = 240 * 1024;
+
+text_word! {
+    /// The text of a content, in its format: not empty, at most 240 KiB in JSON.
+    Body, check_body
+}
+word_schema! { Body, {
+    "type": "string", "minLength": 1, "maxLength": BODY_JSON_BYTES_MAX, "pattern": Layout::Lines.pattern(),
+} }
+
+fn check_body(text: &str) -> Result<(), WordError> {
+    check("content", text, BODY_JSON_BYTES_MAX, Layout::Lines)?;
+    // Line breaks, tabs, quotes and backslashes take two bytes there; other control characters were refused.
+    let escaped = text.bytes().filter(|byte| matches!(byte, b'"' | b'\\' | b'\n' | b'\r' | b'\t')).count();
+    match text.len() + escaped + 2 > BODY_JSON_BYTES_MAX {
+        true => Err(WordError::new("content", format!("takes more than {BODY_JSON_BYTES_MAX} bytes"))),
+        false => Ok(()),
+    }
+}
+
+text_word! {
+    /// The part of a path by which a content is found: `[a-z0-9-]`, at most 100.
+    Slug, check_slug
+}
+word_schema! { Slug, { "type": "string", "pattern": "^[a-z0-9-]{1,100}$" } }
+
+fn check_slug(text: &str) -> Result<(), WordError> {
+    let legal = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    match text.len() {
+        0 => Err(WordError::new("slug", "is empty")),
+        101.. => Err(WordError::new("slug", "is longer than 100 characters")),
+        _ if !text.chars().all(legal) => {
+            Err(WordError::new("slug", "has other than small letters a to z, digits and `-`"))
+        }
+        _ => Ok(()),
+    }
+}
+
+text_word! {
+    /// The language that code is written in, for whoever colours it: letters, digits and `+#._-`, at most 40.
+    Language, check_language
+}
+word_schema! { Language, { "type": "string", "pattern": "^[A-Za-z0-9+#._-]{1,40}$" } }
+
+fn check_language(text: &str) -> Result<(), WordError> {
+    let legal = |c: char| c.is_ascii_alphanumeric() || "+#._-".contains(c);
+    match (1..=40).contains(&text.len()) && text.chars().all(legal) {
+        true => Ok(()),
+        false => Err(WordError::new("language", "is not 1 to 40 letters, digits and `+#._-`")),
+    }
+}
+
+text_word! {
+    /// Where an image lies: an `https` or `http` address, or a path from the root of the site. Nothing that a browser would run.
+    ImageUrl, check_image_url
+}
+word_schema! { ImageUrl, {
+    "type": "string", "maxLength": 2_000, "pattern": r#"^(https?://|/(?![/\\]))[^\s\u0000-\u001F\u007F-\u009F"<>\\]+$"#,
+} }
+
+fn check_image_url(text: &str) -> Result<(), WordError> {
+    const WHAT: &str = "url";
+    let behind = ["https://", "http://", "/"].iter().find_map(|start| text.strip_prefix(start));
+    let behind = behind.ok_or_else(|| WordError::new(WHAT, "begins with none of https://, http:// and /"))?;
+    if text.chars().count() > 2_000 {
+        return Err(WordError::new(WHAT, "is longer than 2000 characters"));
+    }
+    let illegal = |c: char| c.is_whitespace() || c.is_control() || "\"<>\\".contains(c);
+    match behind.is_empty() || text.starts_with("//") || behind.contains(illegal) {
+        true => Err(WordError::new(WHAT, "is no address")),
+        false => Ok(()),
+    }
+}
+
+text_word! {
+    /// An e-mail address, as its owner writes it: at most 254 bytes, one `@`, no white space.
+    Email, check_email
+}
+word_schema! { Email, { "type": "string", "maxLength": 254, "pattern": r"^[^\s\u0000-\u001F\u007F-\u009F@]{1,64}@[^\s\u0000-\u001F\u007F-\u009F@]+$" } }
+
+fn check_email(text: &str) -> Result<(), WordError> {
+    const WHAT: &str = "email";
+    let Some((local, domain)) = text.split_once('@') else {
+        return Err(WordError::new(WHAT, "has no @"));
+    };
+    let wrong = if text.len() > 254 || local.len() > 64 {
+        "is longer than an address can be"
+    } else if domain.contains('@') {
+        "has more than one @"
+    } else if text.contains(|c: char| c.is_whitespace() || c.is_control()) {
+        "has white space or a control character"
+    } else if local.is_empty() || domain.split('.').any(str::is_empty) {
+        "lacks a part"
+    } else {
+        return Ok(());
+    };
+    Err(WordError::new(WHAT, wrong))
+}
+
+impl Email {
+    /// The address as it is compared: without case, and the same however its letters are composed.
+    ///
+    /// Stored for ever (in a tag, hidden), so it never changes what it gives for letters that exist today. Every letter
+    /// goes through its capital, so that `ß` and `SS`, `ς` and `σ`, and `ı` and `i` are the same: whoever could tell them apart
+    /// by eye only might be lured.
+    #[must_use]
+    pub fn folded(&self) -> String {
+        let small = self.as_str().nfkc().flat_map(char::to_lowercase);
+        small.flat_map(char::to_uppercase).flat_map(char::to_lowercase).nfkc().collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{BODY_JSON_BYTES_MAX, Body, Email, ImageUrl, Language, Slug};
+
+    #[test]
+    fn a_slug_is_part_of_a_path() {
+        for good in ["a", "hello-world", "2026", "-", &"x".repeat(100)] {
+            assert!(Slug::new(good).is_ok(), "{good}");
+        }
+        for bad in ["", "Hello", "a b", "a_b", "é", "a/b", "a\n", &"x".repeat(101)] {
+            assert!(Slug::new(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_body_fits_into_an_event_whatever_it_says() {
+        for (text, times) in
+            [("x", BODY_JSON_BYTES_MAX - 2), ("\"", 122_879), ("é", 122_879), ("\n\tx", 49_151)]
+        {
+            let (fits, fits_not) = (text.repeat(times), text.repeat(times + 1));
+            assert!(serde_json::to_string(&fits).unwrap().len() <= BODY_JSON_BYTES_MAX);
+            assert!(Body::new(&fits).is_ok(), "{text:?}");
+            assert!(serde_json::to_string(&fits_not).unwrap().len() > BODY_JSON_BYTES_MAX, "{text:?}");
+            assert!(Body::new(&fits_not).is_err(), "{text:?}");
+        }
+        assert!(Body::new(" \n ").is_err());
+        assert!(Body::new("\u{1b}[31m").is_err());
+    }
+
+    #[test]
+    fn an_image_is_fetched_and_never_run() {
+        for good in ["https://example.org/a.png?b=1#c", "http://localhost:1/x", "/images/ä.png", "/x"] {
+            assert!(ImageUrl::new(good).is_ok(), "{good}");
+        }
+        let long = format!("/{}", "x".repeat(2_000));
+        for bad in [
+            "",
+            "/",
+            "https://",
+            "x.png",
+            "javascript:alert(1)",
+            "data:image/png;base64,AA",
+            "//example.org/x",
+            "/\\example.org/x",
+            "https://a b",
+            "/a\"b",
+            "/a<b",
+            " /x",
+            "HTTPS://EXAMPLE.ORG/x",
+            &long,
+        ] {
+            assert!(ImageUrl::new(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_language_is_a_short_name() {
+        for good in ["rust", "c++", "c#", "objective-c", ".net", "VB_6"] {
+            assert!(Language::new(good).is_ok(), "{good}");
+        }
+        for bad in ["", "a b", "é", &"x".repeat(41)] {
+            assert!(Language::new(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn an_address_has_two_parts() {
+        for good in ["a@b", "ada.lovelace+x@example.org", "Ä@Ö.example", &format!("{}@x", "a".repeat(64))] {
+            assert!(Email::new(good).is_ok(), "{good}");
+        }
+        for bad in [
+            "",
+            "a",
+            "@",
+            "a@",
+            "@b",
+            "a@b@c",
+            "a b@c",
+            "a@b c",
+            "a@b\n",
+            "a@.b",
+            "a@b.",
+            "a@b..c",
+            "a@b\u{85}",
+            &format!("{}@x", "a".repeat(65)),
+            &format!("a@{}", "b".repeat(253)),
+        ] {
+            assert!(Email::new(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn addresses_are_compared_without_case() {
+        let same =
+            |one: &str, other: &str| Email::new(one).unwrap().folded() == Email::new(other).unwrap().folded();
+        assert!(same("Ada@Example.org", "ada@example.ORG"));
+        assert!(same("strasse@x", "STRASSE@X") && same("straße@x", "STRASSE@x"));
+        assert!(same("ΟΔΟΣ@x", "οδος@x") && same("οδοσ@x", "οδος@x"));
+        assert!(same("e\u{301}@x", "\u{e9}@x") && same("E\u{301}@x", "\u{e9}@x"));
+        assert!(same("m\u{131}ke@x", "mike@x") && same("\u{212a}@x", "k@x") && same("\u{ff41}@x", "a@x"));
+        assert!(!same("ada@x", "ida@x") && !same("a.b@x", "ab@x"));
+        assert_eq!(Email::new("Ada@Example.org").unwrap().folded(), "ada@example.org");
+    }
+
+    #[test]
+    fn folding_once_is_folding_for_good() {
+        let odd = "\u{130}\u{149}\u{1f0}\u{390}\u{587}\u{1e96}\u{fb03}\u{1fb7}\u{345}\u{3f9}\u{1e9e}";
+        let once = Email::new(format!("{odd}@x")).unwrap().folded();
+        assert_eq!(Email::new(&once).unwrap().folded(), once);
+    }
+}
