@@ -41,11 +41,13 @@
 //!
 //! The deciders of `flightdeck-domain` are tested with it: look there for larger examples.
 
+use std::collections::BTreeMap;
 use std::fmt::Debug;
 
 use crate::decider::Decider;
-use crate::mark::{Answer, Mark};
+use crate::mark::{Answer, Mark, Question};
 use crate::registry::StoredEvents;
+use crate::stream::StreamId;
 
 /// A decider to which something has happened.
 pub struct Given<D: Decider> {
@@ -144,6 +146,63 @@ where
         }
         assert_eq!(found, marks, "other marks were expected (right)");
         self
+    }
+}
+
+/// Many streams of one aggregate in a log of their own, for rules that cross streams: it answers what commands ask, as whoever
+/// handles them does, but for races.
+pub struct World<D: Decider> {
+    log: Vec<(StreamId, Vec<Mark>, D::Event)>,
+    states: BTreeMap<StreamId, D::State>,
+}
+
+impl<D: Decider> Default for World<D> {
+    fn default() -> Self {
+        Self { log: Vec::new(), states: BTreeMap::new() }
+    }
+}
+
+impl<D: Decider> World<D>
+where
+    D::Event: StoredEvents + Clone,
+    D::State: Clone,
+{
+    /// The state of a stream.
+    #[must_use]
+    pub fn state(&self, stream: &StreamId) -> D::State {
+        self.states.get(stream).cloned().unwrap_or_else(D::initial)
+    }
+
+    /// Handles a command: what it asks is answered, and what happens is remembered.
+    ///
+    /// # Errors
+    /// When the decider refuses.
+    #[track_caller]
+    pub fn handle(&mut self, stream: &StreamId, command: D::Command) -> Result<Vec<D::Event>, D::Error> {
+        let mut state = self.state(stream);
+        let answers: Vec<_> =
+            D::asks(&state, &command).iter().map(|question| self.answer(question)).collect();
+        let command = if answers.is_empty() { command } else { D::told(command, &answers) };
+        let events = D::decide(&state, command)?;
+        for event in &events {
+            let event = again(event.clone());
+            self.log.push((stream.clone(), D::marks(&state, &event), event.clone()));
+            state = D::evolve(state, &event);
+        }
+        self.states.insert(stream.clone(), state);
+        Ok(events)
+    }
+
+    /// The answer to a question.
+    #[must_use]
+    pub fn answer(&self, question: &Question) -> Answer<D::Event> {
+        let marked = self.log.iter().filter(|(_, marks, _)| marks.contains(question.mark()));
+        let mut answer: Answer<D::Event> =
+            marked.map(|(stream, _, event)| (stream.clone(), event.clone())).collect();
+        match question {
+            Question::Last(_) => answer.split_off(answer.len().saturating_sub(1)),
+            Question::Every(_) => answer,
+        }
     }
 }
 
