@@ -1,7 +1,9 @@
 //! End to end: real processes, killed and starved and lied to.
 #![expect(clippy::unwrap_used, reason = "a test that fails panics")]
 
+mod catalogue;
 mod corruption;
+mod domain;
 mod doors;
 mod durability;
 mod fixtures;

@@ -6,6 +6,8 @@
     reason = "a test that fails panics"
 )]
 
+pub mod held;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use flightdeck_core::{EventId, EventType, Json, Position, StreamId, Tag, Tags};
