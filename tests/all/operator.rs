@@ -6,6 +6,7 @@ mod hostile;
 mod interrupted;
 mod lines;
 mod odd;
+mod owned;
 mod tour;
 
 use std::path::{Path, PathBuf};

@@ -128,6 +128,7 @@ pub struct Registry {
 #[derive(Debug, Clone, Copy)]
 struct Known {
     stored: StoredType,
+    category: &'static str,
     read: fn(&str, SchemaNumber, &[u8]) -> Result<(), RegistryError>,
 }
 
@@ -168,6 +169,7 @@ impl Registry {
             EventType::new(stored.name).map_err(|error| RegistryError::Name { name: stored.name, error })?;
             let known = Known {
                 stored: *stored,
+                category: D::CATEGORY,
                 read: |name, schema, data| D::Event::from_stored(name, schema, data).map(drop),
             };
             if self.types.insert(stored.name, known).is_some() {
@@ -228,6 +230,24 @@ impl Registry {
     /// When the type is known and the data is of another shape, or of a newer one than this program knows.
     pub fn check(&self, name: &str, schema: SchemaNumber, data: &[u8]) -> Result<(), RegistryError> {
         self.types.get(name).map_or(Ok(()), |known| (known.read)(name, schema, data))
+    }
+
+    /// Checks an event that an administrator carries in as it is: in the streams of its aggregate, data is of its type's shape.
+    /// Anything else may be of any, also namesakes in other streams: whoever wrote them knew of no type of ours.
+    ///
+    /// # Errors
+    /// As [`check`](Self::check).
+    pub fn check_own(
+        &self,
+        stream: &StreamId,
+        name: &str,
+        schema: SchemaNumber,
+        data: &[u8],
+    ) -> Result<(), RegistryError> {
+        match self.types.get(name) {
+            Some(known) if known.category == stream.category_str() => self.check(name, schema, data),
+            Some(_) | None => Ok(()),
+        }
     }
 
     /// Brings stored data to the newest shape of its type. `None`: nobody here knows the type; it is kept and passed on raw.

@@ -39,7 +39,7 @@ use crate::event::{Data, Recorded};
 use crate::page::page_bytes;
 use crate::read::{Limit, LogQuery, Snapshot, StoreError};
 use crate::secret::Secret;
-use crate::transfer::{TransferError, is_within};
+use crate::transfer::{Judge, TransferError, is_within};
 use crate::verify::Watcher;
 use crate::whole::{Fill, KeptRequest, KeptSnapshot, Whole};
 
@@ -543,11 +543,16 @@ fn text(error: impl Display) -> String {
 }
 
 /// Reads a file to its end, and holds it against itself: the order of its lines, the chain, the versions of every stream, and
-/// the end. Nothing is kept but a number a stream.
+/// the end; each event passes the judge. Nothing is kept but a number a stream.
 ///
 /// # Errors
 /// The first line that is wrong.
-pub fn check(from: impl BufRead, of_bytes: u64, watcher: &dyn Watcher) -> Result<Contents, ArchiveError> {
+pub fn check(
+    from: impl BufRead,
+    of_bytes: u64,
+    judge: Judge<'_>,
+    watcher: &dyn Watcher,
+) -> Result<Contents, ArchiveError> {
     let mut lines = Lines::new(from);
     let Some(Entry::Begin(secret)) = lines.entry()? else {
         return Err(lines.bad("is not the beginning of an export").into());
@@ -561,6 +566,7 @@ pub fn check(from: impl BufRead, of_bytes: u64, watcher: &dyn Watcher) -> Result
         match entry {
             Some(Entry::Event(event)) if found.requests + found.snapshots == 0 => {
                 walk.step(&event).map_err(|broken| lines.bad(broken))?;
+                judge(&event).map_err(|problem| lines.bad(problem))?;
                 // Names may be anybody's choice: half of a SHA-256 is what nobody makes meet.
                 let mut name = [0; 16];
                 name.copy_from_slice(&sha256(event.stream.as_str().as_bytes())[..16]);

@@ -26,9 +26,28 @@ pub enum TransferError {
     /// The events end within an append.
     #[error("the source ends within an append, at position {0}")]
     Torn(Position),
+    /// An event is not what its type says.
+    #[error("the event at position {position} can't be carried over: {problem}")]
+    Refused {
+        /// The event.
+        position: Position,
+        /// What is wrong with it.
+        problem: String,
+    },
     /// The source has less than the target.
     #[error("the target has come to position {0}, which the source has not")]
     Ahead(Position),
+}
+
+/// Says of an event whether it may be carried over, and why not.
+pub type Judge<'a> = &'a (dyn Fn(&Recorded) -> Result<(), String> + Send + Sync);
+
+/// The judge who lets everything pass: for what was in a store of ours before.
+///
+/// # Errors
+/// Never.
+pub fn as_it_is(_: &Recorded) -> Result<(), String> {
+    Ok(())
 }
 
 impl From<FillError> for TransferError {
@@ -37,7 +56,7 @@ impl From<FillError> for TransferError {
     }
 }
 
-/// Carries the events up to `until` over, from where the target stands.
+/// Carries the events up to `until` over, from where the target stands, as far as the judge lets them pass.
 ///
 /// # Errors
 /// See [`TransferError`]. What was carried over before stays.
@@ -45,6 +64,7 @@ pub async fn events(
     from: &dyn Whole,
     to: &dyn Fill,
     until: Position,
+    judge: Judge<'_>,
     watcher: &dyn Watcher,
 ) -> Result<(), TransferError> {
     let at = to.head().await.map_err(FillError::from)?;
@@ -66,6 +86,9 @@ pub async fn events(
         let page = from.read_log(&asked).await.map_err(TransferError::Source)?;
         query = asked.next(&page);
         let done = u64::try_from(page.scanned_to.get()).unwrap_or(0);
+        for event in &page.events {
+            judge(event).map_err(|problem| TransferError::Refused { position: event.position, problem })?;
+        }
         held.extend(page.events);
         // A page may end within an append; what is carried over never does.
         let last = held.iter().rposition(|event: &Recorded| event.append_end == event.position);

@@ -15,6 +15,7 @@ use serde_json::json;
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
+use crate::door::{self, Door};
 use crate::event::{self, Kind, Parsed};
 use crate::exit::{Failure, REFUSED};
 use crate::eyes::{Bar, Eyes, number};
@@ -61,6 +62,9 @@ pub(crate) async fn run(arguments: Arguments, settings: &Settings, eyes: &Eyes) 
         return many(file, settings, eyes).await;
     }
     let append = one(arguments).map_err(Failure::usage)?;
+    if let Err(why) = append.events.iter().try_for_each(door::anyone) {
+        return Err(Failure::new(REFUSED, why, "nothing was written"));
+    }
     let store = Writing::open(settings).await?;
     let appended = store.store().append(append).await;
     store.close().await;
@@ -147,7 +151,7 @@ fn say(appended: &Appended, eyes: &Eyes) -> Result<(), Failure> {
 async fn many(path: &Path, settings: &Settings, eyes: &Eyes) -> Result<(), Failure> {
     let file = Sheet::open(path)?;
     let bar = Bar::new();
-    let lines = file.check(&bar)?;
+    let lines = file.check(&door::anyone, &bar)?;
     let store = Writing::open(settings).await?;
     let done = file.append(store.store(), &lines, &bar).await;
     store.close().await;
@@ -221,7 +225,7 @@ impl Sheet {
     }
 
     /// Understands every line before anything is done with any.
-    pub(crate) fn check(&self, watcher: &dyn Watcher) -> Result<Checked, Failure> {
+    pub(crate) fn check(&self, door: Door<'_>, watcher: &dyn Watcher) -> Result<Checked, Failure> {
         let (mut lines, mut hash, mut bytes) = (Lines::new(self.reader()?), Sha256::new(), 0);
         let (mut kind, mut events, mut end) = (None, 0, None);
         loop {
@@ -234,7 +238,10 @@ impl Sheet {
             match parsed {
                 None => break,
                 Some(_) if end.is_some() => return Err(wrong(&lines, "stands behind the end")),
-                Some(Ok(Parsed::Event(_))) => events += 1,
+                Some(Ok(Parsed::Event(event))) => {
+                    door(&event).map_err(|what| wrong(&lines, &what))?;
+                    events += 1;
+                }
                 Some(Ok(Parsed::Beside)) => {}
                 Some(Ok(Parsed::End(said))) => end = Some(said),
                 Some(Err(what)) => return Err(wrong(&lines, &what)),

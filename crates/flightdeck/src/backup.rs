@@ -9,6 +9,7 @@ use std::time::Duration;
 use clap::Args;
 use flightdeck_store::archive::{self, Contents};
 use flightdeck_store::part::Part;
+use flightdeck_store::transfer::{Judge, as_it_is};
 use flightdeck_store::{EventStore as _, Fill, Head, Secret, Whole, transfer};
 use flightdeck_store_sqlite::{BackupError, SqliteStore};
 use serde_json::json;
@@ -86,7 +87,7 @@ pub(crate) async fn export_checked(store: &dyn Whole, to: &Path, bar: &Bar) -> R
     let mut back = part.file();
     let bytes = back.seek(SeekFrom::End(0))?;
     back.rewind()?;
-    let found = archive::check(BufReader::with_capacity(256 * 1024, back), bytes, bar)?;
+    let found = archive::check(BufReader::with_capacity(256 * 1024, back), bytes, &as_it_is, bar)?;
     if found != written {
         return Err(Failure::new(
             REFUSED,
@@ -127,7 +128,7 @@ pub(crate) async fn restore(
     let bar = Bar::new();
     let (head, events) = match is_sqlite(&arguments.file)? {
         true => from_sqlite(&arguments.file, settings, &bar).await?,
-        false => from_archive(&arguments.file, settings, &bar).await?,
+        false => from_archive(&arguments.file, settings, &as_it_is, &bar).await?,
     };
     drop(bar);
     said(&head, events, settings, eyes)
@@ -179,7 +180,7 @@ async fn from_sqlite(path: &Path, settings: &Settings, bar: &Bar) -> Result<(Hea
         Filling::Begun(to) => to,
         Filling::Done(done) => return was_filled(settings, &done, Some(head.cursor.epoch()), bar).await,
     };
-    transfer::events(&from, &*to, until, bar).await?;
+    transfer::events(&from, &*to, until, &as_it_is, bar).await?;
     transfer::beside(&from, &*to, until, bar).await?;
     finish(&*to, &head, None, secret, bar).await
 }
@@ -204,14 +205,15 @@ pub(crate) async fn check(path: &Path, settings: &Settings) -> Result<(), Failur
     }
 }
 
-/// Restores from an export.
+/// Takes in an export as it is, if every event of it passes the judge.
 pub(crate) async fn from_archive(
     path: &Path,
     settings: &Settings,
+    judge: Judge<'_>,
     bar: &Bar,
 ) -> Result<(Head, u64), Failure> {
     let sheet = crate::append::Sheet::open(path)?;
-    let contents = archive::check(sheet.reader()?, sheet.bytes(), bar)?;
+    let contents = archive::check(sheet.reader()?, sheet.bytes(), judge, bar)?;
     let to = match stores::fill(settings, contents.hash).await? {
         Filling::Begun(to) => to,
         Filling::Done(done) => return was_filled(settings, &done, None, bar).await,

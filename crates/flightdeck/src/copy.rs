@@ -5,11 +5,13 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use clap::Args;
-use flightdeck_store::{Head, Standing, transfer};
+use flightdeck_store::transfer::{self, as_it_is};
+use flightdeck_store::{Head, Standing};
 use flightdeck_store_postgres::PostgresStore;
 use flightdeck_store_sqlite::SqliteStore;
 
 use crate::backup::{finish, said};
+use crate::door;
 use crate::exit::{Failure, REFUSED};
 use crate::eyes::{Bar, Eyes};
 use crate::settings::Settings;
@@ -67,11 +69,12 @@ pub(crate) async fn run(arguments: Arguments, settings: &Settings, eyes: &Eyes) 
             return said(&head, events, &to, eyes);
         }
     };
-    transfer::events(&*source, &*target, head.cursor.position(), &bar).await?;
+    transfer::events(&*source, &*target, head.cursor.position(), &door::carried, &bar).await?;
     if arguments.moves {
         // Most of it is there: whoever appends has to wait for the rest only.
         head = seal(&from, &place).await?;
-        transfer::events(&*source, &*target, head.cursor.position(), &bar).await?;
+        // The source is sealed: there is no way back but forward.
+        transfer::events(&*source, &*target, head.cursor.position(), &as_it_is, &bar).await?;
     }
     transfer::beside(&*source, &*target, head.cursor.position(), &bar).await?;
     let epoch = arguments.moves.then(|| head.cursor.epoch().clone());

@@ -11,6 +11,7 @@ use serde_json::json;
 
 use crate::append::Sheet;
 use crate::backup::{export_checked, from_archive, part, said, taken};
+use crate::door;
 use crate::event;
 use crate::exit::Failure;
 use crate::eyes::{Bar, Eyes, number};
@@ -104,14 +105,14 @@ pub(crate) async fn import(
     let bar = Bar::new();
     if arguments.as_new {
         let sheet = Sheet::open(&arguments.file)?;
-        let checked = sheet.check(&bar)?;
+        let checked = sheet.check(&door::administrator, &bar)?;
         let store = Writing::open(settings).await?;
         let done = sheet.append(store.store(), &checked, &bar).await;
         store.close().await;
         drop(bar);
         return done?.say(eyes);
     }
-    let (head, events) = from_archive(&arguments.file, settings, &bar).await?;
+    let (head, events) = from_archive(&arguments.file, settings, &door::carried, &bar).await?;
     drop(bar);
     said(&head, events, settings, eyes)
 }

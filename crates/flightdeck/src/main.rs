@@ -8,6 +8,7 @@ mod backup;
 mod config;
 mod copy;
 mod doctor;
+mod door;
 mod event;
 mod exit;
 mod export;

@@ -87,7 +87,7 @@ fn what_does_not_follow_is_refused_and_leaves_nothing() {
             assert!(matches!(refused, FillError::IdKnown { .. }), "{refused}");
             // And then it goes on as if nothing had been.
             let until = from.head().await.unwrap().cursor.position();
-            transfer::events(&from, &*to, until, &Unwatched).await.unwrap();
+            transfer::events(&from, &*to, until, &transfer::as_it_is, &Unwatched).await.unwrap();
             transfer::beside(&from, &*to, until, &Unwatched).await.unwrap();
             assert_eq!(to.verify(&Unwatched).await.unwrap().problems, []);
             let head = to.finish(None, from.secret().await.unwrap()).await.unwrap();
@@ -108,9 +108,12 @@ fn another_log_is_not_carried_behind_the_beginning_of_one() {
             let at_begun = |at: flightdeck_core::Position| usize::try_from(at.get()).unwrap() == begun;
             let (other, _) = log(&desk, "other.db", 9).await;
             let until = other.head().await.unwrap().cursor.position();
-            let refused = transfer::events(&other, &*to, until, &Unwatched).await.unwrap_err();
+            let refused =
+                transfer::events(&other, &*to, until, &transfer::as_it_is, &Unwatched).await.unwrap_err();
             assert!(matches!(refused, TransferError::OtherLog(at) if at_begun(at)), "{refused}");
-            let refused = transfer::events(&one, &*to, events[0].position, &Unwatched).await.unwrap_err();
+            let refused = transfer::events(&one, &*to, events[0].position, &transfer::as_it_is, &Unwatched)
+                .await
+                .unwrap_err();
             assert!(matches!(refused, TransferError::Ahead(at) if at_begun(at)), "{refused}");
         });
     }

@@ -147,6 +147,13 @@ fn data_of_a_known_type_is_checked_and_that_of_others_is_not() {
     assert!(matches!(check("Named", 1, r#"{"name":"Ada"}"#), Err(RegistryError::Upcast { .. })));
     assert!(matches!(check("Named", 4, "{}"), Err(RegistryError::Newer { .. })));
     assert!(check("Renamed", 9, "{}").is_ok());
+    let own = |stream, name, number| {
+        people().check_own(&StreamId::new(stream).unwrap(), name, schema(number), b"{}")
+    };
+    assert!(matches!(own("person-1", "Named", 3), Err(RegistryError::Shape { .. })));
+    assert!(matches!(own("person-1", "Named", 4), Err(RegistryError::Newer { .. })));
+    assert!(own("order-1", "Named", 3).is_ok(), "a namesake");
+    assert!(own("person-1", "Renamed", 9).is_ok());
 }
 
 #[test]

@@ -1,0 +1,119 @@
+//! What belongs to an aggregate: nobody writes it by hand, and what is carried in is of the shape that its type has.
+
+use flightdeck_core::{EventType, Json};
+use flightdeck_store::{Append, EventStore, NewEvent};
+use flightdeck_store_sqlite::{Options, SqliteStore};
+
+use super::{Desk, Kind, done, is_there, refused, run};
+use crate::victim::block_on;
+
+const VIEWED: &str = r#"{"visitorId":"v","timestamp":"2026-11-21T09:30:00Z","pageId":"/"}"#;
+const DELETED: &str = r#"{"contentId":"1"}"#;
+
+#[test]
+fn nobody_writes_by_hand_what_commands_write() {
+    for kind in [Kind::Sqlite, Kind::Postgres] {
+        let desk = Desk::new();
+        let store = desk.store(&kind, "store.db");
+        for (arguments, why) in [
+            (&["append", "content-1", "ContentDeleted", "--data", DELETED][..], "the category content"),
+            (&["append", "visitor-v", "PageViewed", "--data", VIEWED][..], "the category visitor"),
+            (&["append", "user-1", "Anything"][..], "the category user"),
+            (&["append", "presentation-1", "Anything"][..], "the category presentation"),
+            (&["append", "$token-1", "Anything"][..], "the category $token"),
+            (&["append", "order-1", "Opened", "--tag", "slug:hello"][..], "tags such as slug:hello"),
+            (&["append", "order-1", "Opened", "--tag", "role:admin"][..], "tags such as role:admin"),
+            (&["append", "order-1", "Opened", "--tag", "email:x"][..], "tags such as email:x"),
+            (
+                &["append", "order-1", "PageViewed", "--data", "{}"][..],
+                "PageViewed is not of its shape: missing field",
+            ),
+            (&["append", "order-1", "PageViewed", "--data", VIEWED, "--schema", "2"][..], "knows up to 1"),
+        ] {
+            let said = refused(arguments, &store, 1);
+            assert!(said.contains(why) && said.contains("nothing was written"), "{said}");
+        }
+        assert!(
+            !matches!(kind, Kind::Sqlite) || !is_there(&desk.file("store.db")),
+            "not even the file was made"
+        );
+        // A file of events goes through the same door, and not even its good lines come in.
+        let good = r#"{"streamId":"order-1","eventType":"Opened","data":1}"#;
+        let bad =
+            format!("{{\"streamId\":\"content-1\",\"eventType\":\"ContentDeleted\",\"data\":{DELETED}}}");
+        std::fs::write(desk.file("lines"), format!("{good}\n{bad}\n")).unwrap();
+        let said = refused(&["append", "--ndjson", &desk.path("lines")], &store, 1);
+        assert!(said.contains("line 2") && said.contains("the category content"), "{said}");
+        // What is nobody's comes in: a foreign type of any shape, and a namesake of ours of its shape.
+        done(&["append", "order-1", "Opened", "--data", "{\"any\":\"thing\"}", "--tag", "order:1"], &store);
+        done(&["append", "order-1", "PageViewed", "--data", VIEWED], &store);
+        assert_eq!(done(&["read", "--json"], &store).lines().count(), 2);
+    }
+}
+
+#[test]
+fn an_administrator_carries_in_what_is_of_its_shape() {
+    for kind in [Kind::Sqlite, Kind::Postgres] {
+        let desk = Desk::new();
+        let store = desk.store(&kind, "store.db");
+        let line = |stream: &str, name: &str, data: &str| {
+            format!("{{\"streamId\":\"{stream}\",\"eventType\":\"{name}\",\"data\":{data}}}\n")
+        };
+        let good = [
+            line("content-1", "ContentDeleted", DELETED),
+            line("visitor-v", "PageViewed", VIEWED),
+            line("content-1", "ContentAdmired", "[1]"),
+            line("order-1", "PageViewed", "\"a namesake of another time\""),
+        ];
+        std::fs::write(desk.file("good"), good.concat()).unwrap();
+        done(&["import", "--as-new", &desk.path("good")], &store);
+        std::fs::write(
+            desk.file("bad"),
+            [&good[0], &line("visitor-v", "PageViewed", "{}")].map(String::as_str).concat(),
+        )
+        .unwrap();
+        let said = refused(&["import", "--as-new", &desk.path("bad")], &store, 1);
+        assert!(said.contains("line 2") && said.contains("PageViewed is not of its shape"), "{said}");
+        assert_eq!(done(&["read", "--json"], &store).lines().count(), 4);
+        // As it is: an export goes in again.
+        done(&["export", &desk.path("export")], &store);
+        done(&["import", &desk.path("export")], &desk.store(&kind, "again.db"));
+        done(&["copy", "--from", &store, "--to", &desk.store(&kind, "copied.db")], "");
+    }
+}
+
+/// A log that a program without this door has written: its third event is no content.
+fn damaged(desk: &Desk) -> String {
+    let store = SqliteStore::open(desk.file("damaged.db"), Options::default()).unwrap();
+    let event = |stream: &str, name: &str, data: &str| {
+        let stream = flightdeck_core::StreamId::new(stream).unwrap();
+        NewEvent::new(stream, EventType::new(name).unwrap(), Json::new(data.to_owned(), 1_024).unwrap())
+    };
+    block_on(async {
+        let events = [
+            event("a-1", "A", "1"),
+            event("a-1", "ContentDeleted", "1"),
+            event("content-1", "ContentDeleted", "1"),
+        ];
+        store.append(Append::of(events)).await.unwrap();
+        store.close().await;
+    });
+    desk.store(&Kind::Sqlite, "damaged.db")
+}
+
+#[test]
+fn what_is_not_of_its_shape_is_not_carried_on_but_a_backup_always_comes_back() {
+    for kind in [Kind::Sqlite, Kind::Postgres] {
+        let desk = Desk::new();
+        let store = damaged(&desk);
+        let target = desk.store(&kind, "copied.db");
+        let said = refused(&["copy", "--from", &store, "--to", &target], "", 1);
+        assert!(said.contains("position 3") && said.contains("ContentDeleted is not of its shape"), "{said}");
+        done(&["export", &desk.path("export")], &store);
+        let said = refused(&["import", &desk.path("export")], &desk.store(&kind, "imported.db"), 1);
+        assert!(said.contains("line 4") && said.contains("ContentDeleted is not of its shape"), "{said}");
+        assert_ne!(run(&["read"], &desk.store(&kind, "imported.db")).code, Some(0), "nothing was begun");
+        // At night nobody asks what shape it is of.
+        done(&["restore", &desk.path("export")], &desk.store(&kind, "restored.db"));
+    }
+}
