@@ -23,6 +23,7 @@ cargo xtask deny                        check licences, bans and sources of the 
 cargo xtask db                          a PostgreSQL server to try things with, until Ctrl-D; says how to reach it
 cargo xtask migrate [ARGS]              bring a store's schema up: runs the binary
 cargo xtask bench store [ARGS]          measure the store beside its floors (--append, --read, --growth, --quick)
+cargo xtask bench domain                 measure how fast a content of 10,000 changes is folded
 cargo xtask bench postgres [ARGS]       measure the store on PostgreSQL beside its own function (--append, --read, --quick)
 cargo xtask bench operator [ARGS]       measure verify, read, export and their like on a million events (--quick)
 cargo xtask torture [CYCLES]            the long form of the crash tests (default 2000 cycles)";
@@ -87,6 +88,10 @@ fn bench(rest: &[String]) -> Result<()> {
                 cargo(["bench", "--package", "flightdeck-store-sqlite", "--bench", "store", "--"])?;
             cargo::check(command.args(rest))
         }
+        Some((what, rest)) if what == "domain" => {
+            let mut command = cargo(["bench", "--package", "flightdeck-domain", "--bench", "fold", "--"])?;
+            cargo::check(command.args(rest))
+        }
         Some((what, rest)) if what == "postgres" => {
             let server = db::Server::start()?;
             let mut command =
@@ -101,7 +106,7 @@ fn bench(rest: &[String]) -> Result<()> {
             cargo::check(command.env("FLIGHTDECK_BIN", cargo::target()?.join("release/flightdeck")))
         }
         _ => bail!(
-            "what is to be measured? There are `cargo xtask bench store`, `… bench postgres` and `… bench operator`"
+            "what is to be measured? There are `cargo xtask bench store`, `… bench domain`, `… bench postgres` and `… bench operator`"
         ),
     }
 }

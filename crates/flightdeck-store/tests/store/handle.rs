@@ -135,6 +135,9 @@ async fn a_repeated_request_is_answered_when_the_state_has_moved_on() {
     let again = handler.handle(&account(), Command::Withdraw { cents: 5 }, &context).await.unwrap();
     assert!(again.appended.unwrap().duplicate);
     assert_eq!(again.state, Balance { cents: 0 });
+    // The first one is answered as it was then, and not as it is now.
+    let first = handler.handle(&account(), Command::Deposit { cents: 5 }, &key("a")).await.unwrap();
+    assert_eq!((first.state, first.version), (Balance { cents: 5 }, Version::new(1).ok()));
 }
 
 /// A store on which the same request is run by someone else just before the first load.

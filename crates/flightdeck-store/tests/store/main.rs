@@ -5,4 +5,5 @@ mod account;
 mod between;
 mod follow;
 mod handle;
+mod marks;
 mod snapshots;
