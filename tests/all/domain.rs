@@ -24,6 +24,7 @@ struct Ground {
 }
 
 /// Runs a test on every store.
+#[expect(clippy::needless_pass_by_value, reason = "a test is written down where it is run")]
 fn on_every_store(test: impl AsyncFn(&Ground)) {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(4).enable_all().build().unwrap();
     runtime.block_on(async {

@@ -66,7 +66,7 @@ pub fn given<D: Decider>(events: impl IntoIterator<Item = D::Event>) -> Given<D>
 where
     D::Event: StoredEvents,
 {
-    let state = events.into_iter().fold(D::initial(), |state, event| D::evolve(state, &again(event)));
+    let state = events.into_iter().fold(D::initial(), |state, event| D::evolve(state, &again(&event)));
     Given { state }
 }
 
@@ -110,7 +110,7 @@ where
     pub fn then(self, events: impl IntoIterator<Item = D::Event>) -> Given<D> {
         let expected: Vec<D::Event> = events.into_iter().collect();
         assert_eq!(self.outcome.as_ref(), Ok(&expected), "other events were expected (right)");
-        let state = expected.into_iter().fold(self.before, |state, event| D::evolve(state, &again(event)));
+        let state = expected.into_iter().fold(self.before, |state, event| D::evolve(state, &again(&event)));
         Given { state }
     }
 
@@ -185,7 +185,7 @@ where
         let command = if answers.is_empty() { command } else { D::told(command, &answers) };
         let events = D::decide(&state, command)?;
         for event in &events {
-            let event = again(event.clone());
+            let event = again(event);
             self.log.push((stream.clone(), D::marks(&state, &event), event.clone()));
             state = D::evolve(state, &event);
         }
@@ -208,7 +208,7 @@ where
 
 /// The event as it comes back from the log.
 #[track_caller]
-fn again<E: StoredEvents>(event: E) -> E {
+fn again<E: StoredEvents>(event: &E) -> E {
     let written = event.to_stored().unwrap_or_else(|error| panic!("an event can't be stored: {error}"));
     match E::from_stored(written.name.as_str(), written.schema, written.data.as_bytes()) {
         Ok(Some(event)) => event,

@@ -6,7 +6,7 @@ use super::{Form, Invalid, list, read};
 use crate::edit::Edit;
 use crate::json::Json;
 
-fn form(value: Value) -> Form {
+fn form(value: &Value) -> Form {
     Form::of(&Json::new(value.to_string(), 1 << 20).unwrap())
 }
 
@@ -21,7 +21,7 @@ fn wrong<T: std::fmt::Debug>(result: Result<T, Invalid>, missing: &[&str], inval
 
 #[test]
 fn absent_null_and_a_value_are_told_apart() {
-    let mut form = form(json!({"a": null, "b": 1, "d": null, "e": 2, "g": null, "h": 3}));
+    let mut form = form(&json!({"a": null, "b": 1, "d": null, "e": 2, "g": null, "h": 3}));
     assert_eq!(
         [form.edit("a"), form.edit("b"), form.edit::<i32>("c")],
         [Edit::Clear, Edit::Set(1), Edit::Keep]
@@ -33,7 +33,7 @@ fn absent_null_and_a_value_are_told_apart() {
 
 #[test]
 fn everything_that_is_wrong_is_told_at_once() {
-    let mut form = form(json!({"b": "x", "c": [1, "y", 3, null], "d": {"e": true}, "z": 0}));
+    let mut form = form(&json!({"b": "x", "c": [1, "y", 3, null], "d": {"e": true}, "z": 0}));
     let a: Option<i32> = form.required("a");
     let b: Option<i32> = form.required("b");
     let c = form.required_as("c", |value| list(value, 5, read::<u8>));
@@ -59,7 +59,7 @@ fn everything_that_is_wrong_is_told_at_once() {
 #[test]
 fn what_is_no_object_misses_no_fields() {
     for value in [json!([]), json!(null), json!("a"), json!(1)] {
-        let mut form = form(value);
+        let mut form = form(&value);
         let a: Option<i32> = form.required("a");
         wrong(form.finish(a), &[], &[("", "is not a JSON object")]);
     }
@@ -85,7 +85,7 @@ fn what_is_wrong_reads_as_a_sentence() {
 
 #[test]
 fn an_object_with_nothing_wrong_is_taken() {
-    let mut form = form(json!({"a": 1}));
+    let mut form = form(&json!({"a": 1}));
     let a: Option<u8> = form.required("a");
     assert_eq!(form.finish(a), Ok(1));
 }
