@@ -121,17 +121,31 @@ fn what_is_personal_is_a_field() {
 
 /// Every way in which a value is a little wrong: a member less, one more, and each member of every other kind, at every depth.
 fn broken(value: &Value) -> Vec<Value> {
-    let others = [
+    let mut others = vec![
         json!(null),
         json!(true),
         json!(-1),
+        json!(0),
+        json!(1),
+        json!(1_000),
+        json!(1_001),
         json!(1.5),
         json!(""),
         json!("\u{1}"),
-        json!("x".repeat(300_000)),
         json!([7]),
         json!({}),
+        json!("."),
+        json!(".."),
+        json!("a\nb"),
+        json!(" "),
+        json!("x".repeat(300_000)),
     ];
+    // Around every limit, in characters of one byte and of two.
+    for most in [40, 50, 64, 100, 190, 200, 254, 300, 500, 1_000, 2_000, 10_000, 16_000] {
+        for length in [most, most + 1] {
+            others.extend([json!("x".repeat(length)), json!("é".repeat(length))]);
+        }
+    }
     let mut all = Vec::new();
     match value {
         Value::Object(members) => {
@@ -152,6 +166,9 @@ fn broken(value: &Value) -> Vec<Value> {
         Value::Array(items) => {
             for worse in others {
                 all.push(Value::Array([items.as_slice(), &[worse]].concat()));
+            }
+            for length in [32, 33, 1_000, 1_001] {
+                all.push(Value::Array(items.iter().cycle().take(length).cloned().collect()));
             }
         }
         Value::String(text) => {

@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::words::{Author, Body, ContentId, Description, LABELS_MAX, Label, Slug, Title};
+use crate::words::{Author, Body, ContentId, Description, LABELS_MAX, Label, Labels, Slug, Title};
 
 /// What happened to a content.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,8 +47,7 @@ pub struct Created {
     /// Who wrote it.
     pub author: Author,
     /// By what it is found among others.
-    #[schemars(length(max = LABELS_MAX))]
-    pub tags: Vec<Label>,
+    pub tags: Labels,
 }
 
 /// Something of a content changed: what is absent is as it was, what is null is cleared.
@@ -83,8 +82,8 @@ pub struct Updated {
     pub author: Option<Author>,
     /// By what it is found among others from here on.
     #[serde(default, deserialize_with = "edit::present", skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "Vec<Label>", length(max = LABELS_MAX))]
-    pub tags: Option<Vec<Label>>,
+    #[schemars(with = "Labels")]
+    pub tags: Option<Labels>,
     /// Who may see it from here on.
     #[serde(default, deserialize_with = "edit::present", skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Status")]
@@ -149,7 +148,7 @@ mod v1 {
 impl From<v1::Created> for Created {
     fn from(old: v1::Created) -> Self {
         let v1::Created { content_id, title, slug, content, author } = old;
-        let (description, format, tags) = (None, Format::Markdown, Vec::new());
+        let (description, format, tags) = (None, Format::Markdown, Labels::default());
         Self { content_id, title, slug, description, content, format, author, tags }
     }
 }
@@ -257,11 +256,11 @@ impl Change {
 }
 
 /// Labels in the order in which they were given, each once.
-fn labels(value: serde_json::Value) -> Result<Vec<Label>, Invalid> {
+fn labels(value: serde_json::Value) -> Result<Labels, Invalid> {
     let mut labels = form::list(value, LABELS_MAX, form::read::<Label>)?;
     let mut seen = std::collections::HashSet::new();
     labels.retain(|label| seen.insert(label.clone()));
-    Ok(labels)
+    Labels::new(labels).map_err(|error| Invalid::field("", error.problem()))
 }
 
 /// Why a command is refused.

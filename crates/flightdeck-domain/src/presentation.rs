@@ -8,13 +8,12 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+pub use crate::words::SLIDES_MAX;
 use crate::words::{
-    Alternative, Author, Description, ImageUrl, Language, Notes, PresentationId, SlideId, SlideText, Theme,
-    Title,
+    Alternative, AtMost, Author, Description, ImageUrl, Language, Notes, PresentationId, SlideId, SlideOrder,
+    SlideText, Theme, Title,
 };
 
-/// Slides that a presentation may have at a time.
-pub const SLIDES_MAX: usize = 1_000;
 /// Slides that may ever have been added to a presentation: those that were removed are remembered too.
 pub const SLIDES_EVER_MAX: usize = 10_000;
 
@@ -118,8 +117,7 @@ pub struct SlideAdded {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub notes: Option<Notes>,
     /// Its place: 1, 2, 3, without holes.
-    #[schemars(range(min = 1, max = SLIDES_MAX))]
-    pub order: usize,
+    pub order: SlideOrder,
 }
 
 /// Something of a slide changed: what is absent is as it was, what is null is cleared.
@@ -161,8 +159,7 @@ pub struct SlidesReordered {
     /// The presentation.
     pub presentation_id: PresentationId,
     /// All slides, in their order from here on.
-    #[schemars(length(max = SLIDES_MAX))]
-    pub slide_ids: Vec<SlideId>,
+    pub slide_ids: AtMost<SlideId, SLIDES_MAX>,
 }
 
 /// What a slide shows.
@@ -491,7 +488,7 @@ impl Decider for Presentation {
             (State::Live(deck), Event::SlideUpdated(change)) => State::Live(deck.with_slide_as(change)),
             (State::Live(deck), Event::SlideRemoved(removed)) => State::Live(deck.without(&removed.slide_id)),
             (State::Live(deck), Event::SlidesReordered(order)) => {
-                State::Live(deck.in_order(&order.slide_ids))
+                State::Live(deck.in_order(order.slide_ids.as_slice()))
             }
             (State::Live(_) | State::Deleted, Event::Deleted(_)) => State::Deleted,
             // What can't follow changes nothing.
@@ -566,7 +563,7 @@ impl Deck {
         let SlideAdded { presentation_id: _, slide_id: id, title, content, notes, order } = added.clone();
         // One that is there already, or was, is added by no command: it must not be there twice.
         if self.find(&id) == Err(Error::SlideNeverWas(id.clone())) {
-            let place = order.saturating_sub(1).min(self.slides.len());
+            let place = (order.get() - 1).min(self.slides.len());
             self.slides.insert(place, Slide { id, title, content, notes });
         }
         self
@@ -642,7 +639,7 @@ impl Deck {
         }
         let last = self.slides.len() + 1;
         let Slide { id: slide_id, title, content, notes } = slide;
-        let order = order.map_or(last, |order| order.clamp(1, last));
+        let order = SlideOrder::within(order.unwrap_or(last), last);
         let presentation_id = self.id();
         Ok(vec![Event::SlideAdded(SlideAdded { presentation_id, slide_id, title, content, notes, order })])
     }
@@ -677,6 +674,7 @@ impl Deck {
         if named != there || slide_ids.len() != self.slides.len() {
             return Err(Error::OtherSlides);
         }
+        let Ok(slide_ids) = AtMost::new(slide_ids) else { return Err(Error::OtherSlides) };
         Ok(vec![Event::SlidesReordered(SlidesReordered { presentation_id: self.id(), slide_ids })])
     }
 }

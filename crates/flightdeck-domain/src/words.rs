@@ -4,6 +4,8 @@
 
 use flightdeck_core::prose::{Layout, check};
 use flightdeck_core::{WordError, id_word, prose_word, text_word, word_schema};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Deserializer, Serialize};
 use unicode_normalization::UnicodeNormalization as _;
 
 id_word! {
@@ -62,6 +64,97 @@ prose_word! {
 
 /// Labels a content.
 pub const LABELS_MAX: usize = 32;
+/// Slides that a presentation may have at a time.
+pub const SLIDES_MAX: usize = 1_000;
+
+/// The labels of a content.
+pub type Labels = AtMost<Label, LABELS_MAX>;
+
+/// A list of at most so many.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
+#[serde(transparent)]
+pub struct AtMost<T, const MOST: usize>(Vec<T>);
+
+impl<T, const MOST: usize> AtMost<T, MOST> {
+    /// The list, if it is not too long.
+    ///
+    /// # Errors
+    /// When it is.
+    pub fn new(items: Vec<T>) -> Result<Self, WordError> {
+        match items.len() > MOST {
+            true => Err(WordError::new("list", format!("has {} items, and {MOST} is the most", items.len()))),
+            false => Ok(Self(items)),
+        }
+    }
+
+    /// The items.
+    #[must_use]
+    pub fn as_slice(&self) -> &[T] {
+        &self.0
+    }
+}
+
+impl<T, const MOST: usize> Default for AtMost<T, MOST> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<'de, T: Deserialize<'de>, const MOST: usize> Deserialize<'de> for AtMost<T, MOST> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Self::new(Vec::deserialize(deserializer)?).map_err(serde::de::Error::custom)
+    }
+}
+
+impl<T: JsonSchema, const MOST: usize> JsonSchema for AtMost<T, MOST> {
+    fn inline_schema() -> bool {
+        true
+    }
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        format!("AtMost{MOST}{}", T::schema_name()).into()
+    }
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let items = generator.subschema_for::<T>();
+        json_schema!({ "type": "array", "items": items, "maxItems": MOST })
+    }
+}
+
+/// The place of a slide in its presentation: 1, 2, 3, without holes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[serde(transparent)]
+pub struct SlideOrder(usize);
+
+impl SlideOrder {
+    /// The place of that number.
+    ///
+    /// # Errors
+    /// When it is 0, or greater than a presentation can have slides.
+    pub fn new(number: usize) -> Result<Self, WordError> {
+        match number {
+            1..=SLIDES_MAX => Ok(Self(number)),
+            _ => Err(WordError::new("order", format!("is not between 1 and {SLIDES_MAX}"))),
+        }
+    }
+
+    /// The place in a presentation of so many slides that is nearest to the one that was asked for.
+    #[must_use]
+    pub(crate) fn within(asked: usize, slides: usize) -> Self {
+        Self(asked.clamp(1, slides.clamp(1, SLIDES_MAX)))
+    }
+
+    /// The number, from 1 on.
+    #[must_use]
+    pub const fn get(self) -> usize {
+        self.0
+    }
+}
+
+impl<'de> Deserialize<'de> for SlideOrder {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Self::new(usize::deserialize(deserializer)?).map_err(serde::de::Error::custom)
+    }
+}
+word_schema! { SlideOrder, { "type": "integer", "minimum": 1, "maximum": SLIDES_MAX } }
 /// The text of a content as it is in JSON, in bytes: it leaves room for the other fields within an event.
 pub const BODY_JSON_BYTES_MAX: usize = 240 * 1024;
 

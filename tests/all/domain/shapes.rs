@@ -41,7 +41,7 @@ fn an_old_shape_reads_as_the_newest_in_every_read_path() {
             (page.now.title.as_str(), page.now.format, page.status),
             ("Old", content::Format::Markdown, Status::Draft)
         );
-        assert!(page.now.tags.is_empty() && page.now.description.is_none());
+        assert!(page.now.tags.as_slice().is_empty() && page.now.description.is_none());
         // Found by its mark.
         match ask(&desk, "new", create("new", "hello")).await {
             Err(HandleError::Refused(content::Error::SlugTaken { by, .. })) => assert_eq!(by.as_str(), "old"),

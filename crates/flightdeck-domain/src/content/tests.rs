@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use super::{
     Change, Command, Content, Create, Created, Deleted, Error, Event, Format, Page, State, Status, Updated,
 };
-use crate::words::{ContentId, LABELS_MAX, Slug};
+use crate::words::{ContentId, LABELS_MAX, Labels, Slug};
 
 fn id(text: &str) -> ContentId {
     ContentId::new(text).unwrap()
@@ -160,7 +160,7 @@ fn what_happened_is_what_is_known() {
     assert_eq!((&now, status), (&create(HELLO).new, Status::Draft));
     let (now, status) = live(given::<Content>([created(), updated(ALL), updated(CLEAR)]).state());
     let Created { content_id, title, slug, description, content, format, author, tags } = now;
-    assert_eq!((content_id, slug, format, tags), (id("1"), None, Format::Html, vec![]));
+    assert_eq!((content_id, slug, format, tags), (id("1"), None, Format::Html, Labels::default()));
     let texts = (title.as_str(), description.as_ref().map(|d| d.as_str()), content.as_str(), author.as_str());
     assert_eq!((texts, status), (("T", Some("D"), "C", "Eve"), Status::Draft));
 }
@@ -275,11 +275,11 @@ fn what_a_client_leaves_out_has_a_default() {
     let new = read(body, Some(caller.clone()));
     assert_eq!(
         (new.author.as_str(), new.format, new.tags, new.slug),
-        ("Eve", Format::Markdown, vec![], None)
+        ("Eve", Format::Markdown, Labels::default(), None)
     );
     assert_eq!(read(&body.replace('}', ",\"author\":\"Ada\"}"), Some(caller)).author.as_str(), "Ada");
     let twice = read(r#"{"title":"T","content":"C","author":"A","tags":["b","a","b"]}"#, None);
-    assert_eq!(twice.tags.iter().map(|tag| tag.as_str()).collect::<Vec<_>>(), ["b", "a"]);
+    assert_eq!(twice.tags.as_slice().iter().map(|tag| tag.as_str()).collect::<Vec<_>>(), ["b", "a"]);
 }
 
 #[test]
@@ -287,7 +287,7 @@ fn the_first_shape_reads_as_the_newest() {
     use flightdeck_core::{SchemaNumber, StoredEvents as _};
     let old = br##"{"contentId":"1","title":"Hello","slug":"hello","content":"# Hello","author":"Ada"}"##;
     let read = Event::from_stored("ContentCreated", SchemaNumber::FIRST, old).unwrap();
-    let new = Created { tags: vec![], ..create(HELLO).new };
+    let new = Created { tags: Labels::default(), ..create(HELLO).new };
     assert_eq!(read, Some(Event::Created(new)));
     let newest = created().to_stored().unwrap();
     assert_eq!(newest.schema.get(), 2);

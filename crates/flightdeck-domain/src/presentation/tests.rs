@@ -10,7 +10,7 @@ use super::{
     AddSlide, Command, Created, Deck, Deleted, Error, Event, MoveSlide, Presentation, SLIDES_EVER_MAX,
     SLIDES_MAX, Slide, SlideAdded, SlideContent, SlideRemoved, SlideUpdated, SlidesReordered, State, Updated,
 };
-use crate::words::{PresentationId, SlideId};
+use crate::words::{AtMost, PresentationId, SlideId, SlideOrder};
 
 fn id() -> PresentationId {
     PresentationId::new("p").unwrap()
@@ -18,6 +18,10 @@ fn id() -> PresentationId {
 
 fn slide(text: &str) -> SlideId {
     SlideId::new(text).unwrap()
+}
+
+fn at(order: usize) -> SlideOrder {
+    SlideOrder::new(order).unwrap()
 }
 
 fn json(text: &str) -> Json {
@@ -147,11 +151,11 @@ fn told(outcome: &Result<Vec<Event>, Error>) -> String {
         Ok([Event::Created(_)]) => "PresentationCreated".into(),
         Ok([Event::Updated(update)]) => changed(serde_json::to_string(update).unwrap()),
         Ok([Event::Deleted(_)]) => "PresentationDeleted".into(),
-        Ok([Event::SlideAdded(added)]) => format!("{} at {}", added.slide_id, added.order),
+        Ok([Event::SlideAdded(added)]) => format!("{} at {}", added.slide_id, added.order.get()),
         Ok([Event::SlideUpdated(update)]) => changed(serde_json::to_string(update).unwrap()),
         Ok([Event::SlideRemoved(removed)]) => format!("without {}", removed.slide_id),
         Ok([Event::SlidesReordered(order)]) => {
-            order.slide_ids.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
+            order.slide_ids.as_slice().iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
         }
         Ok(more) => panic!("{more:?}"),
         Err(Error::Exists) => "Exists".into(),
@@ -251,13 +255,13 @@ fn what_cannot_follow_changes_nothing() {
     let added = |name: &str| {
         let Slide { id: _, title, content, notes } = a.clone();
         let (presentation_id, slide_id) = (id(), slide(name));
-        Event::SlideAdded(SlideAdded { presentation_id, slide_id, title, content, notes, order: 7 })
+        Event::SlideAdded(SlideAdded { presentation_id, slide_id, title, content, notes, order: at(7) })
     };
     let update = SlideUpdated::read(id(), slide("z"), &json(r#"{"title":"Z"}"#)).unwrap();
     let removed =
         |name: &str| Event::SlideRemoved(SlideRemoved { presentation_id: id(), slide_id: slide(name) });
     let ordered = |names: &[&str]| {
-        let slide_ids = names.iter().map(|name| slide(name)).collect();
+        let slide_ids = AtMost::new(names.iter().map(|name| slide(name)).collect()).unwrap();
         Event::SlidesReordered(SlidesReordered { presentation_id: id(), slide_ids })
     };
     let created = Event::Created(Created::read(id(), &json(ALL), None).unwrap());
@@ -389,7 +393,7 @@ fn each_kind_of_slide_is_stored_and_read_again() {
             panic!("{added:?}")
         };
         let created = Event::Created(Created::read(id(), &json(TALK), None).unwrap());
-        let event = SlideAdded { presentation_id: id(), slide_id, title, content, notes, order: 1 };
+        let event = SlideAdded { presentation_id: id(), slide_id, title, content, notes, order: at(1) };
         given::<Presentation>([created])
             .when(added.clone())
             .then([Event::SlideAdded(event)])
@@ -429,15 +433,15 @@ fn model(order: &mut Vec<String>, removed: &mut BTreeSet<String>, events: &[Even
             Event::Created(_) | Event::Updated(_) | Event::SlideUpdated(_) => {}
             Event::Deleted(_) => order.clear(),
             Event::SlideAdded(added) => {
-                assert!((1..=order.len() + 1).contains(&added.order));
-                order.insert(added.order - 1, added.slide_id.to_string());
+                assert!((1..=order.len() + 1).contains(&added.order.get()));
+                order.insert(added.order.get() - 1, added.slide_id.to_string());
             }
             Event::SlideRemoved(gone) => {
                 order.retain(|name| *name != gone.slide_id.as_str());
                 removed.insert(gone.slide_id.to_string());
             }
             Event::SlidesReordered(new) => {
-                let new: Vec<String> = new.slide_ids.iter().map(ToString::to_string).collect();
+                let new: Vec<String> = new.slide_ids.as_slice().iter().map(ToString::to_string).collect();
                 assert_eq!(new.iter().collect::<BTreeSet<_>>(), order.iter().collect::<BTreeSet<_>>());
                 assert_eq!(new.len(), order.len());
                 *order = new;
