@@ -27,6 +27,8 @@ pub(crate) struct Between {
     pub(crate) snapshot: Option<Snapshot>,
     /// Up to which position data is gone.
     pub(crate) erased: Option<Position>,
+    /// Runs behind each read of the log.
+    pub(crate) after_log: Option<Hook>,
     /// Reads of the log fail from this one on.
     pub(crate) log_fails_at: Option<usize>,
     /// Snapshots can't be kept.
@@ -88,6 +90,9 @@ impl EventStore for Between {
     async fn read_log(&self, query: &LogQuery) -> Result<LogPage, StoreError> {
         let page = self.log().read_log(query).await;
         let before = self.log_reads.fetch_add(1, Ordering::SeqCst);
+        if let Some(hook) = &self.after_log {
+            hook(before).await;
+        }
         match self.log_fails_at.is_some_and(|from| before >= from) {
             true => Err(StoreError::Failed { reason: Reason::Storage, source: None }),
             false => page,

@@ -187,6 +187,26 @@ async fn who_is_overtaken_looks_and_decides_again() {
     }
 }
 
+/// The head is read before the answers: what comes between the answers and anything else is behind it.
+#[tokio::test]
+async fn what_comes_right_behind_an_answer_is_not_missed() {
+    let inner = MemoryStore::new();
+    let rival = inner.clone();
+    let after_log = hook(move |before| {
+        let rival = rival.clone();
+        async move {
+            if before == 0 {
+                ask(&rival, 2, moor("a", "y")).await.unwrap();
+            }
+        }
+    });
+    let handler = on(Between { inner, after_log, ..Between::default() });
+    match handler.handle(&boat(1), moor("a", "x"), &Context::default()).await {
+        Err(HandleError::Refused(Refused::Taken(by))) => assert_eq!(by, boat(2)),
+        other => panic!("{other:?}"),
+    }
+}
+
 #[tokio::test]
 async fn who_is_overtaken_by_itself_is_answered_as_it_was() {
     let inner = MemoryStore::new();
