@@ -208,6 +208,11 @@ async fn a_request_with_nothing_to_do_is_remembered() {
     let again = handler.handle(&account(), Command::FillUp { to_cents: 7 }, &key("a")).await.unwrap();
     let appended = again.appended.unwrap();
     assert_eq!((appended.range, appended.duplicate), (None, true));
+    // Nor does it matter what has come since: it is answered as it was.
+    handler.handle(&account(), Command::Deposit { cents: 3 }, &Context::default()).await.unwrap();
+    let again = handler.handle(&account(), Command::FillUp { to_cents: 7 }, &key("a")).await.unwrap();
+    assert_eq!((again.state, again.version), (Balance { cents: 0 }, None));
+    handler.handle(&account(), Command::Withdraw { cents: 3 }, &Context::default()).await.unwrap();
     assert_eq!(handler.load(&account()).await.unwrap().state, Balance { cents: 0 });
 }
 
