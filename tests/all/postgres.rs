@@ -3,6 +3,7 @@
 mod damage;
 mod doors;
 mod failover;
+mod filled;
 mod interleavings;
 mod kill_points;
 mod nodes;

@@ -2,17 +2,20 @@
 
 use std::convert::Infallible;
 
-use flightdeck_core::form::{self, Form};
-use flightdeck_core::{Decider, Invalid, Json, SchemaNumber, Shape, StoredEvents, StoredType, Timestamp};
+use flightdeck_core::form::Form;
+use flightdeck_core::{
+    Decider, Invalid, Json, SchemaNumber, Shape, StoredEvents, StoredType, StreamId, Timestamp, WordError,
+};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use crate::words::{ElementId, Interaction, PageId, PageTitle, Referrer, SystemName, VisitorId};
 
 /// Facts in one batch.
 pub const BATCH_FACTS_MAX: usize = 20;
-/// One fact as it comes in, in bytes.
+/// One fact in bytes: as it comes in, and as it would be sent without what it need not say.
 pub const FACT_BYTES_MAX: usize = 16 * 1024;
 
 /// After how many events a snapshot of a visitor is kept: what it consented to may lie far back.
@@ -153,14 +156,14 @@ answer! {
 
 impl StoredEvents for Event {
     const TYPES: &'static [StoredType] = &[
-        StoredType::new("PageViewed").personal(&["/visitorId", "/referrer", "/metadata"]),
-        StoredType::new("ButtonClicked").personal(&["/visitorId", "/metadata"]),
-        StoredType::new("FormSubmitted").personal(&["/visitorId", "/fields", "/metadata"]),
-        StoredType::new("ElementInteraction").personal(&["/visitorId", "/metadata"]),
-        StoredType::new("SystemEvent").personal(&["/visitorId", "/metadata"]),
-        StoredType::new("ConsentAccepted").personal(&["/visitorId"]),
-        StoredType::new("ConsentDeclined").personal(&["/visitorId"]),
-        StoredType::new("ConsentReset").personal(&["/visitorId"]),
+        StoredType::new("PageViewed").personal(&["/referrer", "/metadata"]),
+        StoredType::new("ButtonClicked").personal(&["/metadata"]),
+        StoredType::new("FormSubmitted").personal(&["/fields", "/metadata"]),
+        StoredType::new("ElementInteraction").personal(&["/metadata"]),
+        StoredType::new("SystemEvent").personal(&["/metadata"]),
+        StoredType::new("ConsentAccepted"),
+        StoredType::new("ConsentDeclined"),
+        StoredType::new("ConsentReset"),
     ];
 }
 
@@ -252,8 +255,10 @@ pub struct RecordPageView {
     /// The page.
     pub page_id: PageId,
     /// What the page is called.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub title: Option<PageTitle>,
     /// Where the visitor came from.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub referrer: Option<Referrer>,
     /// When, and what else.
     #[serde(flatten)]
@@ -267,6 +272,7 @@ pub struct RecordButtonClick {
     /// The button.
     pub button_id: ElementId,
     /// The page.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub page_id: Option<PageId>,
     /// When, and what else.
     #[serde(flatten)]
@@ -280,8 +286,10 @@ pub struct SubmitForm {
     /// The form.
     pub form_id: ElementId,
     /// The page.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub page_id: Option<PageId>,
     /// What the site passes on of what was filled in.
+    #[serde(skip_serializing_if = "Map::is_empty")]
     pub fields: Map<String, Value>,
     /// When, and what else.
     #[serde(flatten)]
@@ -297,6 +305,7 @@ pub struct RecordElementInteraction {
     /// What it did.
     pub interaction: Interaction,
     /// The page.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub page_id: Option<PageId>,
     /// When, and what else.
     #[serde(flatten)]
@@ -310,6 +319,7 @@ pub struct RecordSystemEvent {
     /// What.
     pub name: SystemName,
     /// The page.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub page_id: Option<PageId>,
     /// When, and what else.
     #[serde(flatten)]
@@ -321,8 +331,10 @@ pub struct RecordSystemEvent {
 #[serde(rename_all = "camelCase")]
 pub struct Seen {
     /// When it happened, as the visitor's own clock says.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub visitor_timestamp: Option<Timestamp>,
     /// What else the site says of it.
+    #[serde(skip_serializing_if = "Map::is_empty")]
     pub metadata: Map<String, Value>,
 }
 
@@ -334,14 +346,12 @@ impl Batch {
     pub fn new(facts: Vec<Fact>) -> Result<Self, Invalid> {
         let mut wrong = Invalid::default();
         if facts.is_empty() || facts.len() > BATCH_FACTS_MAX {
-            let problem = format!("has {} facts, and may have 1 to {BATCH_FACTS_MAX}", facts.len());
-            wrong.extend(Invalid::field("", problem));
+            wrong.extend(Self::count(facts.len()));
         }
         for (place, fact) in facts.iter().enumerate() {
             let bytes = serde_json::to_vec(fact).map_or(usize::MAX, |json| json.len());
             if bytes > FACT_BYTES_MAX {
-                let problem = format!("takes {bytes} bytes, and {FACT_BYTES_MAX} is the most");
-                wrong.extend(Invalid::field(format!("[{place}]"), problem));
+                wrong.extend(too_large(bytes).within(&format!("[{place}]")));
             }
         }
         wrong.or(Some(Self(facts)))
@@ -352,11 +362,34 @@ impl Batch {
     /// # Errors
     /// With everything that is wrong with it, each by its place.
     pub fn read(body: &Json) -> Result<Self, Invalid> {
-        let value = body.parse().map_err(|error| Invalid::field("", format!("can't be read: {error}")))?;
-        match value {
-            items @ Value::Array(_) => Self::new(form::list(items, BATCH_FACTS_MAX, Fact::read)?),
-            one => Self::new(vec![Fact::read(one)?]),
+        let malformed = |error| Invalid::field("", format!("can't be read: {error}"));
+        let is_list = body.as_bytes().trim_ascii_start().first() == Some(&b'[');
+        let items: Vec<&RawValue> = match is_list {
+            true => body.parse().map_err(malformed)?,
+            false => vec![body.parse().map_err(malformed)?],
+        };
+        if items.len() > BATCH_FACTS_MAX {
+            return Err(Self::count(items.len()));
         }
+        let (mut facts, mut wrong) = (Vec::with_capacity(items.len()), Invalid::default());
+        for (place, item) in items.into_iter().enumerate() {
+            let found = match item.get().len() {
+                0..=FACT_BYTES_MAX => Json::new(item.get().to_owned(), FACT_BYTES_MAX)
+                    .map_err(|error| Invalid::field("", error.to_string()))
+                    .and_then(|json| Fact::read(&json)),
+                bytes => Err(too_large(bytes)),
+            };
+            match found {
+                Ok(fact) => facts.push(fact),
+                Err(error) if is_list => wrong.extend(error.within(&format!("[{place}]"))),
+                Err(error) => wrong.extend(error),
+            }
+        }
+        if wrong.is_empty() { Self::new(facts) } else { Err(wrong) }
+    }
+
+    fn count(facts: usize) -> Invalid {
+        Invalid::field("", format!("has {facts} facts, and may have 1 to {BATCH_FACTS_MAX}"))
     }
 
     /// The facts.
@@ -366,9 +399,13 @@ impl Batch {
     }
 }
 
+fn too_large(bytes: usize) -> Invalid {
+    Invalid::field("", format!("takes {bytes} bytes, and {FACT_BYTES_MAX} is the most"))
+}
+
 impl Fact {
-    fn read(value: Value) -> Result<Self, Invalid> {
-        let mut form = Form::of_value(value);
+    fn read(json: &Json) -> Result<Self, Invalid> {
+        let mut form = Form::of(json);
         let kind: Option<String> = form.required("type");
         let seen = Seen {
             visitor_timestamp: form.optional("visitorTimestamp"),
@@ -405,9 +442,10 @@ impl Fact {
             // Which fields it would have, nobody can tell.
             Some(_) => {
                 let kinds = "PageViewed, ButtonClicked, FormSubmitted, ElementInteraction and SystemEvent";
-                return Err(Invalid::field("type", format!("is none of {kinds}")));
+                form.refuse("type", format!("is none of {kinds}"));
+                return form.give_up();
             }
-            None => None,
+            None => return form.give_up(),
         };
         form.finish(fact)
     }
@@ -518,6 +556,16 @@ impl Decider for Visitor {
 
     fn initial() -> Consent {
         Consent::Unanswered
+    }
+
+    fn stream(command: &Command) -> Option<Result<StreamId, WordError>> {
+        let visitor = match command {
+            Command::Record(record) => &record.visitor_id,
+            Command::AcceptConsent(answer)
+            | Command::DeclineConsent(answer)
+            | Command::ResetConsent(answer) => &answer.visitor_id,
+        };
+        Some(visitor.stream(Self::CATEGORY))
     }
 
     fn evolve(consent: Consent, event: &Event) -> Consent {

@@ -1,6 +1,8 @@
 //! The decider: three pure functions that say what an aggregate is, and three more for rules that cross streams.
 
 use crate::mark::{Answer, Mark, Question};
+use crate::stream::StreamId;
+use crate::words::WordError;
 
 /// An aggregate, as three functions over four types.
 ///
@@ -65,6 +67,12 @@ pub trait Decider {
     /// # Errors
     /// When the state does not allow it: a state of affairs, for the caller to tell its user.
     fn decide(state: &Self::State, command: Self::Command) -> Result<Vec<Self::Event>, Self::Error>;
+
+    /// The stream that a command is for, when it names the thing that it is about.
+    #[must_use]
+    fn stream(_command: &Self::Command) -> Option<Result<StreamId, WordError>> {
+        None
+    }
 
     /// The keys of all tags that its events carry: nobody else may write them.
     const MARK_KEYS: &'static [&'static str] = &[];

@@ -90,7 +90,12 @@ impl<T> Edit<T> {
 
 impl<T: Serialize> Serialize for Edit<T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.value().serialize(serializer)
+        match self {
+            // Written, it would read as a field that is cleared.
+            Self::Keep => Err(serde::ser::Error::custom("a field that stays as it is must be left out")),
+            Self::Clear => serializer.serialize_none(),
+            Self::Set(value) => serializer.serialize_some(value),
+        }
     }
 }
 
@@ -122,6 +127,20 @@ mod tests {
             edit.make(&mut field);
             assert_eq!(field, after);
         }
+    }
+
+    #[test]
+    fn a_field_that_stays_as_it_is_is_never_written() {
+        assert!(serde_json::to_string(&Edit::<i32>::Keep).is_err());
+        assert_eq!(serde_json::to_string(&Edit::<i32>::Clear).unwrap(), "null");
+        assert_eq!(serde_json::to_string(&Edit::Set(1)).unwrap(), "1");
+    }
+
+    #[test]
+    fn a_list_that_is_cleared_has_nothing_in_it() {
+        assert_eq!(Edit::Keep.or_cleared(), None::<Vec<i32>>);
+        assert_eq!(Edit::Clear.or_cleared(), Some(Vec::<i32>::new()));
+        assert_eq!(Edit::Set(vec![1]).or_cleared(), Some(vec![1]));
     }
 
     #[test]

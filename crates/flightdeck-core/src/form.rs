@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use crate::edit::Edit;
-use crate::json::Json;
+use crate::json::{Json, keys};
 
 /// What is wrong with what came in, field by field: `title`, `tags[2]`, `content.text`.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -108,12 +108,25 @@ impl Form {
     /// Begins to read.
     #[must_use]
     pub fn of(json: &Json) -> Self {
-        match json.parse() {
+        let mut form = match json.parse() {
             Ok(value) => Self::of_value(value),
-            Err(error) => {
-                Self { members: Map::new(), wrong: Invalid::field("", format!("can't be read: {error}")) }
+            Err(error) => Self::of_wrong(Invalid::field("", format!("can't be read: {error}"))),
+        };
+        // What is there twice is there with the last of its values; nobody can tell which one was meant.
+        let mut seen = std::collections::HashSet::new();
+        let twice = keys(json, |key| {
+            if !seen.insert(key.to_owned()) {
+                form.refuse(&cut(key), "is there twice");
             }
-        }
+            Ok(())
+        });
+        // What is no object has been told already.
+        drop(twice);
+        form
+    }
+
+    fn of_wrong(wrong: Invalid) -> Self {
+        Self { members: Map::new(), wrong }
     }
 
     /// Begins to read what is a part of something larger.
@@ -121,7 +134,7 @@ impl Form {
     pub fn of_value(value: Value) -> Self {
         match value {
             Value::Object(members) => Self { members, wrong: Invalid::default() },
-            _ => Self { members: Map::new(), wrong: Invalid::field("", "is not a JSON object") },
+            _ => Self::of_wrong(Invalid::field("", "is not a JSON object")),
         }
     }
 
@@ -203,9 +216,17 @@ impl Form {
     /// With all that is wrong.
     pub fn finish<T>(mut self, value: Option<T>) -> Result<T, Invalid> {
         for name in self.members.into_iter().map(|(name, _)| name) {
-            self.wrong.extend(Invalid::field(name, "is not a field here"));
+            self.wrong.extend(Invalid::field(cut(&name), "is not a field here"));
         }
         self.wrong.or(value)
+    }
+
+    /// Ends it where nobody can tell which fields there should have been: with what was noted so far.
+    ///
+    /// # Errors
+    /// Always.
+    pub fn give_up<T>(self) -> Result<T, Invalid> {
+        Err(self.wrong)
     }
 
     fn note<T>(&mut self, name: &str, read: Result<T, Invalid>) -> Option<T> {
@@ -218,7 +239,40 @@ impl Form {
 /// # Errors
 /// With what is wrong with it.
 pub fn read<T: DeserializeOwned>(value: Value) -> Result<T, Invalid> {
-    serde_json::from_value(value).map_err(|error| Invalid::field("", error.to_string()))
+    serde_json::from_value(value).map_err(|error| Invalid::field("", in_our_words(&error.to_string())))
+}
+
+/// What serde says of a value, without the names that types have in this program, and without the value, which may be long.
+fn in_our_words(said: &str) -> String {
+    let expected = said.rsplit_once(", expected ").map(|(_, expected)| expected);
+    match (said.split_once(": "), expected) {
+        (Some(("invalid type" | "invalid value", _)), Some(expected)) => match expected {
+            "a string" | "a borrowed string" | "string or map" => "is not a text".to_owned(),
+            "a boolean" => "is not true or false".to_owned(),
+            "a sequence" => "is not a list".to_owned(),
+            "a map" => "is not an object".to_owned(),
+            "f32" | "f64" => "is not a number".to_owned(),
+            "u8" | "u16" | "u32" | "u64" | "usize" => {
+                "is not a whole number, or is less than it may be".to_owned()
+            }
+            "i8" | "i16" | "i32" | "i64" | "isize" => "is not a whole number".to_owned(),
+            _ => "is not of the right kind".to_owned(),
+        },
+        _ if said.starts_with("unknown variant") => {
+            let choices = expected.unwrap_or_default().trim_start_matches("one of ").replace('`', "");
+            format!("is none of {choices}")
+        }
+        _ => cut(said),
+    }
+}
+
+/// The beginning of a text that may be long.
+fn cut(text: &str) -> String {
+    const MOST: usize = 200;
+    match text.char_indices().nth(MOST) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
 }
 
 /// Reads a list of at most `most`, each item by `read`, so that every wrong one is told by its place.

@@ -3,10 +3,30 @@
 use crate::time::Timestamp;
 use crate::words::WordError;
 
+/// The beginning of a pattern that wants something to be seen: what [`is_unseen`] says, as a regular expression.
+macro_rules! visible {
+    () => {
+        r"^(?=[\s\S]*[^\s\u0085\u00AD\u034F\u061C\u115F\u1160\u17B4\u17B5\u180B-\u180F\u200B-\u200F\u202A-\u202E\u2060-\u206F\u3164\uFE00-\uFE0F\uFEFF\uFFA0\uFFF0-\uFFF8])"
+    };
+}
+
+/// Whether nobody sees that a character is there: white space, what only joins or parts others, and what turns their direction.
+#[must_use]
+pub const fn is_unseen(c: char) -> bool {
+    c.is_whitespace()
+        || matches!(
+            c,
+            '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}'
+                | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}'
+                | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}'
+                | '\u{ffa0}' | '\u{fff0}'..='\u{fff8}'
+        )
+}
+
 /// How a text is laid out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Layout {
-    /// One line: no control characters.
+    /// One line: no control characters, nothing that breaks a line, and nothing that turns the direction of what follows.
     Line,
     /// Any number of lines: no control characters but line breaks and tabs.
     Lines,
@@ -17,8 +37,8 @@ impl Layout {
     #[must_use]
     pub const fn pattern(self) -> &'static str {
         match self {
-            Self::Line => r"^(?=[\s\S]*\S)[^\u0000-\u001F\u007F-\u009F]*$",
-            Self::Lines => r"^(?=[\s\S]*\S)[^\u0000-\u0008\u000B\u000C\u000E-\u001F\u007F-\u009F]*$",
+            Self::Line => concat!(visible!(), r"[^\u0000-\u001F\u007F-\u009F\u2028-\u202E\u2066-\u2069]*$"),
+            Self::Lines => concat!(visible!(), r"[^\u0000-\u0008\u000B\u000C\u000E-\u001F\u007F-\u009F]*$"),
         }
     }
 }
@@ -28,14 +48,17 @@ impl Layout {
 /// # Errors
 /// With what is wrong with it.
 pub fn check(what: &'static str, text: &str, most: usize, layout: Layout) -> Result<(), WordError> {
-    if text.trim().is_empty() {
+    if text.chars().all(is_unseen) {
         return Err(WordError::new(what, "is empty"));
     }
     // A text has no more characters than bytes, so most need not be counted.
     if text.len() > most && text.chars().count() > most {
         return Err(WordError::new(what, format!("is longer than {most} characters")));
     }
-    let legal = |c: char| !c.is_control() || (layout == Layout::Lines && matches!(c, '\n' | '\r' | '\t'));
+    let legal = |c: char| match layout {
+        Layout::Line => !c.is_control() && !matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}'),
+        Layout::Lines => !c.is_control() || matches!(c, '\n' | '\r' | '\t'),
+    };
     match text.chars().find(|c| !legal(*c)) {
         Some(bad) => Err(WordError::new(what, format!("has the control character {bad:?}"))),
         None => Ok(()),
@@ -43,14 +66,14 @@ pub fn check(what: &'static str, text: &str, most: usize, layout: Layout) -> Res
 }
 
 /// What an id of a thing is, as a regular expression.
-pub const ID_PATTERN: &str = r"^(?!\.{1,2}$)[A-Za-z0-9_.~@|:+-]{1,190}$";
+pub const ID_PATTERN: &str = r"^(?!\.{1,2}$)[A-Za-z0-9_.~@|:+-]{1,128}$";
 
-/// Checks an id of a thing: 1 to 190 ASCII letters, digits and `_.~@|:+-`, so that it can stand in the name of a stream and in a path.
+/// Checks an id of a thing: 1 to 128 ASCII letters, digits and `_.~@|:+-`, so that it can stand in the name of a stream and in a path.
 ///
 /// # Errors
 /// With what is wrong with it.
 pub fn check_id(what: &'static str, text: &str) -> Result<(), WordError> {
-    crate::words::check_length(what, text, 190)?;
+    crate::words::check_length(what, text, 128)?;
     if let Some(bad) = text.chars().find(|c| !(c.is_ascii_alphanumeric() || "_.~@|:+-".contains(*c))) {
         return Err(WordError::new(what, format!("has {bad:?}, which is not allowed")));
     }
@@ -99,6 +122,7 @@ macro_rules! prose_word {
 /// }
 /// let id = BookId::new("0192f3a4-7b1c-7def-8123-456789abcdef")?;
 /// assert_eq!(id.stream("book")?.as_str(), "book-0192f3a4-7b1c-7def-8123-456789abcdef");
+/// assert_eq!(BookId::of(&id.stream("book")?, "book"), Some(id));
 /// assert!(BookId::new("a/b").is_err());
 /// # Ok::<(), flightdeck_core::WordError>(())
 /// ```
@@ -119,6 +143,13 @@ macro_rules! id_word {
             pub fn stream(&self, category: &str) -> Result<$crate::StreamId, $crate::WordError> {
                 $crate::Category::new(category)?;
                 $crate::StreamId::new(format!("{category}-{self}"))
+            }
+
+            /// The id of the thing whose stream that is, if it is one of the category.
+            #[must_use]
+            pub fn of(stream: &$crate::StreamId, category: &str) -> Option<Self> {
+                let id = stream.as_str().strip_prefix(category)?.strip_prefix('-')?;
+                Self::new(id).ok()
             }
         }
 
@@ -155,8 +186,13 @@ mod tests {
         assert!(check("t", &"ä".repeat(10), 10, Layout::Line).is_ok());
         assert!(check("t", &"ä".repeat(11), 10, Layout::Line).is_err());
         assert!(check("t", "a\tb", 10, Layout::Line).is_err());
-        assert!(check("t", "a\tb\r\nc", 10, Layout::Lines).is_ok());
-        for bad in ["", " ", "\n", "\u{a0}", "a\0", "a\u{7f}", "a\u{85}", "a\u{b}"] {
+        assert!(check("t", "a\tb\r\nc\u{2028}", 10, Layout::Lines).is_ok());
+        for bad in ["a\u{2028}b", "a\u{202e}b", "a\u{2067}b"] {
+            assert!(check("t", bad, 10, Layout::Line).is_err(), "{bad:?}");
+        }
+        assert!(check("t", "\u{2764}\u{fe0f} \u{645}\u{6cc}\u{200c}\u{62e}", 10, Layout::Line).is_ok());
+        let unseen = "\u{200b}\u{feff}\u{ad}\u{fe0f} ";
+        for bad in ["", " ", "\n", "\u{a0}", "a\0", "a\u{7f}", "a\u{85}", "a\u{b}", unseen] {
             assert!(check("t", bad, 10, Layout::Lines).is_err(), "{bad:?}");
         }
     }
@@ -164,11 +200,11 @@ mod tests {
     #[test]
     fn an_id_fits_into_a_path_and_a_stream() {
         for good in
-            ["a", "0192f3a4-7b1c-7def-8123-456789abcdef", "auth0|6", "ada@example.org", &"x".repeat(190)]
+            ["a", "0192f3a4-7b1c-7def-8123-456789abcdef", "auth0|6", "ada@example.org", &"x".repeat(128)]
         {
             assert!(check_id("id", good).is_ok(), "{good}");
         }
-        for bad in ["", ".", "..", "a/b", "a b", "é", "a*", "$a", &"x".repeat(191)] {
+        for bad in ["", ".", "..", "a/b", "a b", "é", "a*", "$a", &"x".repeat(129)] {
             assert!(check_id("id", bad).is_err(), "{bad}");
         }
     }

@@ -30,7 +30,8 @@ pub struct StoredType {
     pub name: &'static str,
     /// From shape 1 to 2, from 2 to 3, and so on: the newest schema number is one more than there are upcasts.
     pub upcasts: &'static [Upcast],
-    /// JSON pointers to the fields of the newest shape that are about a person.
+    /// JSON pointers to the fields, of whatever shape, that are about a person. An id is none of them: streams are named by it, and it
+    /// says nothing once the rest is gone.
     pub personal: &'static [&'static str],
 }
 

@@ -3,13 +3,19 @@
 use flightdeck_core::form::{self, Form};
 use flightdeck_core::registry::between;
 use flightdeck_core::{
-    Answer, Decider, Edit, Invalid, Json, Mark, Question, Shape, StoredEvents, StoredType, WordError, edit,
+    Answer, Decider, Edit, Invalid, Json, Mark, Question, SchemaNumber, Shape, StoredEvents, StoredType,
+    StreamId, WordError, edit,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::words::{Author, Body, ContentId, Description, LABELS_MAX, Label, Labels, Slug, Title};
+
+/// After how many events a snapshot of a content is kept: some are changed for years.
+pub const SNAPSHOT_EVENTS: i64 = 100;
+/// The shape of [`State`] in a snapshot. A new shape wants the next number.
+pub const SNAPSHOT_SCHEMA: SchemaNumber = SchemaNumber::FIRST;
 
 /// What happened to a content.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -366,6 +372,14 @@ impl Decider for Content {
         }
     }
 
+    fn stream(command: &Command) -> Option<Result<StreamId, WordError>> {
+        match command {
+            Command::Create(create) => Some(create.new.content_id.stream(Self::CATEGORY)),
+            Command::Change(change) => Some(change.to.content_id.stream(Self::CATEGORY)),
+            Command::Publish | Command::Archive | Command::Delete => None,
+        }
+    }
+
     fn marks(before: &State, event: &Event) -> Vec<Mark> {
         let had = before.slug().cloned();
         let slugs = match event {
@@ -392,8 +406,8 @@ impl Decider for Content {
 
     fn told(command: Command, answers: &[Answer<Event>]) -> Command {
         let owner = |slug: Option<&Slug>| {
-            let (_, last) = answers.first()?.last()?;
-            last.leaves().filter(|(_, owned)| slug == Some(*owned)).map(|(id, _)| id.clone())
+            let (stream, last) = answers.first()?.last()?;
+            ContentId::of(stream, Self::CATEGORY).filter(|_| last.leaves() == slug && slug.is_some())
         };
         match command {
             Command::Create(create) => {
@@ -407,12 +421,12 @@ impl Decider for Content {
     }
 }
 
-/// What the last event with a slug's mark says: whoever it leaves the slug with has it.
+/// What the last event with a slug's mark says: the content has the slug that this leaves it with.
 impl Event {
-    fn leaves(&self) -> Option<(&ContentId, &Slug)> {
+    fn leaves(&self) -> Option<&Slug> {
         match self {
-            Self::Created(new) => Some((&new.content_id, new.slug.as_ref()?)),
-            Self::Updated(change) => Some((&change.content_id, change.slug.value()?)),
+            Self::Created(new) => new.slug.as_ref(),
+            Self::Updated(change) => change.slug.value(),
             Self::Deleted(_) => None,
         }
     }

@@ -3,16 +3,18 @@
 use std::collections::BTreeSet;
 
 use flightdeck_core::form::{self, Form};
-use flightdeck_core::{Decider, Edit, Invalid, Json, SchemaNumber, Shape, StoredEvents, StoredType, edit};
+use flightdeck_core::{
+    Decider, Edit, Invalid, Json, SchemaNumber, Shape, StoredEvents, StoredType, StreamId, WordError, edit,
+};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-pub use crate::words::SLIDES_MAX;
 use crate::words::{
     Alternative, AtMost, Author, Description, ImageUrl, Language, Notes, PresentationId, SlideId, SlideOrder,
-    SlideText, Theme, Title,
+    SlideText, Theme, Title, json_bytes,
 };
+pub use crate::words::{DECK_JSON_BYTES_MAX, SLIDES_MAX};
 
 /// Slides that may ever have been added to a presentation: those that were removed are remembered too.
 pub const SLIDES_EVER_MAX: usize = 10_000;
@@ -229,7 +231,7 @@ pub enum Command {
     /// Put a slide into it.
     AddSlide(AddSlide),
     /// Change some of a slide.
-    ChangeSlide(SlideUpdated),
+    ChangeSlide(ChangeSlide),
     /// Move a slide to another place; one that is behind the last is the last.
     MoveSlide(MoveSlide),
     /// Put all slides in that order.
@@ -245,6 +247,48 @@ pub struct AddSlide {
     pub slide: Slide,
     /// Its place, from 1 on. Without one it comes last, as it does with one that is behind the last.
     pub order: Option<usize>,
+}
+
+/// Change some of a slide.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChangeSlide {
+    /// The slide.
+    pub slide_id: SlideId,
+    /// What it is called from here on.
+    pub title: Edit<Title>,
+    /// What changes about what it shows.
+    pub content: Option<ChangeContent>,
+    /// What the speaker wants to remember from here on.
+    pub notes: Edit<Notes>,
+}
+
+/// Change some of what a slide shows; with another kind, all of it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ChangeContent {
+    /// The kind, if it shall be another one.
+    pub kind: Option<Kind>,
+    /// The text, for all kinds but images.
+    pub text: Option<SlideText>,
+    /// The language, for code.
+    pub language: Option<Language>,
+    /// Where the image lies.
+    pub url: Option<ImageUrl>,
+    /// What the image shows.
+    pub alt: Edit<Alternative>,
+}
+
+/// A kind of [`SlideContent`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Kind {
+    /// A text as it is.
+    Text,
+    /// A text in Markdown.
+    Markdown,
+    /// Code.
+    Code,
+    /// An image.
+    Image,
 }
 
 /// Move a slide to another place.
@@ -329,16 +373,26 @@ impl AddSlide {
     }
 }
 
-impl SlideUpdated {
-    /// Reads the merge patch that a client sends: absent leaves, `null` clears. What a slide shows is changed as a whole.
+impl ChangeSlide {
+    /// Reads the merge patch that a client sends: absent leaves, `null` clears, and so within `content`.
     ///
     /// # Errors
     /// With everything that is wrong with it.
-    pub fn read(presentation_id: PresentationId, slide_id: SlideId, patch: &Json) -> Result<Self, Invalid> {
+    pub fn read(slide_id: SlideId, patch: &Json) -> Result<Self, Invalid> {
         let mut form = Form::of(patch);
         let (title, notes) = (form.edit("title"), form.edit("notes"));
-        let content = form.change_as("content", SlideContent::read);
-        form.finish(Some(Self { presentation_id, slide_id, title, content, notes }))
+        let content = form.change_as("content", |value| {
+            let mut form = Form::of_value(value);
+            let change = ChangeContent {
+                kind: form.change("type"),
+                text: form.change("text"),
+                language: form.change("language"),
+                url: form.change("url"),
+                alt: form.edit("alt"),
+            };
+            form.finish(Some(change))
+        });
+        form.finish(Some(Self { slide_id, title, content, notes }))
     }
 }
 
@@ -370,23 +424,87 @@ impl Command {
 impl SlideContent {
     fn read(value: serde_json::Value) -> Result<Self, Invalid> {
         let mut form = Form::of_value(value);
-        let kind: Option<String> = form.required("type");
-        let content = match kind.as_deref() {
-            Some("text") => form.required("text").map(|text| Self::Text { text }),
-            Some("markdown") => form.required("text").map(|text| Self::Markdown { text }),
-            Some("code") => {
+        let content = match form.required("type") {
+            Some(Kind::Text) => form.required("text").map(|text| Self::Text { text }),
+            Some(Kind::Markdown) => form.required("text").map(|text| Self::Markdown { text }),
+            Some(Kind::Code) => {
                 let (language, text) = (form.required("language"), form.required("text"));
                 language.zip(text).map(|(language, text)| Self::Code { language, text })
             }
-            Some("image") => {
+            Some(Kind::Image) => {
                 let (url, alt) = (form.required("url"), form.optional("alt"));
                 url.map(|url| Self::Image { url, alt })
             }
             // Which fields it would have, nobody can tell.
-            Some(_) => return Err(Invalid::field("type", "is none of text, markdown, code and image")),
-            None => None,
+            None => return form.give_up(),
         };
         form.finish(content)
+    }
+
+    const fn kind(&self) -> Kind {
+        match self {
+            Self::Text { .. } => Kind::Text,
+            Self::Markdown { .. } => Kind::Markdown,
+            Self::Code { .. } => Kind::Code,
+            Self::Image { .. } => Kind::Image,
+        }
+    }
+
+    /// What is shown after a change. What the change does not say stays, unless the kind is another one.
+    fn with(&self, change: ChangeContent) -> Result<Self, Invalid> {
+        let kind = change.kind.unwrap_or_else(|| self.kind());
+        let stays = (kind == self.kind()).then_some(self);
+        let (text, language, url, alt) = match stays {
+            None => (None, None, None, None),
+            Some(Self::Text { text } | Self::Markdown { text }) => (Some(text), None, None, None),
+            Some(Self::Code { language, text }) => (Some(text), Some(language), None, None),
+            Some(Self::Image { url, alt }) => (None, None, Some(url), alt.as_ref()),
+        };
+        let is_image = kind == Kind::Image;
+        let mut wrong = Invalid::default();
+        for (name, is_there) in [
+            ("text", is_image && change.text.is_some()),
+            ("language", kind != Kind::Code && change.language.is_some()),
+            ("url", !is_image && change.url.is_some()),
+            ("alt", !is_image && change.alt.value().is_some()),
+        ] {
+            if is_there {
+                wrong.extend(Invalid::field(format!("content.{name}"), "is not a field here"));
+            }
+        }
+        let text = change.text.or(text.cloned());
+        let language = change.language.or(language.cloned());
+        let url = change.url.or(url.cloned());
+        let mut alt = alt.cloned();
+        change.alt.make(&mut alt);
+        for (name, is_there) in [
+            ("text", is_image || text.is_some()),
+            ("language", kind != Kind::Code || language.is_some()),
+            ("url", !is_image || url.is_some()),
+        ] {
+            if !is_there {
+                wrong.missing.push(format!("content.{name}"));
+            }
+        }
+        wrong.or(match kind {
+            Kind::Text => text.map(|text| Self::Text { text }),
+            Kind::Markdown => text.map(|text| Self::Markdown { text }),
+            Kind::Code => language.zip(text).map(|(language, text)| Self::Code { language, text }),
+            Kind::Image => url.map(|url| Self::Image { url, alt }),
+        })
+    }
+
+    /// How many bytes it takes in JSON, about: never less.
+    fn json_bytes(&self) -> usize {
+        const AROUND: usize = 64;
+        AROUND
+            + match self {
+                Self::Text { text } | Self::Markdown { text } => json_bytes(text.as_str()),
+                Self::Code { language, text } => json_bytes(language.as_str()) + json_bytes(text.as_str()),
+                Self::Image { url, alt } => {
+                    json_bytes(url.as_str()) + alt.as_ref().map_or(4, |alt| json_bytes(alt.as_str()))
+                }
+            }
     }
 }
 
@@ -418,11 +536,14 @@ pub enum Error {
     /// The slide was removed.
     #[error("the slide {0} was removed")]
     SlideRemoved(SlideId),
-    /// It has as many slides as one may have.
+    /// It has as many slides as one may have, or they say as much as they may.
     #[error(
-        "a presentation has {SLIDES_MAX} slides at most, and {SLIDES_EVER_MAX} with those that were removed"
+        "a presentation has {SLIDES_MAX} slides at most, {SLIDES_EVER_MAX} with those that were removed, and {DECK_JSON_BYTES_MAX} bytes in all"
     )]
     Full,
+    /// What the slide would show is not whole, or has something too much.
+    #[error("{0}")]
+    Content(Invalid),
     /// An order names other slides than there are, or one twice.
     #[error("an order names every slide of the presentation once")]
     OtherSlides,
@@ -464,6 +585,27 @@ pub struct Slide {
     pub notes: Option<Notes>,
 }
 
+impl Slide {
+    fn with(mut self, change: &SlideUpdated) -> Self {
+        let SlideUpdated { presentation_id: _, slide_id: _, title, content, notes } = change;
+        title.make(&mut self.title);
+        notes.make(&mut self.notes);
+        self.content = content.clone().unwrap_or(self.content);
+        self
+    }
+
+    /// How many bytes it takes in JSON, about: never less.
+    fn json_bytes(&self) -> usize {
+        const AROUND: usize = 64;
+        let optional = |text: Option<&str>| text.map_or(4, json_bytes);
+        AROUND
+            + json_bytes(self.id.as_str())
+            + optional(self.title.as_ref().map(Title::as_str))
+            + self.content.json_bytes()
+            + optional(self.notes.as_ref().map(Notes::as_str))
+    }
+}
+
 /// The decider of presentations.
 pub struct Presentation;
 
@@ -502,6 +644,19 @@ impl Decider for Presentation {
                 | Event::SlideRemoved(_)
                 | Event::SlidesReordered(_),
             ) => state,
+        }
+    }
+
+    fn stream(command: &Command) -> Option<Result<StreamId, WordError>> {
+        match command {
+            Command::Create(new) => Some(new.presentation_id.stream(Self::CATEGORY)),
+            Command::Change(to) => Some(to.presentation_id.stream(Self::CATEGORY)),
+            Command::Delete
+            | Command::AddSlide(_)
+            | Command::ChangeSlide(_)
+            | Command::MoveSlide(_)
+            | Command::Reorder(_)
+            | Command::RemoveSlide(_) => None,
         }
     }
 
@@ -571,11 +726,7 @@ impl Deck {
 
     fn with_slide_as(mut self, change: &SlideUpdated) -> Self {
         if let Some(slide) = self.slides.iter_mut().find(|slide| slide.id == change.slide_id) {
-            change.title.make(&mut slide.title);
-            change.notes.make(&mut slide.notes);
-            if let Some(content) = &change.content {
-                slide.content.clone_from(content);
-            }
+            *slide = slide.clone().with(change);
         }
         self
     }
@@ -628,13 +779,18 @@ impl Deck {
 
     fn add(&self, AddSlide { slide, order }: AddSlide) -> Result<Vec<Event>, Error> {
         match self.find(&slide.id) {
-            // The same once more, wherever it is by now.
-            Ok(place) if self.slides.get(place) == Some(&slide) => return Ok(vec![]),
+            // The same once more.
+            Ok(place) if self.slides.get(place) == Some(&slide) => {
+                let there = order.is_none_or(|order| order.clamp(1, self.slides.len()) == place + 1);
+                return if there { Ok(vec![]) } else { Err(Error::SlideExists(slide.id)) };
+            }
             Ok(_) => return Err(Error::SlideExists(slide.id)),
             Err(Error::SlideNeverWas(_)) => {}
             Err(other) => return Err(other),
         }
-        if self.slides.len() >= SLIDES_MAX || self.slides.len() + self.removed.len() >= SLIDES_EVER_MAX {
+        let too_many =
+            self.slides.len() >= SLIDES_MAX || self.slides.len() + self.removed.len() >= SLIDES_EVER_MAX;
+        if too_many || self.json_bytes() + slide.json_bytes() > DECK_JSON_BYTES_MAX {
             return Err(Error::Full);
         }
         let last = self.slides.len() + 1;
@@ -644,18 +800,27 @@ impl Deck {
         Ok(vec![Event::SlideAdded(SlideAdded { presentation_id, slide_id, title, content, notes, order })])
     }
 
-    fn change_slide(&self, to: SlideUpdated) -> Result<Vec<Event>, Error> {
+    fn change_slide(&self, to: ChangeSlide) -> Result<Vec<Event>, Error> {
         let place = self.find(&to.slide_id)?;
         let Some(now) = self.slides.get(place) else { return Ok(vec![]) };
+        let content = to.content.map(|change| now.content.with(change)).transpose();
         let new = SlideUpdated {
             presentation_id: self.id(),
             title: to.title.unless(&now.title),
-            content: to.content.filter(|content| *content != now.content),
+            content: content.map_err(Error::Content)?.filter(|content| *content != now.content),
             notes: to.notes.unless(&now.notes),
             slide_id: to.slide_id,
         };
+        let (before, after) = (now.json_bytes(), now.clone().with(&new).json_bytes());
+        if after > before && self.json_bytes() - before + after > DECK_JSON_BYTES_MAX {
+            return Err(Error::Full);
+        }
         let nothing = new.title.is_keep() && new.content.is_none() && new.notes.is_keep();
         Ok(if nothing { vec![] } else { vec![Event::SlideUpdated(new)] })
+    }
+
+    fn json_bytes(&self) -> usize {
+        self.slides.iter().map(Slide::json_bytes).sum()
     }
 
     fn move_slide(&self, to: &MoveSlide) -> Result<Vec<Event>, Error> {

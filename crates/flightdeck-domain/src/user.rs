@@ -4,14 +4,19 @@ use std::collections::BTreeSet;
 
 use flightdeck_core::form::Form;
 use flightdeck_core::{
-    Answer, Decider, Invalid, Json, Mark, Question, Shape, StoredEvents, StoredType, Timestamp, WordError,
-    edit,
+    Answer, Decider, Invalid, Json, Mark, Question, SchemaNumber, Shape, StoredEvents, StoredType, StreamId,
+    Timestamp, WordError, edit,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::words::{DisplayName, Email, UserId};
+
+/// After how many events a snapshot of a user is kept: every time it logs in is one.
+pub const SNAPSHOT_EVENTS: i64 = 100;
+/// The shape of [`State`] in a snapshot. A new shape wants the next number.
+pub const SNAPSHOT_SCHEMA: SchemaNumber = SchemaNumber::FIRST;
 
 /// What happened to a user.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -224,7 +229,7 @@ pub struct Person {
     pub now: Registered,
     /// What it may do.
     pub role: Role,
-    /// When it last logged in.
+    /// When it last logged in: the latest time, in whatever order they came.
     pub last_login: Option<Timestamp>,
 }
 
@@ -249,7 +254,8 @@ impl Decider for User {
                 State::Registered(Person { now: new.clone(), role: Role::Viewer, last_login: None })
             }
             (State::Registered(person), Event::LoggedIn(login)) => {
-                State::Registered(Person { last_login: Some(login.login_timestamp), ..person })
+                let last_login = person.last_login.max(Some(login.login_timestamp));
+                State::Registered(Person { last_login, ..person })
             }
             (State::Registered(person), Event::ProfileChanged(change)) => {
                 State::Registered(person.with(change))
@@ -276,7 +282,8 @@ impl Decider for User {
                 Ok(vec![])
             }
             (State::Registered(_), Command::Register(_)) => Err(Error::Exists),
-            (State::Registered(person), Command::LogIn(at)) if person.last_login == Some(at) => Ok(vec![]),
+            // Repeated, or overtaken by a later one: when it last logged in is known already.
+            (State::Registered(person), Command::LogIn(at)) if person.last_login >= Some(at) => Ok(vec![]),
             (State::Registered(person), Command::LogIn(login_timestamp)) => {
                 Ok(vec![Event::LoggedIn(LoggedIn { user_id: person.id(), login_timestamp })])
             }
@@ -289,6 +296,14 @@ impl Decider for User {
             (State::Absent, Command::LogIn(_) | Command::ChangeProfile(_) | Command::ChangeRole(_)) => {
                 Err(Error::NeverWas)
             }
+        }
+    }
+
+    fn stream(command: &Command) -> Option<Result<StreamId, WordError>> {
+        match command {
+            Command::Register(register) => Some(register.new.user_id.stream(Self::CATEGORY)),
+            Command::ChangeProfile(change) => Some(change.to.user_id.stream(Self::CATEGORY)),
+            Command::LogIn(_) | Command::ChangeRole(_) => None,
         }
     }
 
@@ -362,28 +377,29 @@ fn admin() -> Result<Mark, WordError> {
 }
 
 /// Who has the address, as the last event with its mark says.
-fn owner(email: &Email, answer: &[(flightdeck_core::StreamId, Event)]) -> Option<UserId> {
-    let (id, left_with) = match &answer.last()?.1 {
-        Event::Registered(new) => (&new.user_id, &new.email),
-        Event::ProfileChanged(ProfileChanged { user_id, email: Some(email), .. }) => (user_id, email),
-        Event::ProfileChanged(_) | Event::LoggedIn(_) | Event::RoleChanged(_) => return None,
+fn owner(email: &Email, answer: &[(StreamId, Event)]) -> Option<UserId> {
+    let (stream, last) = answer.last()?;
+    let left_with = match last {
+        Event::Registered(new) => Some(&new.email),
+        Event::ProfileChanged(change) => change.email.as_ref(),
+        Event::LoggedIn(_) | Event::RoleChanged(_) => None,
     };
-    (left_with.folded() == email.folded()).then(|| id.clone())
+    UserId::of(stream, User::CATEGORY).filter(|_| left_with.is_some_and(|has| has.folded() == email.folded()))
 }
 
 /// All Admins: the fold of every event with the mark.
-fn admins(answer: &[(flightdeck_core::StreamId, Event)]) -> BTreeSet<UserId> {
+fn admins(answer: &[(StreamId, Event)]) -> BTreeSet<UserId> {
     let mut admins = BTreeSet::new();
-    for (_, event) in answer {
-        match event {
-            Event::RoleChanged(RoleChanged { user_id, role: Role::Admin }) => {
-                admins.insert(user_id.clone());
-            }
-            Event::RoleChanged(RoleChanged { user_id, role: Role::Editor | Role::Viewer }) => {
-                admins.remove(user_id);
-            }
-            Event::Registered(_) | Event::LoggedIn(_) | Event::ProfileChanged(_) => {}
-        }
+    for (stream, event) in answer {
+        let role = match event {
+            Event::RoleChanged(change) => change.role,
+            Event::Registered(_) | Event::LoggedIn(_) | Event::ProfileChanged(_) => continue,
+        };
+        let Some(user) = UserId::of(stream, User::CATEGORY) else { continue };
+        match role {
+            Role::Admin => admins.insert(user),
+            Role::Editor | Role::Viewer => admins.remove(&user),
+        };
     }
     admins
 }

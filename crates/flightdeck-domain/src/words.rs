@@ -2,7 +2,7 @@
 //!
 //! Stored events are read through these types. What they take may grow; what they took once they must take for ever.
 
-use flightdeck_core::prose::{Layout, check};
+use flightdeck_core::prose::{Layout, check, is_unseen};
 use flightdeck_core::{WordError, id_word, prose_word, text_word, word_schema};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize};
@@ -66,6 +66,9 @@ prose_word! {
 pub const LABELS_MAX: usize = 32;
 /// Slides that a presentation may have at a time.
 pub const SLIDES_MAX: usize = 1_000;
+
+/// The slides of a presentation as they are in JSON, in bytes: a snapshot of it always fits.
+pub const DECK_JSON_BYTES_MAX: usize = 5 * 512 * 1024;
 
 /// The labels of a content.
 pub type Labels = AtMost<Label, LABELS_MAX>;
@@ -168,12 +171,16 @@ word_schema! { Body, {
 
 fn check_body(text: &str) -> Result<(), WordError> {
     check("content", text, BODY_JSON_BYTES_MAX, Layout::Lines)?;
-    // Line breaks, tabs, quotes and backslashes take two bytes there; other control characters were refused.
-    let escaped = text.bytes().filter(|byte| matches!(byte, b'"' | b'\\' | b'\n' | b'\r' | b'\t')).count();
-    match text.len() + escaped + 2 > BODY_JSON_BYTES_MAX {
+    match json_bytes(text) > BODY_JSON_BYTES_MAX {
         true => Err(WordError::new("content", format!("takes more than {BODY_JSON_BYTES_MAX} bytes"))),
         false => Ok(()),
     }
+}
+
+/// How many bytes a text takes in JSON. Line breaks, tabs, quotes and backslashes take two there; no word here has other control characters.
+pub(crate) fn json_bytes(text: &str) -> usize {
+    let escaped = text.bytes().filter(|byte| matches!(byte, b'"' | b'\\' | b'\n' | b'\r' | b'\t')).count();
+    text.len() + escaped + 2
 }
 
 text_word! {
@@ -230,11 +237,20 @@ fn check_image_url(text: &str) -> Result<(), WordError> {
     }
 }
 
+/// A character of an address, as a regular expression.
+macro_rules! seen {
+    () => {
+        r"[^\s\u0000-\u001F\u007F-\u009F\u00AD\u034F\u061C\u115F\u1160\u17B4\u17B5\u180B-\u180F\u200B-\u200F\u202A-\u202E\u2060-\u206F\u3164\uFE00-\uFE0F\uFEFF\uFFA0\uFFF0-\uFFF8@]"
+    };
+}
+
 text_word! {
-    /// An e-mail address, as its owner writes it: at most 254 bytes, one `@`, no white space.
+    /// An e-mail address, as its owner writes it: at most 254 bytes, one `@`, nothing that nobody sees.
     Email, check_email
 }
-word_schema! { Email, { "type": "string", "maxLength": 254, "pattern": r"^[^\s\u0000-\u001F\u007F-\u009F@]{1,64}@[^\s\u0000-\u001F\u007F-\u009F@]+$" } }
+word_schema! { Email, { "type": "string", "maxLength": 254, "pattern": EMAIL_PATTERN } }
+
+const EMAIL_PATTERN: &str = concat!("^", seen!(), "{1,64}@", seen!(), "+$");
 
 fn check_email(text: &str) -> Result<(), WordError> {
     const WHAT: &str = "email";
@@ -245,14 +261,19 @@ fn check_email(text: &str) -> Result<(), WordError> {
         "is longer than an address can be"
     } else if domain.contains('@') {
         "has more than one @"
-    } else if text.contains(|c: char| c.is_whitespace() || c.is_control()) {
-        "has white space or a control character"
+    } else if text.contains(|c: char| is_unseen(c) || c.is_control() || is_unseen_beyond(c)) {
+        "has white space, or something that nobody sees"
     } else if local.is_empty() || domain.split('.').any(str::is_empty) {
         "lacks a part"
     } else {
         return Ok(());
     };
     Err(WordError::new(WHAT, wrong))
+}
+
+/// What nobody sees of the characters that patterns can't name everywhere.
+const fn is_unseen_beyond(c: char) -> bool {
+    matches!(c, '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
 }
 
 impl Email {
@@ -368,6 +389,12 @@ mod tests {
         assert!(same("ΟΔΟΣ@x", "οδος@x") && same("οδοσ@x", "οδος@x"));
         assert!(same("e\u{301}@x", "\u{e9}@x") && same("E\u{301}@x", "\u{e9}@x"));
         assert!(same("m\u{131}ke@x", "mike@x") && same("\u{212a}@x", "k@x") && same("\u{ff41}@x", "a@x"));
+        // What nobody sees can't tell two apart, for it is refused.
+        for unseen in
+            ["\u{200b}", "\u{ad}", "\u{200d}", "\u{202e}", "\u{2028}", "\u{fe0f}", "\u{feff}", "\u{e0041}"]
+        {
+            assert!(Email::new(format!("ada{unseen}@x")).is_err(), "{unseen:?}");
+        }
         assert!(!same("ada@x", "ida@x") && !same("a.b@x", "ab@x"));
         assert_eq!(Email::new("Ada@Example.org").unwrap().folded(), "ada@example.org");
     }

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use flightdeck_analytics::visitor::{self, Visitor};
-use flightdeck_domain::content::Content;
+use flightdeck_domain::content::{self, Content};
 use flightdeck_domain::presentation::{self, Presentation};
-use flightdeck_domain::user::User;
+use flightdeck_domain::user::{self, User};
 use flightdeck_store::{EventStore, Handler};
 
 /// The handlers of all aggregates, on one store.
@@ -41,13 +41,14 @@ use flightdeck_store::{EventStore, Handler};
 /// # }
 /// ```
 pub struct Desk {
-    /// Contents.
+    /// Contents: some are changed for years.
     pub contents: Handler<Content>,
     /// Presentations: long ones are folded from a snapshot on.
     pub presentations: Handler<Presentation>,
-    /// Users.
+    /// Users: every time they log in is an event.
     pub users: Handler<User>,
-    /// Visitors: their streams grow, and what they consented to may lie far back.
+    /// Visitors: their streams grow, and what they consented to may lie far back. Where the site asks first, give a command of one who
+    /// has not accepted no request key: a key is remembered, also when nothing is stored under it.
     pub visitors: Handler<Visitor>,
 }
 
@@ -55,13 +56,15 @@ impl Desk {
     /// A desk on `store`.
     #[must_use]
     pub fn new(store: Arc<dyn EventStore>) -> Self {
+        let contents = Handler::new(Arc::clone(&store));
         let presentations = Handler::new(Arc::clone(&store));
-        let visitors = Handler::new(Arc::clone(&store));
+        let users = Handler::new(Arc::clone(&store));
+        let visitors = Handler::new(store);
         Self {
-            contents: Handler::new(Arc::clone(&store)),
+            contents: contents.snapshots(content::SNAPSHOT_EVENTS, content::SNAPSHOT_SCHEMA),
             presentations: presentations
                 .snapshots(presentation::SNAPSHOT_EVENTS, presentation::SNAPSHOT_SCHEMA),
-            users: Handler::new(store),
+            users: users.snapshots(user::SNAPSHOT_EVENTS, user::SNAPSHOT_SCHEMA),
             visitors: visitors.snapshots(visitor::SNAPSHOT_EVENTS, visitor::SNAPSHOT_SCHEMA),
         }
     }

@@ -417,6 +417,9 @@ pub enum Reason {
     /// What the store holds is damaged where the append needed it.
     #[error(transparent)]
     Corrupt(#[from] Corruption),
+    /// The store does not give that out.
+    #[error("the store does not give that out")]
+    Withheld,
     /// The storage beneath failed.
     #[error("the storage failed")]
     Storage,

@@ -7,13 +7,12 @@ use std::time::Duration;
 
 use flightdeck_core::registry::RegistryError;
 use flightdeck_core::{
-    Answer, Decider, Mark, Metadata, Position, Question, SchemaNumber, StoredEvents, StreamId, Tag, Tags,
-    Version, WordError,
+    Answer, Cursor, Decider, EventType, Mark, Metadata, Position, Question, SchemaNumber, StoredEvents,
+    StreamId, Tag, Tags, Version, WordError,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use thiserror::Error;
-use tokio::sync::OnceCell;
 
 use crate::append::{
     Append, AppendError, Appended, Condition, ConditionItem, Conflict, Expected, RequestKey,
@@ -28,7 +27,6 @@ pub struct Handler<D: Decider> {
     store: Arc<dyn EventStore>,
     attempts_max: u32,
     snapshots: Option<Snapshots<D::State>>,
-    secret: OnceCell<Secret>,
     of: PhantomData<fn() -> D>,
 }
 
@@ -62,12 +60,11 @@ pub struct Loaded<S> {
     pub snapshot: Option<Version>,
 }
 
-/// How far a stream is folded.
-#[derive(Clone, Copy)]
-enum Until {
-    Now,
-    Version(Version),
-    Position(Position),
+/// What an attempt knows of the log beside its stream: the head, and the secret that was there when the log was in that epoch.
+#[derive(Default)]
+struct Seen {
+    head: Option<Cursor>,
+    secret: Option<Secret>,
 }
 
 /// What a command did.
@@ -75,11 +72,13 @@ enum Until {
 pub struct Handled<S> {
     /// The stream: the one that the command was given for, or, when it was done before, the one that it was given for then.
     pub stream: StreamId,
-    /// The state after it. When it was done before: the state after it then, whatever has happened since.
+    /// The state after it. When it was done before: the state after it then, whatever has happened since,
+    /// unless what it was folded from is archived by now: then as it is.
     pub state: S,
     /// The version after it.
     pub version: Option<Version>,
-    /// What was appended; `None` when there was nothing to do.
+    /// What was appended. When there was nothing to do: `None`, or, for a command with a request key, which is remembered all the
+    /// same, an outcome without events.
     pub appended: Option<Appended>,
 }
 
@@ -89,6 +88,12 @@ pub enum HandleError<E> {
     /// The decider refused it.
     #[error("refused by the state of affairs")]
     Refused(E),
+    /// The command is not for that stream: it is of another category, or of another thing than the command is about.
+    #[error("the command is not for the stream {stream}")]
+    WrongStream {
+        /// The stream that was named with the command.
+        stream: StreamId,
+    },
     /// The stream is not as the caller expected, or others were faster at every attempt.
     #[error(transparent)]
     Conflict(Conflict),
@@ -103,7 +108,15 @@ pub enum HandleError<E> {
         /// Why.
         source: RegistryError,
     },
-    /// An event's data is gone, and no snapshot reaches behind it.
+    /// What a decision rests on is of a type that this program does not know: it needs an upgrade.
+    #[error("the event at position {position} is of the type {name}, which this program does not know")]
+    UnknownType {
+        /// The event.
+        position: Position,
+        /// Its type.
+        name: EventType,
+    },
+    /// An event's data is gone, and no snapshot reaches behind it. (Events with marks are never archived: they say who owns what.)
     #[error("the data of the event at position {position} is gone, and there is no snapshot behind it")]
     Tombstone {
         /// The event.
@@ -128,7 +141,7 @@ where
     /// A handler on `store`: up to 10 attempts, no snapshots.
     #[must_use]
     pub fn new(store: Arc<dyn EventStore>) -> Self {
-        Self { store, attempts_max: 10, snapshots: None, secret: OnceCell::new(), of: PhantomData }
+        Self { store, attempts_max: 10, snapshots: None, of: PhantomData }
     }
 
     /// The same handler, which gives up after so many attempts.
@@ -172,6 +185,10 @@ where
         command: D::Command,
         context: &Context,
     ) -> Result<Handled<D::State>, HandleError<D::Error>> {
+        let about = D::stream(&command).transpose()?;
+        if stream.category_str() != D::CATEGORY || about.is_some_and(|about| about != *stream) {
+            return Err(HandleError::WrongStream { stream: stream.clone() });
+        }
         let mut attempt = 1;
         loop {
             if let Some(before) = self.done_before(stream, context).await? {
@@ -198,13 +215,13 @@ where
     /// # Errors
     /// When the stream can't be read or an event of it not be understood.
     pub async fn load(&self, stream: &StreamId) -> Result<Loaded<D::State>, HandleError<D::Error>> {
-        self.load_until(stream, Until::Now).await
+        self.load_until(stream, None).await
     }
 
     async fn load_until(
         &self,
         stream: &StreamId,
-        until: Until,
+        until: Option<Version>,
     ) -> Result<Loaded<D::State>, HandleError<D::Error>> {
         if let Some((version, state)) = self.head_start(stream, until).await? {
             let loaded = self.fold(stream, state, Some(version), until).await?;
@@ -219,17 +236,13 @@ where
     async fn head_start(
         &self,
         stream: &StreamId,
-        until: Until,
+        until: Option<Version>,
     ) -> Result<Option<(Version, D::State)>, StoreError> {
         let Some(policy) = &self.snapshots else {
             return Ok(None);
         };
         let snapshot = self.store.snapshot(stream, policy.schema).await?;
-        let early_enough = |snapshot: &Snapshot| match until {
-            Until::Now => true,
-            Until::Version(version) => snapshot.version <= version,
-            Until::Position(_) => false,
-        };
+        let early_enough = |snapshot: &Snapshot| until.is_none_or(|version| snapshot.version <= version);
         let snapshot = snapshot.filter(early_enough);
         Ok(snapshot.and_then(|snapshot| Some((snapshot.version, (policy.from_bytes)(&snapshot.state)?))))
     }
@@ -239,19 +252,13 @@ where
         stream: &StreamId,
         mut state: D::State,
         after: Option<Version>,
-        until: Until,
+        until: Option<Version>,
     ) -> Result<Loaded<D::State>, HandleError<D::Error>> {
-        let mut query = StreamQuery { after, ..StreamQuery::of(stream.clone()) };
-        if let Until::Version(version) = until {
-            query.to = Some(version);
-        }
+        let mut query = StreamQuery { after, to: until, ..StreamQuery::of(stream.clone()) };
         let mut last = after;
         loop {
             let page = self.store.read_stream(&query).await?;
             for event in &page.events {
-                if matches!(until, Until::Position(position) if event.position > position) {
-                    return Ok(Loaded { state, version: last, snapshot: None });
-                }
                 if let Some(event) = understand::<D>(event)? {
                     state = D::evolve(state, &event);
                 }
@@ -287,16 +294,39 @@ where
     ) -> Result<Handled<D::State>, HandleError<D::Error>> {
         // A command that makes something new may come with a new id every time: what counts is the first.
         let first = appended.streams.first().map(|first| first.stream.clone());
-        let (stream, until) = match (appended.version_of(stream), first) {
-            (Some(version), _) => (stream.clone(), Until::Version(version)),
+        let (stream, version) = match (appended.version_of(stream), first) {
+            (Some(version), _) => (stream.clone(), Some(version)),
             (None, Some(first)) => {
                 let version = appended.version_of(&first);
-                (first, version.map_or(Until::Now, Until::Version))
+                (first, version)
             }
-            (None, None) => (stream.clone(), Until::Position(appended.cursor.position())),
+            (None, None) => {
+                let version = self.version_at(stream, appended.cursor.position()).await?;
+                (stream.clone(), version)
+            }
         };
-        let loaded = self.load_until(&stream, until).await?;
-        Ok(Handled { stream, state: loaded.state, version: loaded.version, appended: Some(appended) })
+        let state = match version {
+            None => D::initial(),
+            Some(_) => match self.load_until(&stream, version).await {
+                Err(HandleError::Tombstone { .. }) => self.load(&stream).await?.state,
+                loaded => loaded?.state,
+            },
+        };
+        Ok(Handled { stream, state, version, appended: Some(appended) })
+    }
+
+    /// The version that a stream had when the log was at that position.
+    async fn version_at(&self, stream: &StreamId, position: Position) -> Result<Option<Version>, StoreError> {
+        let mut query = StreamQuery { direction: Direction::Backward, ..StreamQuery::of(stream.clone()) };
+        loop {
+            let page = self.store.read_stream(&query).await?;
+            let there = page.events.iter().find(|event| event.position <= position);
+            match (there, query.next(&page)) {
+                (Some(event), _) => return Ok(Some(event.version)),
+                (None, None) => return Ok(None),
+                (None, Some(next)) => query = next,
+            }
+        }
     }
 
     async fn attempt(
@@ -312,20 +342,32 @@ where
         }
         let mut append = Append::of([]).expecting(stream.clone(), loaded.version.into());
         append.request.clone_from(&context.request);
-        let questions = D::asks(&loaded.state, &command);
+        let (mut seen, questions) = (Seen::default(), D::asks(&loaded.state, &command));
         let command = match questions.is_empty() {
             true => command,
             false => {
-                let (condition, answers) = self.ask(&questions).await?;
-                append.condition = Some(condition);
+                let mut answers = Vec::with_capacity(questions.len());
+                let mut items = Vec::with_capacity(questions.len());
+                for question in &questions {
+                    let tag = self.tag(question.mark(), &mut seen).await?;
+                    // What comes behind this head would spoil the append, and what is before it the answer knows.
+                    self.head(&mut seen).await?;
+                    answers.push(self.answer(question, tag.clone()).await?);
+                    items.push(ConditionItem { tags: vec![tag], types: Vec::new() });
+                }
+                append.condition = Some(Condition { any: items, ..Condition::default() });
                 D::told(command, &answers)
             }
         };
         let events = D::decide(&loaded.state, command).map_err(HandleError::Refused)?;
         let mut state = loaded.state;
         for event in &events {
-            append.events.push(self.write(stream, &state, event, &context.metadata).await?);
+            append.events.push(self.write(stream, &state, event, context, &mut seen).await?);
             state = D::evolve(state, event);
+        }
+        if let Some(head) = seen.head {
+            // Also where nothing was asked: what was hidden by the secret of this epoch is good in this epoch.
+            append.condition.get_or_insert_default().after = head.into();
         }
         if events.is_empty() && context.request.is_none() {
             return Ok(Handled { stream: stream.clone(), state, version: loaded.version, appended: None });
@@ -340,21 +382,12 @@ where
         Ok(Handled { stream: stream.clone(), state, version, appended: Some(appended) })
     }
 
-    /// Answers questions about other streams, with the condition that it stays so: what comes behind the head that is read
-    /// first would spoil the append, and what is before it the answers know.
-    async fn ask(
-        &self,
-        questions: &[Question],
-    ) -> Result<(Condition, Vec<Answer<D::Event>>), HandleError<D::Error>> {
-        let mut condition =
-            Condition { after: self.store.head().await?.cursor.into(), ..Condition::default() };
-        let mut answers = Vec::with_capacity(questions.len());
-        for question in questions {
-            let tag = self.tag(question.mark()).await?;
-            answers.push(self.answer(question, tag.clone()).await?);
-            condition.any.push(ConditionItem { tags: vec![tag], types: Vec::new() });
+    /// The head, as it was when the attempt first wanted to know.
+    async fn head(&self, seen: &mut Seen) -> Result<(), StoreError> {
+        if seen.head.is_none() {
+            seen.head = Some(self.store.head().await?.cursor);
         }
-        Ok((condition, answers))
+        Ok(())
     }
 
     async fn answer(&self, question: &Question, tag: Tag) -> Result<Answer<D::Event>, HandleError<D::Error>> {
@@ -368,9 +401,10 @@ where
             let page = self.store.read_log(&query).await?;
             // An event elsewhere with such a tag is none of this aggregate's.
             for event in page.events.iter().filter(|event| event.stream.category_str() == D::CATEGORY) {
-                if let Some(understood) = understand::<D>(event)? {
-                    answer.push((event.stream.clone(), understood));
-                }
+                let (position, name) = (event.position, event.event_type.clone());
+                let understood = understand::<D>(event)?;
+                let understood = understood.ok_or(HandleError::UnknownType { position, name })?;
+                answer.push((event.stream.clone(), understood));
             }
             match (question, query.next(&page)) {
                 (Question::Last(_), _) if !answer.is_empty() => return Ok(answer),
@@ -380,11 +414,16 @@ where
         }
     }
 
-    async fn tag(&self, mark: &Mark) -> Result<Tag, HandleError<D::Error>> {
+    async fn tag(&self, mark: &Mark, seen: &mut Seen) -> Result<Tag, HandleError<D::Error>> {
         if let Mark::Open(tag) = mark {
             return Ok(tag.clone());
         }
-        let secret = self.secret.get_or_try_init(|| self.store.secret()).await?;
+        // The secret is read behind the head, and never kept: a log that is filled from elsewhere gets another one, in another epoch.
+        self.head(seen).await?;
+        let secret = match seen.secret {
+            Some(secret) => secret,
+            None => *seen.secret.insert(self.store.secret().await?),
+        };
         Ok(secret.tag(mark)?)
     }
 
@@ -393,17 +432,18 @@ where
         stream: &StreamId,
         before: &D::State,
         event: &D::Event,
-        metadata: &Metadata,
+        context: &Context,
+        seen: &mut Seen,
     ) -> Result<NewEvent, HandleError<D::Error>> {
         let written = event.to_stored()?;
         let mut tags = Vec::new();
         for mark in D::marks(before, event) {
-            tags.push(self.tag(&mark).await?);
+            tags.push(self.tag(&mark, seen).await?);
         }
         Ok(NewEvent {
             schema: written.schema,
             tags: Tags::new(tags)?,
-            metadata: metadata.clone(),
+            metadata: context.metadata.clone(),
             ..NewEvent::new(stream.clone(), written.name, written.data)
         })
     }

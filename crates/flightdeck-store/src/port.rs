@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use flightdeck_core::{EventId, Position, SchemaNumber, StreamId, Tag};
 use tokio::sync::watch;
 
-use crate::append::{Append, AppendError, Appended, RequestKey};
+use crate::append::{Append, AppendError, Appended, Reason, RequestKey};
 use crate::event::Recorded;
 use crate::read::{
     Direction, Filter, Head, Limit, LogPage, LogQuery, Snapshot, StoreError, StreamInfo, StreamPage,
@@ -170,11 +170,17 @@ pub trait EventStore: Send + Sync + 'static {
 
     /// The secret of the log, which was thought up when it began: what the values of some tags are hidden by.
     ///
-    /// - It is the same for everyone, and after reopening.
+    /// - A store gives it to nobody, or the same to everyone, also after reopening.
+    ///
+    /// Who may read the file of a store on SQLite has it; on PostgreSQL it takes a role that may write. A store that stands for
+    /// one elsewhere does not give it out, which is what a store does that says nothing of it: there, commands with hidden marks
+    /// are handled at the other end.
     ///
     /// # Errors
-    /// See [`StoreError`]; whoever may only read may not have it.
-    async fn secret(&self) -> Result<Secret, StoreError>;
+    /// See [`StoreError`].
+    async fn secret(&self) -> Result<Secret, StoreError> {
+        Err(StoreError::Failed { reason: Reason::Withheld, source: None })
+    }
 
     /// Something to wait on: it changes soon after the head did. A hint; the log is the truth.
     fn watch(&self) -> watch::Receiver<Position>;

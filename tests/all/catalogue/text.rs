@@ -68,7 +68,11 @@ fn kind(field: &Value) -> String {
         Value::String(kind) if kind == "string" => {
             let form = field["format"].as_str().map_or(String::new(), |form| format!(", {form}"));
             let most = limit("maxLength").map_or(String::new(), |most| format!(", at most {most}"));
-            format!("text{form}{most}")
+            // A pattern that fits into a table says more than words do.
+            let pattern = field["pattern"].as_str().filter(|pattern| pattern.len() < 60);
+            let pattern =
+                pattern.map_or(String::new(), |pattern| format!(", `{}`", pattern.replace('|', "\\|")));
+            format!("text{form}{most}{pattern}")
         }
         Value::String(kind) => kind.clone(),
         other => other.to_string(),

@@ -184,6 +184,10 @@ fn everything_that_is_wrong_is_told_by_its_place() {
     assert_eq!(wrong(r#"{"type":"Bought"}"#), "type");
     assert_eq!(wrong(r#"{"type":"PageViewed"}"#), "pageId");
     assert_eq!(wrong(r#"{"type":"ConsentAccepted"}"#), "type");
+    // Without a type that we know, nobody can say which fields do not belong there.
+    assert_eq!(wrong(r#"{"pageId":"/"}"#), "type");
+    assert_eq!(wrong(r#"{"type":"Bought","pageId":7,"metadata":7}"#), "metadata type");
+    assert_eq!(wrong(r#"{"type":"PageViewed","pageId":"/","pageId":"/a"}"#), "pageId");
     let many = r#"[{"type":"PageViewed","pageId":"/"},{"type":"ElementInteraction","userId":"x","metadata":[]},
         {"type":"SystemEvent","name":"","visitorTimestamp":"yesterday"},7,{"type":"FormSubmitted","formId":"f","fields":1}]"#;
     assert_eq!(
@@ -201,10 +205,17 @@ fn a_batch_has_limits() {
     let fact = |size: usize| {
         format!(r#"{{"type":"PageViewed","pageId":"/","metadata":{{"a":"{}"}}}}"#, "x".repeat(size))
     };
-    let around = serde_json::to_string(&Batch::read(&json(&fact(1))).unwrap().facts()[0]).unwrap().len() - 1;
+    let around = fact(0).len();
     assert!(Batch::read(&json(&fact(FACT_BYTES_MAX - around))).is_ok());
     let wrong = Batch::read(&json(&format!("[{one},{}]", fact(FACT_BYTES_MAX - around + 1)))).unwrap_err();
     assert_eq!(wrong.invalid["[1]"], "takes 16385 bytes, and 16384 is the most");
+    // As it comes in, and not only as it would be stored: escapes count too; and what it need not say does not make it too large.
+    let escaped =
+        format!(r#"{{"type":"PageViewed","pageId":"/","metadata":{{"a":"{}"}}}}"#, "\\u0041".repeat(3_000));
+    assert!(Batch::read(&json(&escaped)).is_err());
+    let [largest] =
+        Batch::read(&json(&fact(FACT_BYTES_MAX - around))).unwrap().facts().to_vec().try_into().unwrap();
+    assert!(Batch::new(vec![largest]).is_ok());
     assert!(Batch::new(vec![]).is_err());
     let facts = batch(BATCH_FACTS_MAX).unwrap().facts().to_vec();
     assert!(Batch::new([facts.clone(), facts].concat()).is_err());

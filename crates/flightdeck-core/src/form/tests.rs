@@ -47,10 +47,10 @@ fn everything_that_is_wrong_is_told_at_once() {
         form.finish(all),
         &["a", "d.f"],
         &[
-            ("b", "invalid type: string \"x\", expected i32"),
-            ("c[1]", "invalid type: string \"y\", expected u8"),
-            ("c[3]", "invalid type: null, expected u8"),
-            ("d.e", "invalid type: boolean `true`, expected u8"),
+            ("b", "is not a whole number"),
+            ("c[1]", "is not a whole number, or is less than it may be"),
+            ("c[3]", "is not a whole number, or is less than it may be"),
+            ("d.e", "is not a whole number, or is less than it may be"),
             ("z", "is not a field here"),
         ],
     );
@@ -88,4 +88,50 @@ fn an_object_with_nothing_wrong_is_taken() {
     let mut form = form(&json!({"a": 1}));
     let a: Option<u8> = form.required("a");
     assert_eq!(form.finish(a), Ok(1));
+}
+
+#[test]
+fn what_serde_says_is_said_in_our_words() {
+    #[derive(Debug, serde::Deserialize)]
+    enum Colour {
+        Red,
+        Green,
+    }
+    fn said<T: serde::de::DeserializeOwned + std::fmt::Debug>(value: Value) -> String {
+        read::<T>(value).unwrap_err().invalid[""].clone()
+    }
+    assert_eq!(said::<String>(json!(7)), "is not a text");
+    assert_eq!(said::<bool>(json!("x")), "is not true or false");
+    assert_eq!(said::<Vec<u8>>(json!("x")), "is not a list");
+    assert_eq!(said::<serde_json::Map<String, Value>>(json!([])), "is not an object");
+    assert_eq!(said::<f64>(json!("x")), "is not a number");
+    assert_eq!(said::<i8>(json!(1.5)), "is not a whole number");
+    assert_eq!(said::<u8>(json!(-1)), "is not a whole number, or is less than it may be");
+    assert_eq!(said::<Colour>(json!("Blue, expected".repeat(10_000))), "is none of Red or Green");
+    assert_eq!(said::<Colour>(json!(7)), "is not a text");
+    assert!(matches!((read(json!("Red")), read(json!("Green"))), (Ok(Colour::Red), Ok(Colour::Green))));
+    assert_eq!(said::<crate::Tag>(json!("x")), "tag is not of the form key:value");
+}
+
+#[test]
+fn a_field_that_is_there_twice_is_refused() {
+    let json = Json::new("{\"a\":1,\"b\":2,\"a\":3}", 1_024).unwrap();
+    let mut form = Form::of(&json);
+    let found = form.required::<u8>("a").zip(form.required::<u8>("b"));
+    wrong(form.finish(found), &[], &[("a", "is there twice")]);
+}
+
+#[test]
+fn the_name_of_a_field_is_not_echoed_without_end() {
+    let name = "x".repeat(5_000);
+    let invalid = form(&json!({ &name: 1 })).finish(Some(())).unwrap_err();
+    assert!(invalid.invalid.keys().all(|name| name.len() < 210));
+}
+
+#[test]
+fn who_gives_up_says_what_was_wrong_so_far() {
+    let mut form = form(&json!({"a": "x", "z": 1}));
+    let _wrong: Option<u8> = form.required("a");
+    let given_up: Result<(), _> = form.give_up();
+    wrong(given_up, &[], &[("a", "is not a whole number, or is less than it may be")]);
 }

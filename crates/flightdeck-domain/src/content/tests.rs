@@ -388,8 +388,8 @@ proptest! {
                 let owners: Vec<String> = (0..4).filter(|n| has(*n)).map(|n| n.to_string()).collect();
                 prop_assert!(owners.len() <= 1, "{text} belongs to {owners:?}");
                 let answer = world.answer(&Question::Last(Mark::open("slug", text).unwrap()));
-                let last = answer.last().and_then(|(_, event)| event.leaves());
-                let marked = last.filter(|(_, owned)| owned.as_str() == text).map(|(id, _)| id.to_string());
+                let last = answer.last().filter(|(_, event)| event.leaves() == Some(&slug(text)));
+                let marked = last.and_then(|(stream, _)| ContentId::of(stream, "content")).map(|id| id.to_string());
                 prop_assert_eq!(marked, owners.first().cloned());
             }
         }

@@ -3,12 +3,13 @@
 use std::collections::BTreeSet;
 
 use flightdeck_core::kit::{World, given};
-use flightdeck_core::{Decider, Json};
+use flightdeck_core::{Decider, Edit, Json};
 use proptest::prelude::*;
 
 use super::{
-    AddSlide, Command, Created, Deck, Deleted, Error, Event, MoveSlide, Presentation, SLIDES_EVER_MAX,
-    SLIDES_MAX, Slide, SlideAdded, SlideContent, SlideRemoved, SlideUpdated, SlidesReordered, State, Updated,
+    AddSlide, ChangeSlide, Command, Created, DECK_JSON_BYTES_MAX, Deck, Deleted, Error, Event, MoveSlide,
+    Presentation, SLIDES_EVER_MAX, SLIDES_MAX, Slide, SlideAdded, SlideContent, SlideRemoved, SlideUpdated,
+    SlidesReordered, State, Updated,
 };
 use crate::words::{AtMost, PresentationId, SlideId, SlideOrder};
 
@@ -47,7 +48,7 @@ fn text(name: &str) -> Command {
 }
 
 fn change_slide(name: &str, patch: &str) -> Command {
-    Command::ChangeSlide(SlideUpdated::read(id(), slide(name), &json(patch)).unwrap())
+    Command::ChangeSlide(ChangeSlide::read(slide(name), &json(patch)).unwrap())
 }
 
 fn move_slide(name: &str, order: usize) -> Command {
@@ -81,7 +82,7 @@ fn states() -> [State; 4] {
 
 /// What each command comes to when there is no presentation, one without slides, one with the slides a, b and c, and a deleted one.
 #[rustfmt::skip]
-const TABLE: [(&str, [&str; 4]); 25] = [
+const TABLE: [(&str, [&str; 4]); 28] = [
     ("create",              ["PresentationCreated", "nothing", "nothing", "Deleted"]),
     ("create another",      ["PresentationCreated", "Exists", "Exists", "Deleted"]),
     ("change nothing",      ["NeverWas", "nothing", "nothing", "Deleted"]),
@@ -99,6 +100,9 @@ const TABLE: [(&str, [&str; 4]); 25] = [
     ("change a",            ["NeverWas", "SlideNeverWas a", r#"{"slideId":"a","title":"A","notes":"N"}"#, "Deleted"]),
     ("change what a shows", ["NeverWas", "SlideNeverWas a", r#"{"slideId":"a","content":{"type":"markdown","text":"a"}}"#, "Deleted"]),
     ("change a to the same",["NeverWas", "SlideNeverWas a", "nothing", "Deleted"]),
+    ("change the text of a",["NeverWas", "SlideNeverWas a", r#"{"slideId":"a","content":{"type":"text","text":"b"}}"#, "Deleted"]),
+    ("make a an image",     ["NeverWas", "SlideNeverWas a", "content.url is missing", "Deleted"]),
+    ("add a at 3",          ["NeverWas", "a at 1", "SlideExists a", "Deleted"]),
     ("change x",            ["NeverWas", "SlideNeverWas x", "SlideRemoved x", "Deleted"]),
     ("move a to 2",         ["NeverWas", "SlideNeverWas a", "b,a,c", "Deleted"]),
     ("move a to 9",         ["NeverWas", "SlideNeverWas a", "b,c,a", "Deleted"]),
@@ -131,6 +135,9 @@ fn command(name: &str) -> Command {
             change_slide("a", r#"{"content":{"type":"markdown","text":"a"},"title":null}"#)
         }
         "change a to the same" => change_slide("a", r#"{"content":{"type":"text","text":"a"},"notes":null}"#),
+        "change the text of a" => change_slide("a", r#"{"content":{"text":"b"}}"#),
+        "make a an image" => change_slide("a", r#"{"content":{"type":"image"}}"#),
+        "add a at 3" => add("a", r#"{"content":{"type":"text","text":"a"},"order":3}"#),
         "change x" => change_slide("x", "{}"),
         "move a to 2" => move_slide("a", 2),
         "move a to 9" => move_slide("a", 9),
@@ -165,6 +172,7 @@ fn told(outcome: &Result<Vec<Event>, Error>) -> String {
         Err(Error::SlideNeverWas(id)) => format!("SlideNeverWas {id}"),
         Err(Error::SlideRemoved(id)) => format!("SlideRemoved {id}"),
         Err(Error::Full) => "Full".into(),
+        Err(Error::Content(wrong)) => wrong.to_string(),
         Err(Error::OtherSlides) => "OtherSlides".into(),
     }
 }
@@ -177,15 +185,15 @@ fn row(command: &Command) -> usize {
         Command::Delete => 7,
         Command::AddSlide(_) => 8,
         Command::ChangeSlide(_) => 14,
-        Command::MoveSlide(_) => 18,
-        Command::Reorder(_) => 21,
-        Command::RemoveSlide(_) => 23,
+        Command::MoveSlide(_) => 21,
+        Command::Reorder(_) => 24,
+        Command::RemoveSlide(_) => 26,
     }
 }
 
 #[test]
 fn every_command_in_every_state() {
-    assert!([0, 2, 7, 8, 14, 18, 21, 23].iter().all(|place| row(&command(TABLE[*place].0)) == *place));
+    assert!([0, 2, 7, 8, 14, 21, 24, 26].iter().all(|place| row(&command(TABLE[*place].0)) == *place));
     for (name, expected) in TABLE {
         for (state, expected) in states().into_iter().zip(expected) {
             assert_eq!(told(&Presentation::decide(&state, command(name))), expected, "{name} in {state:?}");
@@ -257,7 +265,13 @@ fn what_cannot_follow_changes_nothing() {
         let (presentation_id, slide_id) = (id(), slide(name));
         Event::SlideAdded(SlideAdded { presentation_id, slide_id, title, content, notes, order: at(7) })
     };
-    let update = SlideUpdated::read(id(), slide("z"), &json(r#"{"title":"Z"}"#)).unwrap();
+    let update = SlideUpdated {
+        presentation_id: id(),
+        slide_id: slide("z"),
+        title: Edit::Clear,
+        content: None,
+        notes: Edit::Keep,
+    };
     let removed =
         |name: &str| Event::SlideRemoved(SlideRemoved { presentation_id: id(), slide_id: slide(name) });
     let ordered = |names: &[&str]| {
@@ -337,7 +351,8 @@ fn everything_that_is_wrong_is_told_at_once() {
     for (body, missing, invalid) in [
         ("{}", &["content"][..], &[][..]),
         (r#"{"content":{}}"#, &["content.type"], &[]),
-        (r#"{"content":{"type":"video"}}"#, &[], &["content.type"]),
+        (r#"{"content":{"type":"video","text":"a"}}"#, &[], &["content.type"]),
+        (r#"{"content":{"text":"a"}}"#, &["content.type"], &[]),
         (
             r#"{"content":{"type":"code","url":"/x"},"order":0}"#,
             &["content.language", "content.text"],
@@ -358,7 +373,11 @@ fn everything_that_is_wrong_is_told_at_once() {
         let wrong = AddSlide::read(slide("a"), &json(body)).unwrap_err();
         assert_eq!(keys(wrong), (strings(missing), strings(invalid)), "{body}");
     }
-    assert!(SlideUpdated::read(id(), slide("a"), &json(r#"{"content":null}"#)).is_err());
+    assert!(ChangeSlide::read(slide("a"), &json(r#"{"content":null}"#)).is_err());
+    let wrong =
+        ChangeSlide::read(slide("a"), &json(r#"{"content":{"type":"film","text":"","z":1},"notes":7}"#));
+    let invalid = strings(&["content.text", "content.type", "content.z", "notes"]);
+    assert_eq!(keys(wrong.unwrap_err()), (vec![], invalid));
     assert!(MoveSlide::read(slide("a"), &json(r#"{"order":0}"#)).is_err());
     assert_eq!(MoveSlide::read(slide("a"), &json(r#"{"order":3}"#)).unwrap().order, 3);
     assert_eq!(Command::read_order(&json(r#"{"slideIds":["b","a"]}"#)), Ok(reorder(&["b", "a"])));
@@ -373,6 +392,89 @@ fn what_a_client_leaves_out_has_a_default() {
     assert_eq!((new.author.as_str(), new.theme.as_str(), new.is_public), ("Eve", "default", false));
     let new = Created::read(id(), &json(r#"{"title":"T","author":"Ada"}"#), Some(caller)).unwrap();
     assert_eq!(new.author.as_str(), "Ada");
+}
+
+#[test]
+fn what_a_slide_shows_is_changed_by_a_merge_patch() {
+    const TEXT: &str = r#"{"type":"text","text":"a"}"#;
+    const CODE: &str = r#"{"type":"code","language":"rust","text":"a"}"#;
+    const IMAGE: &str = r#"{"type":"image","url":"/a","alt":"A"}"#;
+    for (now, patch, expected) in [
+        (TEXT, r#"{"text":"b"}"#, r#"{"type":"text","text":"b"}"#),
+        (TEXT, r#"{"type":"text","text":"b"}"#, r#"{"type":"text","text":"b"}"#),
+        (TEXT, r#"{"type":"markdown","text":"b"}"#, r#"{"type":"markdown","text":"b"}"#),
+        (TEXT, "{}", "nothing"),
+        (TEXT, r#"{"alt":null}"#, "nothing"),
+        (TEXT, r#"{"language":"c"}"#, "content.language: is not a field here"),
+        (
+            TEXT,
+            r#"{"url":"/b","alt":"B"}"#,
+            "content.alt: is not a field here; content.url: is not a field here",
+        ),
+        (TEXT, r#"{"type":"code"}"#, "content.text is missing; content.language is missing"),
+        (CODE, r#"{"language":"c"}"#, r#"{"type":"code","language":"c","text":"a"}"#),
+        (CODE, r#"{"text":"b"}"#, r#"{"type":"code","language":"rust","text":"b"}"#),
+        (CODE, r#"{"type":"text"}"#, "content.text is missing"),
+        (CODE, r#"{"type":"text","text":"b"}"#, r#"{"type":"text","text":"b"}"#),
+        (IMAGE, r#"{"alt":null}"#, r#"{"type":"image","url":"/a"}"#),
+        (IMAGE, r#"{"url":"/b"}"#, r#"{"type":"image","url":"/b","alt":"A"}"#),
+        (IMAGE, r#"{"alt":"B"}"#, r#"{"type":"image","url":"/a","alt":"B"}"#),
+        (IMAGE, r#"{"text":"b"}"#, "content.text: is not a field here"),
+        (IMAGE, r#"{"type":"markdown","text":"b"}"#, r#"{"type":"markdown","text":"b"}"#),
+        (TEXT, r#"{"type":"image","url":"/b"}"#, r#"{"type":"image","url":"/b"}"#),
+    ] {
+        let state = after([create(TALK), add("a", &format!("{{\"content\":{now}}}"))]);
+        let outcome = Presentation::decide(&state, change_slide("a", &format!("{{\"content\":{patch}}}")));
+        let found = told(&outcome).replace(r#"{"slideId":"a","content":"#, "").replace("}}", "}");
+        assert_eq!(found, expected, "{now} with {patch}");
+    }
+}
+
+#[test]
+fn a_presentation_says_as_much_as_a_snapshot_can_hold() {
+    // What takes most room in JSON: every character of the text, the notes and the title as two bytes and more.
+    let body = |text: &str| {
+        format!(
+            r#"{{"content":{{"type":"code","language":"c","text":"{}"}},"notes":"{}","title":"{}"}}"#,
+            text.repeat(16_000),
+            "\\n".repeat(9_999) + "x",
+            "\\\"".repeat(100)
+        )
+    };
+    let numbered = |number: usize, text: &str| {
+        let id = slide(&format!("{number:0>128}"));
+        AddSlide::read(id, &json(&body(text))).unwrap().slide
+    };
+    for text in ["\\\"", "語", "\u{1f680}"] {
+        let state = (0..).try_fold(after([create(TALK)]), |state, number| {
+            let add = Command::AddSlide(AddSlide { slide: numbered(number, text), order: None });
+            match Presentation::decide(&state, add) {
+                Ok(events) => Ok(events.iter().fold(state, Presentation::evolve)),
+                Err(Error::Full) => Err(state),
+                Err(other) => panic!("{other}"),
+            }
+        });
+        let full = state.unwrap_err();
+        let State::Live(mut deck) = full.clone() else { panic!("{full:?}") };
+        assert!(deck.slides.len() > 20);
+        // Nothing that makes it longer is taken, and what makes it shorter is.
+        let longer = change_slide(deck.slides[0].id.as_str(), r#"{"content":{"type":"image","url":"/a"}}"#);
+        assert!(Presentation::decide(&full, longer).is_ok());
+        let short = change_slide(deck.slides[0].id.as_str(), r#"{"content":{"text":"x"}}"#);
+        let events = Presentation::decide(&full, short).unwrap();
+        let room = events.iter().fold(full.clone(), Presentation::evolve);
+        let again = format!(r#"{{"content":{{"text":"{}"}}}}"#, text.repeat(16_000));
+        assert!(Presentation::decide(&room, change_slide(deck.slides[0].id.as_str(), &again)).is_ok());
+        // With as many removed slides as there can be, its snapshot fits.
+        deck.removed = (0..SLIDES_EVER_MAX - deck.slides.len())
+            .map(|number| slide(&format!("{number:r>128}")))
+            .collect();
+        let bytes = serde_json::to_vec(&State::Live(deck)).unwrap().len();
+        assert!(
+            bytes > DECK_JSON_BYTES_MAX && bytes <= flightdeck_core::limits::SNAPSHOT_BYTES_MAX,
+            "{bytes}"
+        );
+    }
 }
 
 #[test]

@@ -266,9 +266,9 @@ async fn a_mark_that_many_events_carry_is_answered_with_all_of_them() {
     for first in [0, 1_000] {
         store.append(Append::of((first..first + 999).map(moored))).await.unwrap();
     }
-    // Elsewhere, or of a type that nobody here knows: none of this aggregate's events.
+    // Elsewhere: none of this aggregate's events.
     let elsewhere = event(StreamId::new("ship-1").unwrap(), "Moored", r#"{"berth":"b","sign":"s"}"#);
-    store.append(Append::of([elsewhere, event(boat(1), "Painted", "1")])).await.unwrap();
+    store.append(Append::of([elsewhere])).await.unwrap();
     ask(&store, 3_000, moor("a", "x")).await.unwrap();
     ask(&store, 3_001, moor("c", "z")).await.unwrap();
     assert_eq!(ask(&store, 3_002, moor("d", "w")).await, Err(Refused::Full(2_000)));
@@ -281,10 +281,32 @@ async fn the_last_event_is_the_last_of_this_aggregate() {
     let store = MemoryStore::new();
     ask(&store, 1, moor("a", "x")).await.unwrap();
     let tags = Tags::new([Tag::new("berth:a").unwrap()]).unwrap();
-    for (stream, name) in [("ship-1", "Left"), ("boat-9", "Painted")] {
+    let append = |stream, name| {
         let data = Json::new("{}", 1_024).unwrap();
         let event = NewEvent::new(StreamId::new(stream).unwrap(), EventType::new(name).unwrap(), data);
-        store.append(Append::of([event.with_tags(tags.clone())])).await.unwrap();
-    }
+        store.append(Append::of([event.with_tags(tags.clone())]))
+    };
+    append("ship-1", "Left").await.unwrap();
     assert_eq!(ask(&store, 2, moor("a", "y")).await, Err(Refused::Taken(boat(1))));
+    // A newer program wrote what this one does not know: who owns the berth by now, it can't tell.
+    append("boat-9", "Painted").await.unwrap();
+    match on(store.clone()).handle(&boat(2), moor("a", "y"), &Context::default()).await {
+        Err(HandleError::UnknownType { position, name }) => {
+            assert_eq!((position.get(), name.as_str()), (3, "Painted"));
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_command_is_for_a_stream_of_its_own_kind() {
+    let store = MemoryStore::new();
+    for stream in ["ship-1", "boats-1"] {
+        let stream = StreamId::new(stream).unwrap();
+        match on(store.clone()).handle(&stream, moor("a", "x"), &Context::default()).await {
+            Err(HandleError::WrongStream { stream: named }) => assert_eq!(named, stream),
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(store.head().await.unwrap().cursor.position().get(), 0);
 }
