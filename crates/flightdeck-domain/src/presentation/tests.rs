@@ -446,15 +446,17 @@ fn a_presentation_says_as_much_as_a_snapshot_can_hold() {
         AddSlide::read(id, &json(&body(text))).unwrap().slide
     };
     for text in ["\\\"", "語", "\u{1f680}"] {
-        let state = (0..).try_fold(after([create(TALK)]), |state, number| {
+        let mut full = after([create(TALK)]);
+        for number in 0.. {
             let add = Command::AddSlide(AddSlide { slide: numbered(number, text), order: None });
-            match Presentation::decide(&state, add) {
-                Ok(events) => Ok(events.iter().fold(state, Presentation::evolve)),
-                Err(Error::Full) => Err(state),
-                Err(other) => panic!("{other}"),
+            match Presentation::decide(&full, add) {
+                Ok(events) => full = events.iter().fold(full, Presentation::evolve),
+                Err(error) => {
+                    assert_eq!(error, Error::Full);
+                    break;
+                }
             }
-        });
-        let full = state.unwrap_err();
+        }
         let State::Live(mut deck) = full.clone() else { panic!("{full:?}") };
         assert!(deck.slides.len() > 20);
         // Nothing that makes it longer is taken, and what makes it shorter is.
