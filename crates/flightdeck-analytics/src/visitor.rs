@@ -15,7 +15,7 @@ use crate::words::{ElementId, Interaction, PageId, PageTitle, Referrer, SystemNa
 
 /// Facts in one batch.
 pub const BATCH_FACTS_MAX: usize = 20;
-/// One fact in bytes: as it comes in, and as it would be sent without what it need not say.
+/// One fact in bytes, as it comes in.
 pub const FACT_BYTES_MAX: usize = 16 * 1024;
 
 /// After how many events a snapshot of a visitor is kept: what it consented to may lie far back.
@@ -156,14 +156,14 @@ answer! {
 
 impl StoredEvents for Event {
     const TYPES: &'static [StoredType] = &[
-        StoredType::new("PageViewed").personal(&["/referrer", "/metadata"]),
-        StoredType::new("ButtonClicked").personal(&["/metadata"]),
-        StoredType::new("FormSubmitted").personal(&["/fields", "/metadata"]),
-        StoredType::new("ElementInteraction").personal(&["/metadata"]),
-        StoredType::new("SystemEvent").personal(&["/metadata"]),
-        StoredType::new("ConsentAccepted"),
-        StoredType::new("ConsentDeclined"),
-        StoredType::new("ConsentReset"),
+        StoredType::new("PageViewed").personal(&["/visitorId", "/referrer", "/metadata"]),
+        StoredType::new("ButtonClicked").personal(&["/visitorId", "/metadata"]),
+        StoredType::new("FormSubmitted").personal(&["/visitorId", "/fields", "/metadata"]),
+        StoredType::new("ElementInteraction").personal(&["/visitorId", "/metadata"]),
+        StoredType::new("SystemEvent").personal(&["/visitorId", "/metadata"]),
+        StoredType::new("ConsentAccepted").personal(&["/visitorId"]),
+        StoredType::new("ConsentDeclined").personal(&["/visitorId"]),
+        StoredType::new("ConsentReset").personal(&["/visitorId"]),
     ];
 }
 
@@ -368,7 +368,7 @@ impl Batch {
             true => body.parse().map_err(malformed)?,
             false => vec![body.parse().map_err(malformed)?],
         };
-        if items.len() > BATCH_FACTS_MAX {
+        if items.is_empty() || items.len() > BATCH_FACTS_MAX {
             return Err(Self::count(items.len()));
         }
         let (mut facts, mut wrong) = (Vec::with_capacity(items.len()), Invalid::default());
@@ -385,7 +385,7 @@ impl Batch {
                 Err(error) => wrong.extend(error),
             }
         }
-        if wrong.is_empty() { Self::new(facts) } else { Err(wrong) }
+        wrong.or(Some(Self(facts)))
     }
 
     fn count(facts: usize) -> Invalid {

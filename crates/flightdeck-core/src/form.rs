@@ -1,13 +1,13 @@
 //! A JSON object read field by field, so that whoever sent it hears of everything that is wrong with it at once.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 
 use crate::edit::Edit;
-use crate::json::{Json, keys};
+use crate::json::Json;
 
 /// What is wrong with what came in, field by field: `title`, `tags[2]`, `content.text`.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -113,15 +113,9 @@ impl Form {
             Err(error) => Self::of_wrong(Invalid::field("", format!("can't be read: {error}"))),
         };
         // What is there twice is there with the last of its values; nobody can tell which one was meant.
-        let mut seen = std::collections::HashSet::new();
-        let twice = keys(json, |key| {
-            if !seen.insert(key.to_owned()) {
-                form.refuse(&cut(key), "is there twice");
-            }
-            Ok(())
-        });
-        // What is no object has been told already.
-        drop(twice);
+        for name in twice(json) {
+            form.refuse(&cut(&name), "is there twice");
+        }
         form
     }
 
@@ -252,10 +246,8 @@ fn in_our_words(said: &str) -> String {
             "a sequence" => "is not a list".to_owned(),
             "a map" => "is not an object".to_owned(),
             "f32" | "f64" => "is not a number".to_owned(),
-            "u8" | "u16" | "u32" | "u64" | "usize" => {
-                "is not a whole number, or is less than it may be".to_owned()
-            }
-            "i8" | "i16" | "i32" | "i64" | "isize" => "is not a whole number".to_owned(),
+            "u8" | "u16" | "u32" | "u64" | "usize" => "is not a whole number, or is out of range".to_owned(),
+            "i8" | "i16" | "i32" | "i64" | "isize" => "is not a whole number, or is out of range".to_owned(),
             _ => "is not of the right kind".to_owned(),
         },
         _ if said.starts_with("unknown variant") => {
@@ -264,6 +256,70 @@ fn in_our_words(said: &str) -> String {
         }
         _ => cut(said),
     }
+}
+
+/// The members that an object, or one within it, has more than once, by their place.
+fn twice(json: &Json) -> BTreeSet<String> {
+    struct Walk<'a> {
+        place: String,
+        found: &'a mut BTreeSet<String>,
+    }
+    impl<'de> DeserializeSeed<'de> for Walk<'_> {
+        type Value = ();
+        fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+            deserializer.deserialize_any(self)
+        }
+    }
+    impl<'de> Visitor<'de> for Walk<'_> {
+        type Value = ();
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a JSON value")
+        }
+        fn visit_unit<E>(self) -> Result<(), E> {
+            Ok(())
+        }
+        fn visit_bool<E>(self, _: bool) -> Result<(), E> {
+            Ok(())
+        }
+        fn visit_i64<E>(self, _: i64) -> Result<(), E> {
+            Ok(())
+        }
+        fn visit_u64<E>(self, _: u64) -> Result<(), E> {
+            Ok(())
+        }
+        fn visit_f64<E>(self, _: f64) -> Result<(), E> {
+            Ok(())
+        }
+        fn visit_str<E>(self, _: &str) -> Result<(), E> {
+            Ok(())
+        }
+        fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
+            for number in 0.. {
+                let place = format!("{}[{number}]", self.place);
+                if items.next_element_seed(Walk { place, found: &mut *self.found })?.is_none() {
+                    break;
+                }
+            }
+            Ok(())
+        }
+        fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<(), A::Error> {
+            let mut seen = BTreeSet::new();
+            while let Some(key) = members.next_key::<String>()? {
+                let dot = if self.place.is_empty() { "" } else { "." };
+                let place = format!("{}{dot}{key}", self.place);
+                if !seen.insert(key) {
+                    self.found.insert(place.clone());
+                }
+                members.next_value_seed(Walk { place, found: &mut *self.found })?;
+            }
+            Ok(())
+        }
+    }
+    let mut found = BTreeSet::new();
+    let mut deserializer = serde_json::Deserializer::from_slice(json.as_bytes());
+    // What can't be read has been told already.
+    drop(Walk { place: String::new(), found: &mut found }.deserialize(&mut deserializer));
+    found
 }
 
 /// The beginning of a text that may be long.

@@ -179,6 +179,9 @@ where
     /// When the decider refuses.
     #[track_caller]
     pub fn handle(&mut self, stream: &StreamId, command: D::Command) -> Result<Vec<D::Event>, D::Error> {
+        if let Some(about) = D::stream(&command) {
+            assert_eq!(about.as_ref(), Ok(stream), "the command is about another thing");
+        }
         let mut state = self.state(stream);
         let answers: Vec<_> =
             D::asks(&state, &command).iter().map(|question| self.answer(question)).collect();

@@ -3,10 +3,11 @@
 use crate::time::Timestamp;
 use crate::words::WordError;
 
-/// The beginning of a pattern that wants something to be seen: what [`is_unseen`] says, as a regular expression.
+/// The beginning of a pattern that wants something to be seen: what [`is_unseen`] says, as a regular expression,
+/// but for the characters beyond the first 65,536, which not every program can name in one.
 macro_rules! visible {
     () => {
-        r"^(?=[\s\S]*[^\s\u0085\u00AD\u034F\u061C\u115F\u1160\u17B4\u17B5\u180B-\u180F\u200B-\u200F\u202A-\u202E\u2060-\u206F\u3164\uFE00-\uFE0F\uFEFF\uFFA0\uFFF0-\uFFF8])"
+        r"^(?=[\s\S]*[^\s\u0085\u00AD\u034F\u061C\u115F\u1160\u17B4\u17B5\u180B-\u180F\u200B-\u200F\u202A-\u202E\u2060-\u206F\u2800\u3164\uFE00-\uFE0F\uFEFF\uFFA0\uFFF0-\uFFF8])"
     };
 }
 
@@ -18,8 +19,10 @@ pub const fn is_unseen(c: char) -> bool {
             c,
             '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}'
                 | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}'
-                | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}'
+                | '\u{2060}'..='\u{206f}' | '\u{2800}'
+                | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}'
                 | '\u{ffa0}' | '\u{fff0}'..='\u{fff8}'
+                | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}'
         )
 }
 
@@ -191,7 +194,7 @@ mod tests {
             assert!(check("t", bad, 10, Layout::Line).is_err(), "{bad:?}");
         }
         assert!(check("t", "\u{2764}\u{fe0f} \u{645}\u{6cc}\u{200c}\u{62e}", 10, Layout::Line).is_ok());
-        let unseen = "\u{200b}\u{feff}\u{ad}\u{fe0f} ";
+        let unseen = "\u{200b}\u{feff}\u{ad}\u{fe0f} \u{2800}\u{e0041}";
         for bad in ["", " ", "\n", "\u{a0}", "a\0", "a\u{7f}", "a\u{85}", "a\u{b}", unseen] {
             assert!(check("t", bad, 10, Layout::Lines).is_err(), "{bad:?}");
         }

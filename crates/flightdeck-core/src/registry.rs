@@ -30,8 +30,8 @@ pub struct StoredType {
     pub name: &'static str,
     /// From shape 1 to 2, from 2 to 3, and so on: the newest schema number is one more than there are upcasts.
     pub upcasts: &'static [Upcast],
-    /// JSON pointers to the fields, of whatever shape, that are about a person. An id is none of them: streams are named by it, and it
-    /// says nothing once the rest is gone.
+    /// JSON pointers to the fields, of whatever shape, that are about a person. An id of a person is one of them, though its stream is
+    /// named by it.
     pub personal: &'static [&'static str],
 }
 
@@ -216,13 +216,22 @@ impl Registry {
         tags: &Tags,
         (name, schema, data): (&EventType, SchemaNumber, &Json),
     ) -> Result<(), NotYours> {
+        self.is_free(stream, tags)?;
+        Ok(self.check(name.as_str(), schema, data.as_bytes())?)
+    }
+
+    /// Whether a stream and tags belong to no aggregate.
+    ///
+    /// # Errors
+    /// When one of them does.
+    pub fn is_free(&self, stream: &StreamId, tags: &Tags) -> Result<(), NotYours> {
         if self.owns_stream(stream) {
             return Err(NotYours::Category(stream.category()));
         }
-        if let Some(tag) = tags.iter().find(|tag| self.owns_tag(tag)) {
-            return Err(NotYours::Tag(tag.clone()));
+        match tags.iter().find(|tag| self.owns_tag(tag)) {
+            Some(tag) => Err(NotYours::Tag(tag.clone())),
+            None => Ok(()),
         }
-        Ok(self.check(name.as_str(), schema, data.as_bytes())?)
     }
 
     /// Checks that stored data is of its type's shape. A type that nobody here knows may be of any.

@@ -533,7 +533,7 @@ impl Deck {
     fn change_slide(&self, to: ChangeSlide) -> Result<Vec<Event>, Error> {
         let place = self.find(&to.slide_id)?;
         let Some(now) = self.slides.get(place) else { return Ok(vec![]) };
-        let content = to.content.map(|change| now.content.with(change)).transpose();
+        let content = to.content.as_ref().map(|change| now.content.with(change)).transpose();
         let new = SlideUpdated {
             presentation_id: self.id(),
             title: to.title.unless(&now.title),

@@ -98,10 +98,10 @@ pub enum Role {
 
 impl StoredEvents for Event {
     const TYPES: &'static [StoredType] = &[
-        StoredType::new("UserRegistered").personal(&["/email", "/displayName"]),
-        StoredType::new("UserLoggedIn"),
-        StoredType::new("UserProfileChanged").personal(&["/email", "/displayName"]),
-        StoredType::new("UserRoleChanged"),
+        StoredType::new("UserRegistered").personal(&["/userId", "/email", "/displayName"]),
+        StoredType::new("UserLoggedIn").personal(&["/userId", "/loginTimestamp"]),
+        StoredType::new("UserProfileChanged").personal(&["/userId", "/email", "/displayName"]),
+        StoredType::new("UserRoleChanged").personal(&["/userId"]),
     ];
 }
 

@@ -47,8 +47,8 @@ pub struct Desk {
     pub presentations: Handler<Presentation>,
     /// Users: every time they log in is an event.
     pub users: Handler<User>,
-    /// Visitors: their streams grow, and what they consented to may lie far back. Where the site asks first, give a command of one who
-    /// has not accepted no request key: a key is remembered, also when nothing is stored under it.
+    /// Visitors: their streams grow, and what they consented to may lie far back. What may not be stored leaves no trace: no request
+    /// key is remembered of it either.
     pub visitors: Handler<Visitor>,
 }
 
@@ -65,7 +65,9 @@ impl Desk {
             presentations: presentations
                 .snapshots(presentation::SNAPSHOT_EVENTS, presentation::SNAPSHOT_SCHEMA),
             users: users.snapshots(user::SNAPSHOT_EVENTS, user::SNAPSHOT_SCHEMA),
-            visitors: visitors.snapshots(visitor::SNAPSHOT_EVENTS, visitor::SNAPSHOT_SCHEMA),
+            visitors: visitors
+                .snapshots(visitor::SNAPSHOT_EVENTS, visitor::SNAPSHOT_SCHEMA)
+                .forgetting_nothing_done(),
         }
     }
 }

@@ -27,6 +27,7 @@ pub struct Handler<D: Decider> {
     store: Arc<dyn EventStore>,
     attempts_max: u32,
     snapshots: Option<Snapshots<D::State>>,
+    forgets_nothing_done: bool,
     of: PhantomData<fn() -> D>,
 }
 
@@ -70,10 +71,10 @@ struct Seen {
 /// What a command did.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Handled<S> {
-    /// The stream: the one that the command was given for, or, when it was done before, the one that it was given for then.
+    /// The stream: the one that the command was given for, or, when it was done before, the one that it changed then.
     pub stream: StreamId,
     /// The state after it. When it was done before: the state after it then, whatever has happened since,
-    /// unless what it was folded from is archived by now: then as it is.
+    /// unless what it was folded from is archived by now: then state and version are those of now.
     pub state: S,
     /// The version after it.
     pub version: Option<Version>,
@@ -116,7 +117,7 @@ pub enum HandleError<E> {
         /// Its type.
         name: EventType,
     },
-    /// An event's data is gone, and no snapshot reaches behind it. (Events with marks are never archived: they say who owns what.)
+    /// An event's data is gone, and no snapshot reaches behind it. (Events with marks must not be archived: they say who owns what.)
     #[error("the data of the event at position {position} is gone, and there is no snapshot behind it")]
     Tombstone {
         /// The event.
@@ -141,13 +142,20 @@ where
     /// A handler on `store`: up to 10 attempts, no snapshots.
     #[must_use]
     pub fn new(store: Arc<dyn EventStore>) -> Self {
-        Self { store, attempts_max: 10, snapshots: None, of: PhantomData }
+        Self { store, attempts_max: 10, snapshots: None, forgets_nothing_done: false, of: PhantomData }
     }
 
     /// The same handler, which gives up after so many attempts.
     #[must_use]
     pub fn attempts_max(self, attempts_max: u32) -> Self {
         Self { attempts_max: attempts_max.max(1), ..self }
+    }
+
+    /// The same handler, which does not remember the request keys of commands that had nothing to do: where nothing may be stored
+    /// of someone, not even that is. Such a command, repeated, is decided again.
+    #[must_use]
+    pub fn forgetting_nothing_done(self) -> Self {
+        Self { forgets_nothing_done: true, ..self }
     }
 
     /// The same handler, which keeps a snapshot whenever a stream has grown by `every_events` since the last one.
@@ -185,8 +193,8 @@ where
         command: D::Command,
         context: &Context,
     ) -> Result<Handled<D::State>, HandleError<D::Error>> {
-        let about = D::stream(&command).transpose()?;
-        if stream.category_str() != D::CATEGORY || about.is_some_and(|about| about != *stream) {
+        let is_its_own = D::stream(&command).is_none_or(|about| about.as_ref() == Ok(stream));
+        if !is_its_own || stream.category_str() != D::CATEGORY {
             return Err(HandleError::WrongStream { stream: stream.clone() });
         }
         let mut attempt = 1;
@@ -305,14 +313,17 @@ where
                 (stream.clone(), version)
             }
         };
-        let state = match version {
-            None => D::initial(),
+        if stream.category_str() != D::CATEGORY {
+            return Err(HandleError::WrongStream { stream });
+        }
+        let loaded = match version {
+            None => Loaded { state: D::initial(), version: None, snapshot: None },
             Some(_) => match self.load_until(&stream, version).await {
-                Err(HandleError::Tombstone { .. }) => self.load(&stream).await?.state,
-                loaded => loaded?.state,
+                Err(HandleError::Tombstone { .. }) => self.load(&stream).await?,
+                loaded => loaded?,
             },
         };
-        Ok(Handled { stream, state, version, appended: Some(appended) })
+        Ok(Handled { stream, state: loaded.state, version: loaded.version, appended: Some(appended) })
     }
 
     /// The version that a stream had when the log was at that position.
@@ -369,7 +380,7 @@ where
             // Also where nothing was asked: what was hidden by the secret of this epoch is good in this epoch.
             append.condition.get_or_insert_default().after = head.into();
         }
-        if events.is_empty() && context.request.is_none() {
+        if events.is_empty() && (context.request.is_none() || self.forgets_nothing_done) {
             return Ok(Handled { stream: stream.clone(), state, version: loaded.version, appended: None });
         }
         let appended = self.store.append(append).await.map_err(HandleError::Append)?;

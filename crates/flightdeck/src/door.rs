@@ -13,11 +13,16 @@ fn registry() -> &'static Registry {
     REGISTRY.get_or_init(flightdeck_server::registry)
 }
 
-/// The door for everyone, also for events of another log that are appended afresh: what belongs to an aggregate is written by its commands
-/// only, for only they look whether a slug is taken, and only they know how the tags of this log are hidden.
+/// The door for everyone: what belongs to an aggregate is written by its commands only, and data of a known type is of its shape.
 pub(crate) fn anyone(event: &NewEvent) -> Result<(), String> {
     let what = (&event.event_type, event.schema, &event.data);
     registry().may_be_written(&event.stream, &event.tags, what).map_err(|error| error.to_string())
+}
+
+/// The door for events of another log that an administrator appends afresh. What belongs to an aggregate does not come in this way: only
+/// its commands look whether a slug is taken, and only they know how the tags of this log are hidden. The rest may be of any shape.
+pub(crate) fn afresh(event: &NewEvent) -> Result<(), String> {
+    registry().is_free(&event.stream, &event.tags).map_err(|error| error.to_string())
 }
 
 /// The door for administrators, who carry a log over as it is, with the tags and the secret that it has: data is of its type's shape.

@@ -3,10 +3,15 @@
 use flightdeck_core::StoredType;
 use serde_json::Value;
 
-pub(super) fn head() -> String {
-    "# Stored events\n\nMade from the code by `cargo xtask codegen`. Each shape is in `schemas/` as well, as a JSON Schema; \
+pub(super) fn head(limits: &[(&str, usize)]) -> String {
+    let mut head = "# Stored events\n\nMade from the code by `cargo xtask codegen`. Each shape is in `schemas/` as well, as a JSON Schema; \
      the old ones too, for events are read for ever. Data is JSON; a field that is not required may be absent.\n"
-        .to_owned()
+        .to_owned();
+    head.push_str("\n| limit | at most |\n| --- | --- |\n");
+    for (what, most) in limits {
+        head.push_str(&format!("| {what} | {most} |\n"));
+    }
+    head
 }
 
 pub(super) fn aggregate(category: &str, marks: &[&str]) -> String {

@@ -206,3 +206,37 @@ fn a_long_presentation_is_folded_from_its_snapshot_on() {
         assert_eq!((again.state, again.version), (done.state, done.version), "{}", ground.name);
     });
 }
+
+#[test]
+fn what_may_not_be_stored_of_a_visitor_leaves_no_trace() {
+    use flightdeck_analytics::VisitorId;
+    use flightdeck_analytics::visitor::{Answer, Batch, Command, Policy, Record};
+    on_every_store(async |ground: &Ground| {
+        let desk = Desk::new(Arc::clone(&ground.nodes[0]));
+        let visitor_id = VisitorId::new("v").unwrap();
+        let stream = visitor_id.stream("visitor").unwrap();
+        let at = flightdeck_core::Timestamp::from_micros(0).unwrap();
+        let batch = Batch::read(&json(r#"{"type":"PageViewed","pageId":"/"}"#)).unwrap();
+        let record = || {
+            let (visitor_id, batch) = (visitor_id.clone(), batch.clone());
+            Command::Record(Record { visitor_id, batch, policy: Policy::AskFirst, at })
+        };
+        let context = key("k", 1);
+        let done = desk.visitors.handle(&stream, record(), &context).await.unwrap();
+        assert_eq!((done.appended, done.version), (None, None), "{}", ground.name);
+        let request = context.request.as_ref().unwrap();
+        assert_eq!(ground.nodes[1].outcome_of(request).await.unwrap(), None, "{}", ground.name);
+        // Once it has accepted, the same request is stored, once.
+        let accept = Command::AcceptConsent(Answer { visitor_id: visitor_id.clone(), at });
+        desk.visitors.handle(&stream, accept, &Context::default()).await.unwrap();
+        for duplicate in [false, true] {
+            let done = desk.visitors.handle(&stream, record(), &context).await.unwrap();
+            assert_eq!((done.appended.unwrap().duplicate, done.version), (duplicate, Some(version(2))));
+        }
+        // A command about someone else does not get into this stream.
+        let other = Answer { visitor_id: VisitorId::new("w").unwrap(), at };
+        let outcome =
+            desk.visitors.handle(&stream, Command::DeclineConsent(other), &Context::default()).await;
+        assert!(matches!(outcome, Err(HandleError::WrongStream { .. })), "{}: {outcome:?}", ground.name);
+    });
+}

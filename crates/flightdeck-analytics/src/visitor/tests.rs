@@ -117,6 +117,14 @@ fn every_command_in_every_state() {
 }
 
 #[test]
+fn a_command_names_its_visitor() {
+    for (name, _) in TABLE {
+        let stream = Visitor::stream(&command(name)).unwrap().unwrap();
+        assert_eq!(stream.as_str(), "visitor-v", "{name}");
+    }
+}
+
+#[test]
 fn answers_are_stored_with_who_and_when() {
     given::<Visitor>([])
         .when(command("accept"))

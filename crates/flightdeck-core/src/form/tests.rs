@@ -47,10 +47,10 @@ fn everything_that_is_wrong_is_told_at_once() {
         form.finish(all),
         &["a", "d.f"],
         &[
-            ("b", "is not a whole number"),
-            ("c[1]", "is not a whole number, or is less than it may be"),
-            ("c[3]", "is not a whole number, or is less than it may be"),
-            ("d.e", "is not a whole number, or is less than it may be"),
+            ("b", "is not a whole number, or is out of range"),
+            ("c[1]", "is not a whole number, or is out of range"),
+            ("c[3]", "is not a whole number, or is out of range"),
+            ("d.e", "is not a whole number, or is out of range"),
             ("z", "is not a field here"),
         ],
     );
@@ -105,8 +105,8 @@ fn what_serde_says_is_said_in_our_words() {
     assert_eq!(said::<Vec<u8>>(json!("x")), "is not a list");
     assert_eq!(said::<serde_json::Map<String, Value>>(json!([])), "is not an object");
     assert_eq!(said::<f64>(json!("x")), "is not a number");
-    assert_eq!(said::<i8>(json!(1.5)), "is not a whole number");
-    assert_eq!(said::<u8>(json!(-1)), "is not a whole number, or is less than it may be");
+    assert_eq!(said::<i8>(json!(1.5)), "is not a whole number, or is out of range");
+    assert_eq!(said::<u8>(json!(-1)), "is not a whole number, or is out of range");
     assert_eq!(said::<Colour>(json!("Blue, expected".repeat(10_000))), "is none of Red or Green");
     assert_eq!(said::<Colour>(json!(7)), "is not a text");
     assert!(matches!((read(json!("Red")), read(json!("Green"))), (Ok(Colour::Red), Ok(Colour::Green))));
@@ -119,6 +119,9 @@ fn a_field_that_is_there_twice_is_refused() {
     let mut form = Form::of(&json);
     let found = form.required::<u8>("a").zip(form.required::<u8>("b"));
     wrong(form.finish(found), &[], &[("a", "is there twice")]);
+    let json =
+        Json::new("{\"a\":[{\"b\":{\"c\":1,\"c\":1,\"d\":{}}},{\"b\":1.5}],\"e\":true}", 1_024).unwrap();
+    assert_eq!(super::twice(&json).into_iter().collect::<Vec<_>>(), ["a[0].b.c"]);
 }
 
 #[test]
@@ -133,5 +136,5 @@ fn who_gives_up_says_what_was_wrong_so_far() {
     let mut form = form(&json!({"a": "x", "z": 1}));
     let _wrong: Option<u8> = form.required("a");
     let given_up: Result<(), _> = form.give_up();
-    wrong(given_up, &[], &[("a", "is not a whole number, or is less than it may be")]);
+    wrong(given_up, &[], &[("a", "is not a whole number, or is out of range")]);
 }

@@ -151,6 +151,17 @@ fn every_command_in_every_state() {
 }
 
 #[test]
+fn a_command_names_its_content() {
+    let stream = |command: &Command| Content::stream(command).map(|stream| stream.unwrap().to_string());
+    for name in ["create", "change the title"] {
+        assert_eq!(stream(&command(name)).as_deref(), Some("content-1"), "{name}");
+    }
+    for name in ["publish", "archive", "delete"] {
+        assert_eq!(stream(&command(name)), None, "{name}");
+    }
+}
+
+#[test]
 fn what_happened_is_what_is_known() {
     let live = |page: &State| match page {
         State::Live(Page { now, status }) => (now.clone(), *status),

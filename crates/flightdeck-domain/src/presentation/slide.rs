@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::SlideUpdated;
-use crate::words::{Alternative, ImageUrl, Language, Notes, SlideId, SlideText, Title, json_bytes};
+use crate::words::{Alternative, ImageUrl, Language, Notes, SlideId, SlideText, Title, json_bytes, whole};
 
 /// A slide.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -75,17 +75,17 @@ pub struct ChangeSlide {
     pub notes: Edit<Notes>,
 }
 
-/// Change some of what a slide shows; with another kind, all of it.
+/// Change some of what a slide shows.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ChangeContent {
     /// The kind, if it shall be another one.
     pub kind: Option<Kind>,
     /// The text, for all kinds but images.
-    pub text: Option<SlideText>,
+    pub text: Edit<SlideText>,
     /// The language, for code.
-    pub language: Option<Language>,
+    pub language: Edit<Language>,
     /// Where the image lies.
-    pub url: Option<ImageUrl>,
+    pub url: Edit<ImageUrl>,
     /// What the image shows.
     pub alt: Edit<Alternative>,
 }
@@ -140,9 +140,9 @@ impl ChangeSlide {
             let mut form = Form::of_value(value);
             let change = ChangeContent {
                 kind: form.change("type"),
-                text: form.change("text"),
-                language: form.change("language"),
-                url: form.change("url"),
+                text: form.edit("text"),
+                language: form.edit("language"),
+                url: form.edit("url"),
                 alt: form.edit("alt"),
             };
             form.finish(Some(change))
@@ -192,39 +192,38 @@ impl SlideContent {
         }
     }
 
-    /// What is shown after a change. What the change does not say stays, unless the kind is another one.
-    pub(super) fn with(&self, change: ChangeContent) -> Result<Self, Invalid> {
+    /// What is shown after a change. What the change does not say stays, as far as the kind has it.
+    pub(super) fn with(&self, change: &ChangeContent) -> Result<Self, Invalid> {
         let kind = change.kind.unwrap_or_else(|| self.kind());
-        let stays = (kind == self.kind()).then_some(self);
-        let (text, language, url, alt) = match stays {
-            None => (None, None, None, None),
-            Some(Self::Text { text } | Self::Markdown { text }) => (Some(text), None, None, None),
-            Some(Self::Code { language, text }) => (Some(text), Some(language), None, None),
-            Some(Self::Image { url, alt }) => (None, None, Some(url), alt.as_ref()),
+        let (is_image, is_code) = (kind == Kind::Image, kind == Kind::Code);
+        let (text, language, url, alt) = match self {
+            Self::Text { text } | Self::Markdown { text } => (Some(text), None, None, None),
+            Self::Code { language, text } => (Some(text), Some(language), None, None),
+            Self::Image { url, alt } => (None, None, Some(url), alt.as_ref()),
         };
-        let is_image = kind == Kind::Image;
         let mut wrong = Invalid::default();
-        for (name, is_there) in [
-            ("text", is_image && change.text.is_some()),
-            ("language", kind != Kind::Code && change.language.is_some()),
-            ("url", !is_image && change.url.is_some()),
+        for (name, is_surplus) in [
+            ("text", is_image && change.text.value().is_some()),
+            ("language", !is_code && change.language.value().is_some()),
+            ("url", !is_image && change.url.value().is_some()),
             ("alt", !is_image && change.alt.value().is_some()),
         ] {
-            if is_there {
+            if is_surplus {
                 wrong.extend(Invalid::field(format!("content.{name}"), "is not a field here"));
             }
         }
-        let text = change.text.or(text.cloned());
-        let language = change.language.or(language.cloned());
-        let url = change.url.or(url.cloned());
-        let mut alt = alt.cloned();
+        let (mut text, mut language) = (text.cloned(), language.cloned());
+        let (mut url, mut alt) = (url.cloned(), alt.cloned());
+        change.text.make(&mut text);
+        change.language.make(&mut language);
+        change.url.make(&mut url);
         change.alt.make(&mut alt);
-        for (name, is_there) in [
-            ("text", is_image || text.is_some()),
-            ("language", kind != Kind::Code || language.is_some()),
-            ("url", !is_image || url.is_some()),
+        for (name, is_missing) in [
+            ("text", !is_image && text.is_none()),
+            ("language", is_code && language.is_none()),
+            ("url", is_image && url.is_none()),
         ] {
-            if !is_there {
+            if is_missing {
                 wrong.missing.push(format!("content.{name}"));
             }
         }
@@ -251,9 +250,9 @@ impl SlideContent {
 }
 
 fn place(value: serde_json::Value) -> Result<usize, Invalid> {
-    match form::read(value)? {
-        0 => Err(Invalid::field("", "begins at 1")),
-        order => Ok(order),
+    match whole(form::read(value)?) {
+        None | Some(0) => Err(Invalid::field("", "is not a whole number from 1 on")),
+        Some(order) => Ok(order),
     }
 }
 

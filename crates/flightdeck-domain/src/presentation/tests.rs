@@ -213,6 +213,17 @@ fn order(state: &State) -> String {
 }
 
 #[test]
+fn a_command_names_its_presentation() {
+    let stream = |command: &Command| Presentation::stream(command).map(|stream| stream.unwrap().to_string());
+    for name in ["create", "change all"] {
+        assert_eq!(stream(&command(name)).as_deref(), Some("presentation-p"), "{name}");
+    }
+    for name in ["delete", "add a", "change a", "move a to 2", "order c,a,b", "remove a"] {
+        assert_eq!(stream(&command(name)), None, "{name}");
+    }
+}
+
+#[test]
 fn slides_move_on_and_up() {
     let [_, _, three, _] = states();
     for (name, expected) in [
@@ -411,10 +422,19 @@ fn what_a_slide_shows_is_changed_by_a_merge_patch() {
             r#"{"url":"/b","alt":"B"}"#,
             "content.alt: is not a field here; content.url: is not a field here",
         ),
-        (TEXT, r#"{"type":"code"}"#, "content.text is missing; content.language is missing"),
+        (TEXT, r#"{"type":"markdown"}"#, r#"{"type":"markdown","text":"a"}"#),
+        (TEXT, r#"{"text":null}"#, "content.text is missing"),
+        (TEXT, r#"{"type":"code"}"#, "content.language is missing"),
+        (TEXT, r#"{"type":"code","language":"c"}"#, r#"{"type":"code","language":"c","text":"a"}"#),
         (CODE, r#"{"language":"c"}"#, r#"{"type":"code","language":"c","text":"a"}"#),
         (CODE, r#"{"text":"b"}"#, r#"{"type":"code","language":"rust","text":"b"}"#),
-        (CODE, r#"{"type":"text"}"#, "content.text is missing"),
+        (CODE, r#"{"type":"text"}"#, TEXT),
+        (CODE, r#"{"type":"text","language":null}"#, TEXT),
+        (CODE, r#"{"type":"text","language":"c"}"#, "content.language: is not a field here"),
+        (CODE, r#"{"language":null}"#, "content.language is missing"),
+        (IMAGE, r#"{"type":"text"}"#, "content.text is missing"),
+        (IMAGE, r#"{"type":"text","text":"a","url":null,"alt":null}"#, TEXT),
+        (IMAGE, r#"{"url":null}"#, "content.url is missing"),
         (CODE, r#"{"type":"text","text":"b"}"#, r#"{"type":"text","text":"b"}"#),
         (IMAGE, r#"{"alt":null}"#, r#"{"type":"image","url":"/a"}"#),
         (IMAGE, r#"{"url":"/b"}"#, r#"{"type":"image","url":"/b","alt":"A"}"#),
@@ -459,14 +479,27 @@ fn a_presentation_says_as_much_as_a_snapshot_can_hold() {
         }
         let State::Live(mut deck) = full.clone() else { panic!("{full:?}") };
         assert!(deck.slides.len() > 20);
-        // Nothing that makes it longer is taken, and what makes it shorter is.
-        let longer = change_slide(deck.slides[0].id.as_str(), r#"{"content":{"type":"image","url":"/a"}}"#);
-        assert!(Presentation::decide(&full, longer).is_ok());
-        let short = change_slide(deck.slides[0].id.as_str(), r#"{"content":{"text":"x"}}"#);
-        let events = Presentation::decide(&full, short).unwrap();
-        let room = events.iter().fold(full.clone(), Presentation::evolve);
-        let again = format!(r#"{{"content":{{"text":"{}"}}}}"#, text.repeat(16_000));
-        assert!(Presentation::decide(&room, change_slide(deck.slides[0].id.as_str(), &again)).is_ok());
+        // What makes it shorter is taken, and what makes it longer only as far as there is room.
+        let first = deck.slides[0].id.to_string();
+        let fold = |state: &State, command: Command| {
+            let events = Presentation::decide(state, command)?;
+            Ok::<State, Error>(events.iter().fold(state.clone(), Presentation::evolve))
+        };
+        let with_text = |text: &str| change_slide(&first, &format!(r#"{{"content":{{"text":"{text}"}}}}"#));
+        let room = fold(&full, with_text("x")).unwrap();
+        assert!(fold(&room, with_text(&text.repeat(16_000))).as_ref() == Ok(&full));
+        let mut taken = room;
+        for number in 0.. {
+            let id = slide(&format!("small-{number}"));
+            let add = AddSlide { slide: Slide { id, notes: None, ..numbered(0, "x") }, order: None };
+            match fold(&taken, Command::AddSlide(add)) {
+                Ok(more) => taken = more,
+                Err(_) => break,
+            }
+        }
+        assert!(fold(&taken, with_text(&text.repeat(16_000))).as_ref() == Err(&Error::Full));
+        let no_longer = fold(&taken, change_slide(&first, r#"{"title":null}"#));
+        assert!(no_longer.is_ok());
         // With as many removed slides as there can be, its snapshot fits.
         deck.removed = (0..SLIDES_EVER_MAX - deck.slides.len())
             .map(|number| slide(&format!("{number:r>128}")))

@@ -168,6 +168,17 @@ fn every_command_in_every_state() {
 }
 
 #[test]
+fn a_command_names_its_user() {
+    let stream = |command: &Command| User::stream(command).map(|stream| stream.unwrap().to_string());
+    for name in ["register", "change the name"] {
+        assert_eq!(stream(&command(name)).as_deref(), Some("user-1"), "{name}");
+    }
+    for name in ["log in", "become Admin"] {
+        assert_eq!(stream(&command(name)), None, "{name}");
+    }
+}
+
+#[test]
 fn what_happened_is_what_is_known() {
     let person = |events: &[Event]| match fold(events) {
         State::Registered(person) => person,

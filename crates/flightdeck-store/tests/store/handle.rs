@@ -217,6 +217,58 @@ async fn a_request_with_nothing_to_do_is_remembered() {
 }
 
 #[tokio::test]
+async fn a_handler_that_forgets_what_did_nothing_leaves_no_trace_of_it() {
+    let store = MemoryStore::new();
+    let handler = on(store.clone()).forgetting_nothing_done();
+    let first = handler.handle(&account(), Command::FillUp { to_cents: 0 }, &key("a")).await.unwrap();
+    assert_eq!(first.appended, None);
+    assert_eq!(store.outcome_of(key("a").request.as_ref().unwrap()).await.unwrap(), None);
+    // Repeated, it is decided again; and what did something is remembered as ever.
+    handler.handle(&account(), Command::FillUp { to_cents: 7 }, &key("a")).await.unwrap();
+    let again = handler.handle(&account(), Command::FillUp { to_cents: 9 }, &key("a")).await.unwrap();
+    assert!(again.appended.unwrap().duplicate);
+    assert_eq!(again.state, Balance { cents: 7 });
+}
+
+#[tokio::test]
+async fn a_first_outcome_that_cannot_be_folded_any_more_is_answered_as_it_is() {
+    let inner = MemoryStore::new();
+    let with_snapshots = |store: Between| on(store).snapshots(1, SchemaNumber::FIRST);
+    let before = with_snapshots(Between { inner: inner.clone(), ..Between::default() });
+    before.handle(&account(), Command::Deposit { cents: 5 }, &key("a")).await.unwrap();
+    before.handle(&account(), Command::FillUp { to_cents: 5 }, &key("b")).await.unwrap();
+    before.handle(&account(), Command::Deposit { cents: 2 }, &Context::default()).await.unwrap();
+    // The first event is archived behind the snapshot of the second.
+    let erased = Some(Position::new(1).unwrap());
+    let after = with_snapshots(Between { inner: inner.clone(), erased, ..Between::default() });
+    for (command, key_of) in [(Command::Deposit { cents: 5 }, "a"), (Command::FillUp { to_cents: 5 }, "b")] {
+        let again = after.handle(&account(), command, &key(key_of)).await.unwrap();
+        assert!(again.appended.unwrap().duplicate);
+        assert_eq!((again.state, again.version), (Balance { cents: 7 }, Version::new(2).ok()), "{key_of}");
+    }
+    // And where the snapshot is not behind what was done, it is as it was.
+    let other = key("c");
+    before.handle(&account(), Command::FillUp { to_cents: 7 }, &other).await.unwrap();
+    deposit(&inner, 1).await;
+    let again = after.handle(&account(), Command::FillUp { to_cents: 7 }, &other).await.unwrap();
+    assert_eq!((again.state, again.version), (Balance { cents: 7 }, Version::new(2).ok()));
+}
+
+#[tokio::test]
+async fn a_key_that_did_something_elsewhere_is_not_answered_with_that() {
+    let store = MemoryStore::new();
+    let request = key("a").request;
+    let data = Json::new("{}", 1_024).unwrap();
+    let elsewhere = flightdeck_core::StreamId::new("other-1").unwrap();
+    let event = NewEvent::new(elsewhere.clone(), EventType::new("Done").unwrap(), data);
+    store.append(Append { request, ..Append::of([event]) }).await.unwrap();
+    match on(store).handle(&account(), Command::Deposit { cents: 5 }, &key("a")).await {
+        Err(HandleError::WrongStream { stream }) => assert_eq!(stream, elsewhere),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
 async fn a_stream_that_is_not_as_the_caller_expects_is_a_conflict() {
     let store = Arc::new(Between::default());
     deposit(&store.inner, 5).await;
