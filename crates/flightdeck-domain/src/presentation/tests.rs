@@ -82,7 +82,7 @@ fn states() -> [State; 4] {
 
 /// What each command comes to when there is no presentation, one without slides, one with the slides a, b and c, and a deleted one.
 #[rustfmt::skip]
-const TABLE: [(&str, [&str; 4]); 28] = [
+const TABLE: [(&str, [&str; 4]); 29] = [
     ("create",              ["PresentationCreated", "nothing", "nothing", "Deleted"]),
     ("create another",      ["PresentationCreated", "Exists", "Exists", "Deleted"]),
     ("change nothing",      ["NeverWas", "nothing", "nothing", "Deleted"]),
@@ -103,6 +103,7 @@ const TABLE: [(&str, [&str; 4]); 28] = [
     ("change the text of a",["NeverWas", "SlideNeverWas a", r#"{"slideId":"a","content":{"type":"text","text":"b"}}"#, "Deleted"]),
     ("make a an image",     ["NeverWas", "SlideNeverWas a", "content.url is missing", "Deleted"]),
     ("add a at 3",          ["NeverWas", "a at 1", "SlideExists a", "Deleted"]),
+    ("add a at 1",          ["NeverWas", "a at 1", "nothing", "Deleted"]),
     ("change x",            ["NeverWas", "SlideNeverWas x", "SlideRemoved x", "Deleted"]),
     ("move a to 2",         ["NeverWas", "SlideNeverWas a", "b,a,c", "Deleted"]),
     ("move a to 9",         ["NeverWas", "SlideNeverWas a", "b,c,a", "Deleted"]),
@@ -137,6 +138,7 @@ fn command(name: &str) -> Command {
         "change a to the same" => change_slide("a", r#"{"content":{"type":"text","text":"a"},"notes":null}"#),
         "change the text of a" => change_slide("a", r#"{"content":{"text":"b"}}"#),
         "make a an image" => change_slide("a", r#"{"content":{"type":"image"}}"#),
+        "add a at 1" => add("a", r#"{"content":{"type":"text","text":"a"},"order":1}"#),
         "add a at 3" => add("a", r#"{"content":{"type":"text","text":"a"},"order":3}"#),
         "change x" => change_slide("x", "{}"),
         "move a to 2" => move_slide("a", 2),
@@ -185,15 +187,15 @@ fn row(command: &Command) -> usize {
         Command::Delete => 7,
         Command::AddSlide(_) => 8,
         Command::ChangeSlide(_) => 14,
-        Command::MoveSlide(_) => 21,
-        Command::Reorder(_) => 24,
-        Command::RemoveSlide(_) => 26,
+        Command::MoveSlide(_) => 22,
+        Command::Reorder(_) => 25,
+        Command::RemoveSlide(_) => 27,
     }
 }
 
 #[test]
 fn every_command_in_every_state() {
-    assert!([0, 2, 7, 8, 14, 21, 24, 26].iter().all(|place| row(&command(TABLE[*place].0)) == *place));
+    assert!([0, 2, 7, 8, 14, 22, 25, 27].iter().all(|place| row(&command(TABLE[*place].0)) == *place));
     for (name, expected) in TABLE {
         for (state, expected) in states().into_iter().zip(expected) {
             assert_eq!(told(&Presentation::decide(&state, command(name))), expected, "{name} in {state:?}");
@@ -467,7 +469,7 @@ fn a_presentation_says_as_much_as_a_snapshot_can_hold() {
     };
     for text in ["\\\"", "語", "\u{1f680}"] {
         let mut full = after([create(TALK)]);
-        for number in 0.. {
+        for number in 0..=SLIDES_MAX {
             let add = Command::AddSlide(AddSlide { slide: numbered(number, text), order: None });
             match Presentation::decide(&full, add) {
                 Ok(events) => full = events.iter().fold(full, Presentation::evolve),
@@ -489,17 +491,29 @@ fn a_presentation_says_as_much_as_a_snapshot_can_hold() {
         let room = fold(&full, with_text("x")).unwrap();
         assert!(fold(&room, with_text(&text.repeat(16_000))).as_ref() == Ok(&full));
         let mut taken = room;
-        for number in 0.. {
-            let id = slide(&format!("small-{number}"));
-            let add = AddSlide { slide: Slide { id, notes: None, ..numbered(0, "x") }, order: None };
+        for number in 0..=SLIDES_MAX {
+            let body = format!(r#"{{"content":{{"type":"text","text":"{}"}}}}"#, "x".repeat(5_000));
+            let add = AddSlide::read(slide(&format!("small-{number}")), &json(&body)).unwrap();
             match fold(&taken, Command::AddSlide(add)) {
                 Ok(more) => taken = more,
                 Err(_) => break,
             }
         }
         assert!(fold(&taken, with_text(&text.repeat(16_000))).as_ref() == Err(&Error::Full));
-        let no_longer = fold(&taken, change_slide(&first, r#"{"title":null}"#));
-        assert!(no_longer.is_ok());
+        // Room for some thousand bytes, and no more: to the byte.
+        let taken = fold(&taken, Command::RemoveSlide(slide("small-0"))).unwrap();
+        let left = DECK_JSON_BYTES_MAX - self::deck(&taken).json_bytes();
+        assert!(fold(&taken, with_text(&"x".repeat(left + 2))).as_ref() == Err(&Error::Full), "{left}");
+        let filler = |bytes: usize| {
+            let body = format!(r#"{{"content":{{"type":"text","text":"{}"}}}}"#, "x".repeat(bytes));
+            AddSlide::read(slide("filler"), &json(&body)).unwrap()
+        };
+        let text_of = left + 1 - filler(1).slide.json_bytes();
+        assert!(fold(&taken, Command::AddSlide(filler(text_of))).is_ok());
+        assert!(fold(&taken, Command::AddSlide(filler(text_of + 1))).as_ref() == Err(&Error::Full));
+        let brim = fold(&taken, with_text(&"x".repeat(left + 1))).unwrap();
+        assert_eq!(self::deck(&brim).json_bytes(), DECK_JSON_BYTES_MAX);
+        assert!(fold(&brim, change_slide(&first, r#"{"title":null}"#)).is_ok());
         // With as many removed slides as there can be, its snapshot fits.
         deck.removed = (0..SLIDES_EVER_MAX - deck.slides.len())
             .map(|number| slide(&format!("{number:r>128}")))
@@ -508,6 +522,25 @@ fn a_presentation_says_as_much_as_a_snapshot_can_hold() {
         assert!(
             bytes > DECK_JSON_BYTES_MAX && bytes <= flightdeck_core::limits::SNAPSHOT_BYTES_MAX,
             "{bytes}"
+        );
+    }
+}
+
+#[test]
+fn what_a_slide_takes_is_counted_and_never_less() {
+    for body in [
+        r#"{"content":{"type":"text","text":"a\n\"b\"\\"}}"#,
+        r#"{"content":{"type":"markdown","text":"é語"},"title":"T\"","notes":"\t\nx"}"#,
+        r#"{"content":{"type":"code","language":"objective-c","text":"a"}}"#,
+        r#"{"content":{"type":"image","url":"https://example.org/a.png"}}"#,
+        r#"{"content":{"type":"image","url":"/a","alt":"An \"a\""},"notes":"n"}"#,
+    ] {
+        let slide = AddSlide::read(slide("an-id"), &json(body)).unwrap().slide;
+        let takes = serde_json::to_string(&slide).unwrap().len();
+        assert!(
+            (takes..takes + 100).contains(&slide.json_bytes()),
+            "{body}: {takes}, {}",
+            slide.json_bytes()
         );
     }
 }
