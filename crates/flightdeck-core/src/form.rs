@@ -114,7 +114,7 @@ impl Form {
         };
         // What is there twice is there with the last of its values; nobody can tell which one was meant.
         for name in twice(json) {
-            form.refuse(&cut(&name), "is there twice");
+            form.refuse(&name, "is there twice");
         }
         form
     }
@@ -246,8 +246,9 @@ fn in_our_words(said: &str) -> String {
             "a sequence" => "is not a list".to_owned(),
             "a map" => "is not an object".to_owned(),
             "f32" | "f64" => "is not a number".to_owned(),
-            "u8" | "u16" | "u32" | "u64" | "usize" => "is not a whole number, or is out of range".to_owned(),
-            "i8" | "i16" | "i32" | "i64" | "isize" => "is not a whole number, or is out of range".to_owned(),
+            "u8" | "u16" | "u32" | "u64" | "usize" | "i8" | "i16" | "i32" | "i64" | "isize" => {
+                "is not a whole number, or is out of range".to_owned()
+            }
             _ => "is not of the right kind".to_owned(),
         },
         _ if said.starts_with("unknown variant") => {
@@ -258,10 +259,38 @@ fn in_our_words(said: &str) -> String {
     }
 }
 
-/// The members that an object, or one within it, has more than once, by their place.
+/// Where something stands in a JSON value: a step, and where that was taken. It is made a text only when it has to be told, for a
+/// long name with much in it would be copied for all of that.
+#[derive(Clone, Copy)]
+struct Place<'a> {
+    up: Option<&'a Place<'a>>,
+    step: Step<'a>,
+}
+
+#[derive(Clone, Copy)]
+enum Step<'a> {
+    Member(&'a str),
+    Item(usize),
+}
+
+impl fmt::Display for Place<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(up) = self.up {
+            up.fmt(f)?;
+        }
+        match (self.step, self.up) {
+            (Step::Member(name), None) => f.write_str(&cut(name)),
+            (Step::Member(name), Some(_)) => write!(f, ".{}", cut(name)),
+            (Step::Item(number), _) => write!(f, "[{number}]"),
+        }
+    }
+}
+
+/// The members that an object, or one within it, has more than once, by their place: some of them, where there are very many.
 fn twice(json: &Json) -> BTreeSet<String> {
+    const MOST: usize = 100;
     struct Walk<'a> {
-        place: String,
+        at: Option<&'a Place<'a>>,
         found: &'a mut BTreeSet<String>,
     }
     impl<'de> DeserializeSeed<'de> for Walk<'_> {
@@ -295,8 +324,9 @@ fn twice(json: &Json) -> BTreeSet<String> {
         }
         fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
             for number in 0.. {
-                let place = format!("{}[{number}]", self.place);
-                if items.next_element_seed(Walk { place, found: &mut *self.found })?.is_none() {
+                let place = Place { up: self.at, step: Step::Item(number) };
+                let walk = Walk { at: Some(&place), found: &mut *self.found };
+                if items.next_element_seed(walk)?.is_none() {
                     break;
                 }
             }
@@ -305,12 +335,12 @@ fn twice(json: &Json) -> BTreeSet<String> {
         fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<(), A::Error> {
             let mut seen = BTreeSet::new();
             while let Some(key) = members.next_key::<String>()? {
-                let dot = if self.place.is_empty() { "" } else { "." };
-                let place = format!("{}{dot}{key}", self.place);
-                if !seen.insert(key) {
-                    self.found.insert(place.clone());
+                let place = Place { up: self.at, step: Step::Member(&key) };
+                if seen.contains(&key) && self.found.len() < MOST {
+                    self.found.insert(place.to_string());
                 }
-                members.next_value_seed(Walk { place, found: &mut *self.found })?;
+                members.next_value_seed(Walk { at: Some(&place), found: &mut *self.found })?;
+                seen.insert(key);
             }
             Ok(())
         }
@@ -318,7 +348,7 @@ fn twice(json: &Json) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     let mut deserializer = serde_json::Deserializer::from_slice(json.as_bytes());
     // What can't be read has been told already.
-    drop(Walk { place: String::new(), found: &mut found }.deserialize(&mut deserializer));
+    drop(Walk { at: None, found: &mut found }.deserialize(&mut deserializer));
     found
 }
 
