@@ -19,12 +19,14 @@ pub struct Migration {
 pub const SQLITE: &[Migration] = &[
     Migration { number: 1, name: "log", sql: include_str!("../sqlite/0001_log.sql") },
     Migration { number: 2, name: "snapshots", sql: include_str!("../sqlite/0002_snapshots.sql") },
+    Migration { number: 3, name: "views", sql: include_str!("../sqlite/0003_views.sql") },
 ];
 
 /// The migrations of the PostgreSQL store, in their order: the same steps as on SQLite.
 pub const POSTGRES: &[Migration] = &[
     Migration { number: 1, name: "log", sql: include_str!("../postgres/0001_log.sql") },
     Migration { number: 2, name: "snapshots", sql: include_str!("../postgres/0002_snapshots.sql") },
+    Migration { number: 3, name: "views", sql: include_str!("../postgres/0003_views.sql") },
 ];
 
 #[cfg(test)]

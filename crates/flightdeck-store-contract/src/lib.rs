@@ -1,4 +1,4 @@
-//! The rules of FlightDeck's [`EventStore`] as tests, for everyone who writes a store.
+//! The rules of FlightDeck's [`EventStore`] and [`ViewStore`] as tests, for everyone who writes a store.
 //!
 //! The port says in sentences what an event log is. This crate has a test for each of them, named like a
 //! sentence: `append::refuses_a_stale_version`. A store that passes all of them can be put under everything
@@ -36,10 +36,13 @@
 //! Every rule is then a test of its own, with an empty store of its own, and a limit of 60 seconds: a store
 //! that hangs fails. `cargo test append::` runs one group.
 //!
+//! Views have a contract of their own, [`view_store_contract`], for a [`ViewSubject`] that opens a log and the
+//! views beside it. Both macros may stand in one file.
+//!
 //! # What it asks
 //!
-//! `RULES.md` in this crate lists all rules; [`rules`] is the same list for programs. They speak of the port
-//! only: a clock, an epoch, ids that nobody gave are the store's own, and no rule expects certain ones. What
+//! `RULES.md` in this crate lists all rules; [`rules`] and [`view_rules`] are the same lists for programs. They
+//! speak of the ports only: a clock, an epoch, ids that nobody gave are the store's own, and no rule expects certain ones. What
 //! can't be seen through the port is not here either: a power cut, a damaged disk, a full one. An adapter
 //! tests those by itself.
 //!
@@ -48,7 +51,8 @@
 //! A suite that never goes red proves nothing. [`saboteur`] has stores that each break one promise, and the
 //! tests of this crate see to it that every rule is broken by at least one of them and catches it.
 //!
-//! Where to look first: `rules.rs` (the list), then `append.rs` (the first group).
+//! Where to look first: `rules.rs` (the list), then `append.rs` (the first group); for views `view/rules.rs`, then
+//! `view/generation.rs`.
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -70,12 +74,15 @@ mod snapshot;
 mod stream;
 mod tag;
 
+mod view;
+
 pub mod saboteur;
 
 pub use crate::rules::{Broken, Rule, check, rules};
 pub use crate::subject::Subject;
 #[doc(hidden)]
 pub use crate::subject::made;
+pub use crate::view::{ViewSubject, check_view, view_rules};
 
 #[cfg(doc)]
-use flightdeck_store::EventStore;
+use flightdeck_store::{EventStore, view::ViewStore};

@@ -14,14 +14,13 @@ use crate::Subject;
 /// How long a rule may take before it counts as broken: far more than any honest store needs.
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// A rule of the port.
-#[derive(Clone, Copy)]
-pub struct Rule {
+/// A rule of a port: of the log, unless it says of which kind of subject.
+pub struct Rule<S: ?Sized + 'static = dyn Subject> {
     /// What it is about: `append`, `stream`, and so on.
     pub group: &'static str,
     /// Its name, with the group before it: `append::refuses_a_stale_version`.
     pub name: &'static str,
-    run: fn(&dyn Subject) -> BoxFuture<'_, ()>,
+    pub(crate) run: fn(&S) -> BoxFuture<'_, ()>,
 }
 
 /// How a store broke a rule.
@@ -33,17 +32,16 @@ pub enum Broken {
     TookTooLong,
 }
 
-impl Rule {
+impl<S: ?Sized + Send + Sync + 'static> Rule<S> {
     /// Runs the rule against an empty store, on a runtime and threads of its own.
     ///
     /// # Errors
     /// When the rule does not hold, or is not through by the time limit.
-    pub fn run(&self, subject: impl Subject, limit: Duration) -> Result<(), Broken> {
+    pub fn run(&self, subject: Arc<S>, limit: Duration) -> Result<(), Broken> {
         let (said, says) = mpsc::channel();
         let run = self.run;
         // A store that blocks the runtime must not block the suite: the thread is left behind.
         let rule = thread::Builder::new().name(self.name.to_owned()).spawn(move || {
-            let subject: Arc<dyn Subject> = Arc::new(subject);
             let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
             let runtime = runtime.expect("a runtime can be built");
             runtime.block_on(run(&*subject));
@@ -58,31 +56,36 @@ impl Rule {
             Err(mpsc::RecvTimeoutError::Disconnected) => rule.join().map_err(Broken::Panicked),
         }
     }
+
+    /// Runs the rule of that name, and panics if it does not hold: what each test of a macro does.
+    pub(crate) fn check(rules: &[Self], name: &str, subject: Arc<S>) {
+        let rule = rules.iter().find(|rule| rule.name == name).expect("there is a rule of that name");
+        match rule.run(subject, LIMIT) {
+            Ok(()) => {}
+            Err(Broken::Panicked(panic)) => resume_unwind(panic),
+            Err(Broken::TookTooLong) => panic!("{name} is not through after {} seconds", LIMIT.as_secs()),
+        }
+    }
 }
 
-impl fmt::Debug for Rule {
+impl<S: ?Sized> fmt::Debug for Rule<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Rule({})", self.name)
     }
 }
 
-/// All rules, group by group.
+/// All rules of the log, group by group.
 #[must_use]
 pub fn rules() -> &'static [Rule] {
     RULES
 }
 
-/// Runs one rule against an empty store, and panics if it does not hold: what each test of the macro does.
+/// Runs one rule of the log against an empty store, and panics if it does not hold: what each test of the macro does.
 ///
 /// # Panics
 /// When the rule does not hold, is not through after 60 seconds, or does not exist.
 pub fn check(name: &str, subject: impl Subject) {
-    let rule = RULES.iter().find(|rule| rule.name == name).expect("there is a rule of that name");
-    match rule.run(subject, LIMIT) {
-        Ok(()) => {}
-        Err(Broken::Panicked(panic)) => resume_unwind(panic),
-        Err(Broken::TookTooLong) => panic!("{name} is not through after {} seconds", LIMIT.as_secs()),
-    }
+    Rule::check(RULES, name, Arc::new(subject));
 }
 
 /// Makes a test of every rule, each on a subject of its own.
@@ -95,42 +98,44 @@ macro_rules! event_store_contract {
         fn event_store_contract_subject() -> impl $crate::Subject {
             $crate::made($subject)
         }
-        $crate::for_each_rule!($crate::event_store_contract_tests);
+        $crate::for_each_rule!([$crate::contract_tests] check event_store_contract_subject);
     };
 }
 
-/// The tests of [`event_store_contract`].
+/// The tests of a contract: what checks a rule, what gives a subject, and the rules.
 #[doc(hidden)]
 #[macro_export]
-macro_rules! event_store_contract_tests {
-    ($($group:ident { $($rule:ident)* })*) => {
+macro_rules! contract_tests {
+    ($check:ident $subject:ident $($group:ident { $($rule:ident)* })*) => {
         $(mod $group {
             $(#[test]
             fn $rule() {
                 let name = concat!(stringify!($group), "::", stringify!($rule));
-                $crate::check(name, super::event_store_contract_subject());
+                $crate::$check(name, super::$subject());
             })*
         })*
     };
 }
 
-/// The same list as a static one.
+/// The same list as a static one, for a module that stands beside those of the groups.
 macro_rules! table {
-    ($($group:ident { $($rule:ident)* })*) => {
-        static RULES: &[Rule] = &[$($(Rule {
+    ($list:ident [$subject:ty] $($group:ident { $($rule:ident)* })*) => {
+        static $list: &[$crate::Rule<$subject>] = &[$($($crate::Rule {
             group: stringify!($group),
             name: concat!(stringify!($group), "::", stringify!($rule)),
-            run: |subject| Box::pin(crate::$group::$rule(subject)),
+            run: |subject| Box::pin(super::$group::$rule(subject)),
         },)*)*];
     };
 }
+pub(crate) use table;
 
-/// The one list of all rules. A rule that is written and not listed is dead code, which the build refuses.
+/// The one list of all rules of the log. A rule that is written and not listed is dead code, which the build refuses.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! for_each_rule {
-    ($($then:tt)+) => {
+    ([$($then:tt)+] $($with:tt)+) => {
         $($then)+! {
+            $($with)+
             append {
                 answers_with_what_was_done
                 goes_on_from_the_last_version
@@ -331,4 +336,4 @@ macro_rules! for_each_rule {
     };
 }
 
-for_each_rule!(table);
+for_each_rule!([table] RULES [dyn Subject]);

@@ -9,6 +9,7 @@ mod read;
 mod sabotage;
 mod snapshot;
 mod store;
+mod view;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -19,6 +20,7 @@ use flightdeck_store::{EventStore, MemoryStore};
 
 pub use self::sabotage::Sabotage;
 use self::store::{Memo, Sabotaged};
+pub use self::view::{ViewSabotage, ViewSaboteur};
 use crate::Subject;
 
 /// A store in memory that breaks one promise, or none.

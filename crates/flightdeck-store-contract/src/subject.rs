@@ -21,6 +21,6 @@ pub trait Subject: Send + Sync + 'static {
 
 /// Calls what the macro was given.
 #[doc(hidden)]
-pub fn made<S: Subject>(make: impl FnOnce() -> S) -> S {
+pub fn made<S>(make: impl FnOnce() -> S) -> S {
     make()
 }

@@ -19,7 +19,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_postgres::config::{Host, SslMode};
 use tokio_postgres::tls::MakeTlsConnect;
-use tokio_postgres::types::ToSql;
+use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Config, Error, Row, Socket};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
@@ -111,11 +111,17 @@ fn tls(roots: Option<&str>) -> Result<MakeRustlsConnect, OpenError> {
 
 /// What is set on every connection.
 pub(crate) fn settings(schema: &Schema, options: &Options) -> String {
+    format!("{}; SET enable_seqscan TO off; SET enable_bitmapscan TO off", settings_to_ask(schema, options))
+}
+
+/// What is set on a connection that views are asked on. Any column may be asked for, so the planner is left to itself; and the
+/// indexes of words and of lists are only ever read by way of a bitmap.
+fn settings_to_ask(schema: &Schema, options: &Options) -> String {
     let wait_ms = options.answer_wait.as_millis().max(1);
     format!(
         "SET search_path TO \"{}\", pg_temp; SET statement_timeout TO {wait_ms}; \
          SET idle_in_transaction_session_timeout TO 30000; SET default_transaction_isolation TO 'read committed'; \
-         SET enable_seqscan TO off; SET enable_bitmapscan TO off; SET jit TO off",
+         SET jit TO off",
         schema.as_str()
     )
 }
@@ -169,8 +175,29 @@ impl Readers {
         history: Arc<History>,
         thread: Handle,
     ) -> Result<Self, OpenError> {
+        Self::with(target, settings(schema, options), options, history, thread)
+    }
+
+    /// As many again, for whoever asks views: reads of the log never wait for those, and each is planned as it needs.
+    pub(crate) fn that_ask(
+        target: Target,
+        schema: &Schema,
+        options: &Options,
+        history: Arc<History>,
+        thread: Handle,
+    ) -> Result<Self, OpenError> {
+        Self::with(target, settings_to_ask(schema, options), options, history, thread)
+    }
+
+    fn with(
+        target: Target,
+        settings: String,
+        options: &Options,
+        history: Arc<History>,
+        thread: Handle,
+    ) -> Result<Self, OpenError> {
         let config = target.config.clone();
-        let dialer = Dialer { target, settings: settings(schema, options), history, thread };
+        let dialer = Dialer { target, settings, history, thread };
         let manager =
             Manager::from_connect(config, dialer, ManagerConfig { recycling_method: RecyclingMethod::Fast });
         let pool = Pool::builder(manager)
@@ -216,13 +243,33 @@ impl Session {
         sql: &'static str,
         values: &[&(dyn ToSql + Sync)],
     ) -> Result<Vec<Row>, Damage> {
-        let Some(object) = &self.object else { return Err(Damage::new("a session without a connection")) };
-        // The server gives up first; this is for one that does not answer at all.
-        let patience = self.answer_wait + Duration::from_secs(1);
-        let answer = async {
+        let object = self.object()?;
+        self.in_time(async {
             let statement = object.prepare_cached(sql).await?;
             object.query(&statement, values).await
-        };
+        })
+        .await
+    }
+
+    /// Runs one statement that is not likely to come again: it is sent with its values, and not kept.
+    pub(crate) async fn query_once(
+        &self,
+        sql: &str,
+        values: &[(&(dyn ToSql + Sync), Type)],
+    ) -> Result<Vec<Row>, Damage> {
+        self.in_time(self.object()?.query_typed(sql, values)).await
+    }
+
+    fn object(&self) -> Result<&Object, Damage> {
+        self.object.as_ref().ok_or_else(|| Damage::new("a session without a connection"))
+    }
+
+    async fn in_time(
+        &self,
+        answer: impl Future<Output = Result<Vec<Row>, Error>>,
+    ) -> Result<Vec<Row>, Damage> {
+        // The server gives up first; this is for one that does not answer at all.
+        let patience = self.answer_wait + Duration::from_secs(1);
         self.late.store(true, Ordering::Relaxed);
         let answer = timeout(patience, answer).await;
         self.late.store(answer.is_err(), Ordering::Relaxed);

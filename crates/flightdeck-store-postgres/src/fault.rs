@@ -5,6 +5,11 @@
 #[cfg(feature = "faults")]
 pub const POINTS: [&str; 4] = ["before-call", "after-call", "after-answer", "migration-step"];
 
+/// Those on the way of a piece of work on a view.
+#[cfg(feature = "faults")]
+pub const VIEW_POINTS: [&str; 4] =
+    ["view-before-rows", "view-after-rows", "view-before-commit", "view-after-commit"];
+
 /// Comes by a kill point.
 macro_rules! kill_point {
     ($name:literal) => {

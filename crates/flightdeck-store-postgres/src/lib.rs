@@ -65,23 +65,37 @@
 //! [`archive`](flightdeck_store::archive); until it is through, no node appends. A log that has moved elsewhere is
 //! [sealed](PostgresStore::seal_off), on every node at once.
 //!
+//! # Views
+//!
+//! [`PostgresStore`] is a [`ViewStore`](flightdeck_store::view::ViewStore) as well. The tables of the generation that serves have the
+//! names that the view declares, so that any SQL reads them; those of all others, being built or of another number, are called
+//! `fd_view_{id}_{place}`, after their row in `fd_projection`. A piece of work is one transaction that ends with its checkpoint, moved
+//! only if nobody moved it or took the lease; taking over renames tables in one transaction; and an answer is one statement that
+//! brings rows and checkpoint, and proves whose they are. Views are never restored or carried anywhere: they are built from the log.
+//!
+//! What somebody builds on the tables with SQL of their own (a view, a foreign key) goes when their generation is thrown away.
+//!
 //! # Roles
 //!
 //! Whoever opens a store first needs the right to create its schema. After that
 //! `SELECT flightdeck.fd_grant('app', 'write')` gives a role what a node needs and no more: it can append and
-//! read, and neither alter nor delete. `'read'` gives less. A store that is up to date is opened without writing anything.
+//! read, and neither alter nor delete. `'read'` gives less; `'fold'` gives the making of views' tables as well, which then belong to
+//! that role. Whoever may read `fd_projection` may read those. A store that is up to date is opened without writing anything.
 //!
 //! # What is not here
 //!
-//! No network of our own, no views: those are other crates'. A pool that hands out connections by the transaction
+//! No network of our own, and nothing that folds: those are other crates'. A pool that hands out connections by the transaction
 //! (PgBouncer) will do for nothing here but reads elsewhere: name a direct connection, at least for [`Listen`].
 //!
-//! Open `writer.rs` first, then `ledger.rs` beside the SQL; `reader.rs` is the other half.
+//! Open `writer.rs` first, then `ledger.rs` beside the SQL; `reader.rs` is the other half. Of views, `views.rs`, `generations.rs` and
+//! `asking.rs`.
 
+mod asking;
 mod check;
 mod connection;
 mod examine;
 mod fill;
+mod generations;
 mod history;
 mod ledger;
 mod listener;
@@ -93,7 +107,9 @@ mod row;
 mod snapshots;
 mod store;
 mod streams;
+mod tables;
 mod thread;
+mod views;
 mod whole;
 mod writer;
 

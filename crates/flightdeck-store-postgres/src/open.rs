@@ -20,6 +20,7 @@ use crate::options::{Listen, Options, Schema};
 use crate::row::corruption;
 use crate::store::{PostgresStore, Writing};
 use crate::thread::Thread;
+use crate::views::Views;
 use crate::writer::{Line, Writer};
 
 /// The oldest server that has all we use.
@@ -86,7 +87,7 @@ impl From<tokio_postgres::Error> for OpenError {
 
 /// Everything that a connection of this store's own needs to be made.
 pub(crate) struct Dialing {
-    target: Target,
+    pub(crate) target: Target,
     pub(crate) schema: Schema,
     settings: String,
     connect_wait: Duration,
@@ -166,6 +167,19 @@ impl Dialing {
         let client = self.in_time(self.writing_client()).await?;
         self.in_time(check_format(&client, &self.schema, access)).await?;
         Ok(client)
+    }
+
+    /// A connection for work on views, on a log that is the one this node knows.
+    pub(crate) async fn hand(&self, history: &History) -> Result<Client, OpenError> {
+        self.in_time(async {
+            let client = self.writing_client().await?;
+            history.check(&client).await?;
+            // A view that is built anew is written in large pieces, and who waits for those has the time. Nobody is waited for
+            // that long who has locked what is needed: they are stuck, or have lost their lease.
+            client.batch_execute("SET statement_timeout TO 60000; SET lock_timeout TO 2000").await?;
+            Ok(client)
+        })
+        .await
     }
 
     /// What listens for this node.
@@ -275,6 +289,8 @@ async fn open(url: &str, options: Options, mut thread: Thread) -> Result<Postgre
         thread.keep(listener.run());
     }
     thread.keep(listener::poll(Arc::clone(&readers), Arc::clone(&history), options.poll));
+    let views = Arc::new(Views::new(Arc::clone(&dialing), &options, Arc::clone(&history), handle.clone())?);
+    thread.keep(Arc::clone(&views).sweep());
     let (jobs, queue) = mpsc::channel(options.queue_appends_max.max(1));
     let stopped = watch::Sender::new(false);
     let writer = Writer {
@@ -286,7 +302,7 @@ async fn open(url: &str, options: Options, mut thread: Thread) -> Result<Postgre
     };
     let task = handle.spawn(writer.run(queue));
     let writing = Writing::new(jobs, task, &options, stopped, &handle);
-    Ok(PostgresStore::new(thread, schema, names, history, readers, options, writing))
+    Ok(PostgresStore::new(thread, names, history, readers, views, options, writing))
 }
 
 /// Opens a store to read it, on its own thread.
@@ -296,7 +312,7 @@ async fn open_reading(
     mut thread: Thread,
     access: Access,
 ) -> Result<PostgresStore, OpenError> {
-    let dialing = Dialing::new(url, &options)?;
+    let dialing = Arc::new(Dialing::new(url, &options)?);
     let schema = dialing.schema.clone();
     let names = Arc::new(Names::default());
     // Who fills a store writes its snapshots by way of this as well.
@@ -309,7 +325,8 @@ async fn open_reading(
     }
     dialing.in_time(async { Ok(history.check(&client).await?) }).await?;
     let handle = tokio::runtime::Handle::current();
-    let readers = Readers::new(dialing.target.clone(), &schema, &options, Arc::clone(&history), handle)?;
+    let readers =
+        Readers::new(dialing.target.clone(), &schema, &options, Arc::clone(&history), handle.clone())?;
     let readers = Arc::new(readers);
     // A standby takes no LISTEN; there the head is looked at.
     let standby: bool = client.query_one("SELECT pg_is_in_recovery()", &[]).await?.try_get(0)?;
@@ -318,7 +335,8 @@ async fn open_reading(
         thread.keep(listener.run());
     }
     thread.keep(listener::poll(Arc::clone(&readers), Arc::clone(&history), options.poll));
-    Ok(PostgresStore::new(thread, schema, names, history, readers, options, Writing::none()))
+    let views = Arc::new(Views::new(dialing, &options, Arc::clone(&history), handle)?);
+    Ok(PostgresStore::new(thread, names, history, readers, views, options, Writing::none()))
 }
 
 async fn check_format(client: &Client, schema: &Schema, access: Access) -> Result<(), OpenError> {

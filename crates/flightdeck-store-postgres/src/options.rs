@@ -19,7 +19,7 @@ pub struct Options {
     pub clock: Option<Arc<dyn Clock>>,
     /// Makes ids for events that come without.
     pub ids: Arc<dyn Ids>,
-    /// How many reads run at once, each on a connection of its own.
+    /// How many reads run at once, each on a connection of its own, and how many questions to views beside them.
     pub readers: usize,
     /// How long a connection may take to be made.
     pub connect_wait: Duration,

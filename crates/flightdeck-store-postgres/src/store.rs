@@ -28,6 +28,7 @@ use crate::options::{Options, Schema};
 use crate::reader::{self, LogRead};
 use crate::row::Damage;
 use crate::thread::Thread;
+use crate::views::Views;
 use crate::writer::Job;
 use crate::{snapshots, streams};
 
@@ -39,10 +40,10 @@ const LOOK_AHEAD_EVENTS: i64 = 2_000;
 pub struct PostgresStore(Arc<Inner>);
 
 struct Inner {
-    schema: Schema,
     names: Arc<Names>,
     history: Arc<History>,
     readers: Arc<Readers>,
+    views: Arc<Views>,
     options: Options,
     writing: Writing,
     /// Last, for everything above may have something on it.
@@ -109,27 +110,27 @@ impl Writing {
 
 impl std::fmt::Debug for PostgresStore {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("PostgresStore").field("schema", &self.0.schema).finish_non_exhaustive()
+        f.debug_struct("PostgresStore").field("schema", self.schema()).finish_non_exhaustive()
     }
 }
 
 impl PostgresStore {
     pub(crate) fn new(
         thread: Thread,
-        schema: Schema,
         names: Arc<Names>,
         history: Arc<History>,
         readers: Arc<Readers>,
+        views: Arc<Views>,
         options: Options,
         writing: Writing,
     ) -> Self {
-        Self(Arc::new(Inner { schema, names, history, readers, options, writing, thread }))
+        Self(Arc::new(Inner { names, history, readers, views, options, writing, thread }))
     }
 
     /// The schema that everything lies in.
     #[must_use]
     pub fn schema(&self) -> &Schema {
-        &self.0.schema
+        self.0.views.schema()
     }
 
     /// The epoch that this node saw last.
@@ -152,6 +153,7 @@ impl PostgresStore {
         drop(self.0.writing.ended.clone().wait_for(|ended| *ended).await);
         self.0.thread.end_tasks();
         self.0.readers.close();
+        self.0.views.close();
     }
 
     pub(crate) async fn keep_snapshot(
@@ -164,6 +166,16 @@ impl PostgresStore {
 
     pub(crate) async fn session(&self) -> Result<Session, StoreError> {
         self.0.readers.session().await.map_err(to_error)
+    }
+
+    /// The views; to write to them, only on a store that is written to.
+    pub(crate) fn views(&self) -> &Arc<Views> {
+        &self.0.views
+    }
+
+    pub(crate) fn views_to_write(&self) -> Result<&Arc<Views>, StoreError> {
+        self.0.writing.check()?;
+        Ok(&self.0.views)
     }
 
     pub(crate) fn names(&self) -> &Names {

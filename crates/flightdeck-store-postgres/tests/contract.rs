@@ -1,4 +1,4 @@
-//! The contract of the port, on PostgreSQL.
+//! The contracts of both ports, on PostgreSQL.
 #![expect(clippy::unwrap_used, reason = "a test that fails panics")]
 
 use std::sync::Arc;
@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use async_trait::async_trait;
 use flightdeck_core::Clock;
 use flightdeck_store::EventStore;
-use flightdeck_store_contract::{Subject, event_store_contract};
+use flightdeck_store::view::ViewStore;
+use flightdeck_store_contract::{Subject, ViewSubject, event_store_contract, view_store_contract};
 use flightdeck_store_postgres::{Options, PostgresStore, Schema};
 
 /// A schema of its own in the database that all tests share.
@@ -32,8 +33,16 @@ impl Subject for InSchema {
     }
 }
 
+#[async_trait]
+impl ViewSubject for InSchema {
+    async fn open(&self) -> (Arc<dyn EventStore>, Arc<dyn ViewStore>) {
+        let store = self.with(Options::default()).await;
+        (Arc::clone(&store) as Arc<dyn EventStore>, store)
+    }
+}
+
 impl InSchema {
-    async fn with(&self, options: Options) -> Arc<dyn EventStore> {
+    async fn with(&self, options: Options) -> Arc<PostgresStore> {
         let url = flightdeck_test_postgres::shared().unwrap();
         let options = Options { schema: self.0.clone(), ..options };
         Arc::new(PostgresStore::open(&url, options).await.unwrap())
@@ -41,3 +50,4 @@ impl InSchema {
 }
 
 event_store_contract!(InSchema::new);
+view_store_contract!(InSchema::new);

@@ -13,6 +13,11 @@ pub const FILL_POINTS: [&str; 3] = ["fill-insert", "fill-commit", "fill-finish"]
 #[cfg(feature = "faults")]
 pub const BACKUP_POINTS: [&str; 2] = ["backup-written", "backup-name"];
 
+/// Those on the way of a piece of work on a view.
+#[cfg(feature = "faults")]
+pub const VIEW_POINTS: [&str; 4] =
+    ["view-before-rows", "view-after-rows", "view-before-commit", "view-after-commit"];
+
 /// Comes by a kill point.
 macro_rules! kill_point {
     ($name:literal) => {

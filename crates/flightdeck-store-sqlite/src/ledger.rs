@@ -123,6 +123,16 @@ impl<'c> Ledger<'c> {
         self.committed
     }
 
+    /// The last event in the open transaction.
+    pub(crate) const fn newest(&self) -> Position {
+        self.tip.position
+    }
+
+    /// The names of streams and types, those of the open transaction too.
+    pub(crate) const fn names(&self) -> &Names {
+        &self.names
+    }
+
     /// The transaction is on disk.
     pub(crate) fn keep(&mut self) {
         self.committed = self.tip;

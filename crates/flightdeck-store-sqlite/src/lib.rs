@@ -65,17 +65,20 @@
 //!
 //! # What is not here
 //!
-//! No network, no views, no command line: those are other crates'. Nothing here is for several machines: that is
+//! No network, no command line: those are other crates'. Nothing here is for several machines: that is
 //! what the store on PostgreSQL is for, with the same rules.
 //!
 //! Open `writer.rs` first, then `ledger.rs`; `reader.rs` is the other half.
 
+mod asking;
 mod backup;
 mod check;
 mod connection;
 mod disk;
 mod examine;
 mod fill;
+mod generations;
+mod inline;
 mod ledger;
 mod lock;
 mod migrate;
@@ -86,7 +89,9 @@ mod row;
 mod snapshots;
 mod store;
 mod streams;
+mod tables;
 mod thread;
+mod views;
 mod wal;
 mod whole;
 mod writer;

@@ -26,6 +26,7 @@ use crate::reader::{self, LogRead};
 use crate::row::Damage;
 use crate::snapshots;
 use crate::streams;
+use crate::views::{Leases, ViewJob};
 use crate::writer::{AppendJob, Job};
 
 /// A log in one SQLite file. Clones are handles on the same store; the last one to go closes it.
@@ -42,6 +43,7 @@ struct Inner {
     epoch: Epoch,
     head: Watched,
     stopped: watch::Sender<bool>,
+    leases: Arc<Leases>,
     way: Way,
 }
 
@@ -93,7 +95,8 @@ impl SqliteStore {
         way: Way,
     ) -> Self {
         let permits = permits(&options);
-        Self(Arc::new(Inner { path, names, pool, permits, options, epoch, head, stopped, way }))
+        let leases = Arc::new(Leases::begin(options.clock.now()));
+        Self(Arc::new(Inner { path, names, pool, permits, options, epoch, head, stopped, leases, way }))
     }
 
     /// Where the store lies.
@@ -166,6 +169,16 @@ impl SqliteStore {
 
     pub(crate) fn options(&self) -> &Options {
         &self.0.options
+    }
+
+    pub(crate) fn leases(&self) -> &Arc<Leases> {
+        &self.0.leases
+    }
+
+    /// Hands the writer something to do to a view.
+    pub(crate) async fn send(&self, job: Box<dyn ViewJob>) -> Result<(), AppendError> {
+        let jobs = self.writing()?.jobs()?;
+        jobs.send(Job::View(job)).await.map_err(|_| AppendError::not_committed(Reason::Stopped))
     }
 
     fn check_running(&self) -> Result<(), StoreError> {
@@ -272,7 +285,7 @@ fn to_error(damage: Damage) -> StoreError {
 }
 
 /// What a failed write of something that is not the log means.
-fn to_store_error(error: AppendError) -> StoreError {
+pub(crate) fn to_store_error(error: AppendError) -> StoreError {
     match error {
         AppendError::NotCommitted { reason, source } | AppendError::Unknown { reason, source } => {
             StoreError::Failed { reason, source }

@@ -1,6 +1,7 @@
 //! The thread around the writer: it owns the connection and the lock, and sees to it that a writer that
 //! breaks is never mistaken for one that works.
 
+use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -12,6 +13,7 @@ use rusqlite::Connection;
 use rusqlite::config::DbConfig;
 use tokio::sync::{mpsc, watch};
 
+use crate::inline::InlineViews;
 use crate::ledger::Ledger;
 use crate::lock::Lock;
 use crate::options::Reserve;
@@ -46,7 +48,19 @@ impl Thread {
                     return Next::Stop;
                 }
             };
-            Writer { conn: &conn, ledger, clock, head, path, reserve, below_reserve: None }.run(&mut jobs)
+            let (views, inline) = (VecDeque::new(), InlineViews::default());
+            let mut writer = Writer {
+                conn: &conn,
+                ledger,
+                clock,
+                head,
+                path,
+                reserve,
+                below_reserve: None,
+                views,
+                inline,
+            };
+            writer.run(&mut jobs)
         };
         // A panic answers nobody: whoever waits is told that the outcome is unknown.
         let ended = catch_unwind(AssertUnwindSafe(work)).unwrap_or(Next::Stop);

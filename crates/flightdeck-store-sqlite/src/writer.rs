@@ -5,6 +5,7 @@
 //! against the appends before it in the group, for they share the transaction. A refusal fails one append;
 //! a failed commit fails the group; a failure whose end can't be known stops the store.
 
+use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -18,9 +19,12 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot, watch};
 
 use crate::disk;
 use crate::fault::kill_point;
+use crate::inline::InlineViews;
 use crate::ledger::{Ledger, Trouble};
 use crate::options::Reserve;
+use crate::row::Damage;
 use crate::snapshots;
+use crate::views::{On, ViewJob};
 use crate::wal;
 
 /// Appends in one group.
@@ -41,6 +45,8 @@ pub(crate) enum Job {
         _room: OwnedSemaphorePermit,
     },
     DeleteSnapshot(StreamId, oneshot::Sender<Result<(), AppendError>>),
+    /// Something to do to a view, between two groups.
+    View(Box<dyn ViewJob>),
 }
 
 /// An append, made ready on the caller's side.
@@ -58,7 +64,7 @@ impl Job {
         match self {
             Self::Append(job) => job.bytes,
             Self::SaveSnapshot { snapshot, .. } => snapshot.state.len(),
-            Self::DeleteSnapshot(..) => 0,
+            Self::DeleteSnapshot(..) | Self::View(_) => 0,
         }
     }
 
@@ -69,6 +75,7 @@ impl Job {
             Self::SaveSnapshot { answer, .. } | Self::DeleteSnapshot(_, answer) => {
                 drop(answer.send(Err(error)))
             }
+            Self::View(job) => job.answer(Some(error)),
         }
     }
 }
@@ -96,24 +103,82 @@ pub(crate) struct Writer<'c> {
     pub(crate) reserve: Reserve,
     /// What this group found out about the disk, if it asked.
     pub(crate) below_reserve: Option<bool>,
+    /// What is to be done to views, in the order in which it came.
+    pub(crate) views: VecDeque<Box<dyn ViewJob>>,
+    pub(crate) inline: InlineViews,
 }
 
 impl Writer<'_> {
     /// Works until nobody can send any more, or until it must stop.
     pub(crate) fn run(&mut self, jobs: &mut mpsc::Receiver<Job>) -> Next {
-        while let Some(first) = next_job(jobs) {
-            let (mut group, mut bytes) = (Vec::new(), first.bytes());
-            group.push(first);
+        while let Some(first) = self.next_job(jobs) {
+            let (mut group, mut bytes) = (Vec::new(), first.as_ref().map_or(0, Job::bytes));
+            first.into_iter().for_each(|first| self.gather(first, &mut group));
             while group.len() < GROUP_APPENDS_MAX && bytes < GROUP_BYTES_MAX {
                 let Ok(job) = jobs.try_recv() else { break };
                 bytes += job.bytes();
-                group.push(job);
+                self.gather(job, &mut group);
             }
-            if self.commit(group) == Next::Stop {
-                return Next::Stop;
+            if !group.is_empty() && self.commit(group) == Next::Stop {
+                return self.stop();
+            }
+            // One between two groups: nobody who appends waits for more than that.
+            if let Some(job) = self.views.pop_front()
+                && self.do_to_view(job) == Next::Stop
+            {
+                return self.stop();
             }
         }
         Next::GoOn
+    }
+
+    /// The next job; nothing when what waits to be done to a view comes next. `None` at the end.
+    fn next_job(&self, jobs: &mut mpsc::Receiver<Job>) -> Option<Option<Job>> {
+        match self.views.is_empty() {
+            true => next_job(jobs).map(Some),
+            false => Some(jobs.try_recv().ok()),
+        }
+    }
+
+    fn gather(&mut self, job: Job, group: &mut Vec<Job>) {
+        match job {
+            Job::View(job) => self.views.push_back(job),
+            job => group.push(job),
+        }
+    }
+
+    fn stop(&mut self) -> Next {
+        for job in self.views.drain(..) {
+            job.answer(Some(AppendError::not_committed(Reason::Stopped)));
+        }
+        Next::Stop
+    }
+
+    /// Does something to a view, in a transaction of its own.
+    fn do_to_view(&mut self, mut job: Box<dyn ViewJob>) -> Next {
+        if let Err(error) =
+            self.conn.prepare_cached("BEGIN IMMEDIATE").and_then(|mut begin| begin.execute([]))
+        {
+            return self.fail(vec![Job::View(job)], &error.into(), Stage::Begin);
+        }
+        let worked = job.work(&mut On { conn: self.conn, inline: &mut self.inline });
+        match worked {
+            Ok(false) => {
+                self.end_transaction();
+                job.answer(None);
+                return Next::GoOn;
+            }
+            Ok(true) => {}
+            Err(broke) => return self.fail(vec![Job::View(job)], &broke, Stage::Work),
+        }
+        kill_point!("view-before-commit");
+        if let Err(error) = self.conn.prepare_cached("COMMIT").and_then(|mut commit| commit.execute([])) {
+            return self.fail(vec![Job::View(job)], &error.into(), Stage::Commit);
+        }
+        kill_point!("view-after-commit");
+        self.inline.forget();
+        job.answer(None);
+        self.checkpoint()
     }
 
     /// Does a group in one transaction, and answers.
@@ -142,6 +207,9 @@ impl Writer<'_> {
             answer(group, results);
             return Next::GoOn;
         }
+        if let Err(broke) = self.fold_inline() {
+            return self.fail(group, &broke, Stage::Work);
+        }
         kill_point!("before-commit");
         if let Err(error) = self.conn.prepare_cached("COMMIT").and_then(|mut commit| commit.execute([])) {
             // A refusal wrote nothing, whatever became of the commit; but what it was refused for may be gone with it.
@@ -160,6 +228,15 @@ impl Writer<'_> {
         answer(group, results);
         kill_point!("after-answer");
         self.checkpoint()
+    }
+
+    /// Folds what the group has added to the log into the views that are folded with it.
+    fn fold_inline(&mut self) -> Result<(), Broke> {
+        let newest = self.ledger.newest();
+        match newest == self.ledger.committed().position {
+            true => Ok(()),
+            false => self.inline.fold(self.conn, self.ledger.names(), newest),
+        }
     }
 
     /// Copies the WAL back into the file when it has grown enough. SQLite would do so by itself, and keep an I/O error on
@@ -197,6 +274,8 @@ impl Writer<'_> {
                 Ok((Result1::Snapshot, snapshots::save(self.conn, stream, snapshot)?))
             }
             Job::DeleteSnapshot(stream, _) => Ok((Result1::Snapshot, snapshots::delete(self.conn, stream)?)),
+            // They never are in a group.
+            Job::View(_) => Ok((Result1::Snapshot, false)),
         }
     }
 
@@ -254,6 +333,7 @@ impl Writer<'_> {
     fn fail(&mut self, group: Vec<Job>, broke: &Broke, stage: Stage) -> Next {
         self.end_transaction();
         self.ledger.forget();
+        self.inline.forget();
         let error = broke.to_string();
         match fate(broke, stage) {
             Fate::NotCommitted(reason) => {
@@ -322,7 +402,7 @@ enum Admitted {
 
 /// What broke a transaction.
 #[derive(Debug)]
-enum Broke {
+pub(crate) enum Broke {
     Sql(rusqlite::Error),
     /// The file holds something that it can't.
     Damaged(Corruption),
@@ -331,6 +411,15 @@ enum Broke {
 impl From<rusqlite::Error> for Broke {
     fn from(error: rusqlite::Error) -> Self {
         Self::Sql(error)
+    }
+}
+
+impl From<Damage> for Broke {
+    fn from(damage: Damage) -> Self {
+        match damage {
+            Damage::Corrupt(corruption) => Self::Damaged(corruption),
+            Damage::Sql(error) => Self::Sql(error),
+        }
     }
 }
 
@@ -405,7 +494,7 @@ fn answer(group: Vec<Job>, results: Vec<Result1>) {
             (Job::SaveSnapshot { answer, .. } | Job::DeleteSnapshot(_, answer), _) => {
                 drop(answer.send(Ok(())))
             }
-            (job @ Job::Append(_), Result1::Snapshot) => {
+            (job @ (Job::Append(_) | Job::View(_)), _) => {
                 job.fail(AppendError::not_committed(Reason::Stopped))
             }
         }

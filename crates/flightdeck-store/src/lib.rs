@@ -14,6 +14,7 @@
 //! - [`chain`]: the byte layout of hashes and checksums; [`admit`](mod@admit): the one order in which an append is checked;
 //! - [`page`], [`stored`] and [`settle`]: filling a page, making an event of a row, and what a refused repetition is told,
 //!   for whoever writes a store;
+//! - [`view`](mod@view): the port of views, which are tables folded from the log, and what they are made of;
 //! - [`verify`]: what checking a whole log comes to;
 //! - [`migrate`]: what bringing a store's tables up comes to;
 //! - [`system`]: the real clock and the real source of ids.
@@ -70,6 +71,7 @@ pub mod stored;
 pub mod system;
 pub mod transfer;
 pub mod verify;
+pub mod view;
 pub mod whole;
 
 pub use crate::append::{

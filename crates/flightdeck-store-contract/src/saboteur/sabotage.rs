@@ -1,23 +1,27 @@
 //! The kinds of sabotage, each a promise that is broken.
 
-/// Makes the enum and the list of all of its variants from one list.
+/// Makes an enum and the list of all of its variants from one list.
 macro_rules! sabotages {
-    ($($(#[$doc:meta])* $name:ident,)*) => {
-        /// Which promise a store breaks.
+    ($(#[$of:meta])* $kinds:ident: $($(#[$doc:meta])* $name:ident,)*) => {
+        $(#[$of])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
         #[non_exhaustive]
-        pub enum Sabotage {
+        pub enum $kinds {
             $($(#[$doc])* $name,)*
         }
 
-        impl Sabotage {
+        impl $kinds {
             /// All of them.
             pub const ALL: &[Self] = &[$(Self::$name),*];
         }
     };
 }
+pub(super) use sabotages;
 
 sabotages! {
+    /// Which promise a store breaks.
+    Sabotage:
+
     /// Names the streams of an answer by name, not in the order of their first event.
     AnswersStreamsByName,
     /// Takes an append whatever version it expects.

@@ -4,3 +4,4 @@
 mod document;
 mod saboteurs;
 mod table;
+mod view_table;

@@ -1,16 +1,19 @@
-//! Each saboteur is caught by the rules that the table names, and each rule catches one.
+//! Each saboteur is caught by the rules that the table names, and each rule catches one: of the log, and of views.
 
 use std::collections::HashSet;
+use std::fmt::Debug;
+use std::hash::Hash;
 use std::panic;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, Once};
+use std::sync::{Arc, Mutex, Once};
 use std::thread;
 use std::time::Duration;
 
-use flightdeck_store_contract::saboteur::{Sabotage, Saboteur};
-use flightdeck_store_contract::{Rule, event_store_contract, rules};
+use flightdeck_store_contract::saboteur::{Sabotage, Saboteur, ViewSabotage, ViewSaboteur};
+use flightdeck_store_contract::{Rule, event_store_contract, rules, view_rules, view_store_contract};
 
 use crate::table::TABLE;
+use crate::view_table::VIEW_TABLE;
 
 /// Longer than any of these rules takes on a store in memory; what takes longer hangs.
 const HANGS_AFTER: Duration = Duration::from_secs(3);
@@ -19,9 +22,10 @@ const ATTEMPTS_MAX: usize = 5;
 
 mod honest {
     //! Behind the same wrapping, but with no sabotage, every rule holds.
-    use super::{Saboteur, event_store_contract};
+    use super::{Saboteur, ViewSaboteur, event_store_contract, view_store_contract};
 
     event_store_contract!(Saboteur::honest);
+    view_store_contract!(ViewSaboteur::honest);
 }
 
 /// Rules are expected to panic here: they do so on threads that are named like them.
@@ -30,9 +34,11 @@ fn be_quiet_about_rules() {
     ONCE.call_once(|| {
         let loud = panic::take_hook();
         panic::set_hook(Box::new(move |panic| {
-            let of_a_rule = thread::current()
-                .name()
-                .is_none_or(|name| name.starts_with("tokio") || rules().iter().any(|rule| rule.name == name));
+            let of_a_rule = thread::current().name().is_none_or(|name| {
+                name.starts_with("tokio")
+                    || names(rules()).contains(&name)
+                    || names(view_rules()).contains(&name)
+            });
             if !of_a_rule {
                 loud(panic);
             }
@@ -40,54 +46,79 @@ fn be_quiet_about_rules() {
     });
 }
 
-fn rule(name: &str) -> &'static Rule {
-    rules()
-        .iter()
-        .find(|rule| rule.name == name)
-        .unwrap_or_else(|| panic!("the table names {name}, which is no rule"))
+fn names<S: ?Sized>(rules: &[Rule<S>]) -> Vec<&'static str> {
+    rules.iter().map(|rule| rule.name).collect()
 }
 
-fn goes_red(rule: &Rule, sabotage: Sabotage) -> bool {
-    (0..ATTEMPTS_MAX).any(|_| rule.run(Saboteur::of(sabotage), HANGS_AFTER).is_err())
-}
-
-#[test]
-fn every_sabotage_turns_its_rules_red() {
+/// The pairs of a table of which the rule does not see the sabotage.
+fn blind<By, S>(
+    table: &[(By, &[&str])],
+    rules: &[Rule<S>],
+    saboteur: impl Fn(By) -> Arc<S> + Sync,
+) -> Vec<String>
+where
+    By: Copy + Debug + Sync,
+    S: ?Sized + Send + Sync + 'static,
+{
     be_quiet_about_rules();
+    let rule = |name: &str| {
+        let found = rules.iter().find(|rule| rule.name == name);
+        found.unwrap_or_else(|| panic!("the table names {name}, which is no rule"))
+    };
     let pairs: Vec<_> =
-        TABLE.iter().flat_map(|(by, names)| names.iter().map(|name| (*by, rule(name)))).collect();
+        table.iter().flat_map(|(by, names)| names.iter().map(|name| (*by, rule(name)))).collect();
     let (next, blind) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
+    let goes_red =
+        |rule: &Rule<S>, by: By| (0..ATTEMPTS_MAX).any(|_| rule.run(saboteur(by), HANGS_AFTER).is_err());
     thread::scope(|scope| {
         for _ in 0..4 {
             scope.spawn(|| {
-                while let Some((sabotage, rule)) = pairs.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    if !goes_red(rule, *sabotage) {
-                        blind
-                            .lock()
-                            .unwrap()
-                            .push(format!("{} does not see that a store {sabotage:?}", rule.name));
+                while let Some((by, rule)) = pairs.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    if !goes_red(rule, *by) {
+                        let what = format!("{} does not see that a store {by:?}", rule.name);
+                        blind.lock().unwrap().push(what);
                     }
                 }
             });
         }
     });
-    let blind = blind.into_inner().unwrap();
+    blind.into_inner().unwrap()
+}
+
+/// The rules that no sabotage of a table turns red.
+fn untested<By, S: ?Sized>(table: &[(By, &[&str])], rules: &[Rule<S>]) -> Vec<&'static str> {
+    let caught: HashSet<_> = table.iter().flat_map(|(_, names)| names.iter().copied()).collect();
+    names(rules).into_iter().filter(|name| !caught.contains(name)).collect()
+}
+
+/// The kinds of sabotage that no rule of a table catches, where none stands in it twice.
+fn free<By: Copy + Eq + Hash>(table: &[(By, &[&str])], all: &[By]) -> Vec<By> {
+    assert_eq!(table.len(), all.len(), "a sabotage stands in the table twice, or not at all");
+    let listed: HashSet<_> =
+        table.iter().filter(|(_, names)| !names.is_empty()).map(|(sabotage, _)| *sabotage).collect();
+    all.iter().copied().filter(|sabotage| !listed.contains(sabotage)).collect()
+}
+
+#[test]
+fn every_sabotage_turns_its_rules_red() {
+    let blind = blind(TABLE, rules(), |by| Arc::new(Saboteur::of(by)));
+    assert!(blind.is_empty(), "{}", blind.join("\n"));
+}
+
+#[test]
+fn every_sabotage_of_views_turns_its_rules_red() {
+    let blind = blind(VIEW_TABLE, view_rules(), |by| Arc::new(ViewSaboteur::of(by)));
     assert!(blind.is_empty(), "{}", blind.join("\n"));
 }
 
 #[test]
 fn every_rule_has_a_saboteur() {
-    let caught: HashSet<_> = TABLE.iter().flat_map(|(_, names)| names.iter().copied()).collect();
-    let untested: Vec<_> =
-        rules().iter().map(|rule| rule.name).filter(|name| !caught.contains(name)).collect();
+    let untested = [untested(TABLE, rules()), untested(VIEW_TABLE, view_rules())].concat();
     assert!(untested.is_empty(), "nothing shows that these can go red: {untested:?}");
 }
 
 #[test]
 fn every_saboteur_is_caught() {
-    let listed: HashSet<_> =
-        TABLE.iter().filter(|(_, names)| !names.is_empty()).map(|(sabotage, _)| *sabotage).collect();
-    let free: Vec<_> = Sabotage::ALL.iter().filter(|sabotage| !listed.contains(sabotage)).collect();
-    assert!(free.is_empty(), "no rule is named that catches these: {free:?}");
-    assert_eq!(TABLE.len(), Sabotage::ALL.len(), "a sabotage stands in the table twice");
+    let free = (free(TABLE, Sabotage::ALL), free(VIEW_TABLE, ViewSabotage::ALL));
+    assert_eq!(free, (vec![], vec![]), "no rule is named that catches these");
 }

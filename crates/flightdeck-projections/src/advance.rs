@@ -1,0 +1,519 @@
+//! One generation, folded: the loop that reads the log, folds, and hands finished work to the store.
+//!
+//! It works by a lease, and what it hands over says where it began: whoever was stopped in the middle and wakes up late is
+//! refused, and looks again where the generation stands.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use flightdeck_core::{Epoch, Position};
+use flightdeck_store::view::{
+    Cache, Checkpoint, Generation, GenerationState, Halt, HaltKind, Holder, Lease, TakenOver, ViewError,
+    ViewStore, Work,
+};
+use flightdeck_store::{Corruption, EventStore, LogPage, LogQuery, StoreError};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::{sleep, timeout};
+
+use crate::batch::{self, Batch, Current, Folded};
+use crate::projection::Defined;
+use crate::runner::RunnerOptions;
+use crate::watch::{Seen, Watcher};
+
+/// What a generation's loop works with.
+pub(crate) struct Advance {
+    pub(crate) store: Arc<dyn EventStore>,
+    pub(crate) views: Arc<dyn ViewStore>,
+    pub(crate) watcher: Watcher,
+    pub(crate) defined: Defined,
+    pub(crate) of: Generation,
+    pub(crate) holder: Holder,
+    pub(crate) options: RunnerOptions,
+    pub(crate) inline: bool,
+    pub(crate) stop: watch::Receiver<bool>,
+    /// Whether it has held the lease before.
+    pub(crate) began: bool,
+}
+
+/// Why a turn of the loop ended.
+#[derive(Debug)]
+enum Turn {
+    /// There is more to do.
+    Again,
+    /// Everything there is has been folded.
+    CaughtUp,
+    /// It has come to a halt.
+    Halted(Halt),
+}
+
+/// What went wrong in a turn.
+#[derive(Debug)]
+enum Broke {
+    View(ViewError),
+    Store(StoreError),
+}
+
+impl From<ViewError> for Broke {
+    fn from(error: ViewError) -> Self {
+        Self::View(error)
+    }
+}
+
+impl From<StoreError> for Broke {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+/// What is known while the lease is held.
+struct Hold {
+    lease: Lease,
+    state: GenerationState,
+    /// What is folded, and not handed over yet when the generation is being built.
+    cache: Cache,
+    folded_to: Checkpoint,
+    /// Since when the lease is held, and since when nothing was handed over.
+    since: Instant,
+    handed_over: Instant,
+    epoch: Option<Epoch>,
+    /// An event ahead that is known not to be folded: everything before it is, and then it stands there.
+    stand: Option<Halt>,
+    /// The event that could not be folded, and how often it was tried.
+    tried: Option<(Position, u32)>,
+    /// The event whose fold took too long.
+    overdue: Option<Position>,
+    /// The page behind that position, which is being read ahead.
+    ahead: Option<(Position, JoinHandle<Result<LogPage, StoreError>>)>,
+}
+
+impl Advance {
+    /// Folds until it is told to stop, or the generation is gone.
+    pub(crate) async fn run(mut self) {
+        let mut stop = self.stop.clone();
+        let stopped = async move {
+            // Whoever is gone wants it to stop as well.
+            drop(stop.wait_for(|stop| *stop).await);
+        };
+        let mut lease = None;
+        tokio::select! {
+            () = stopped => {}
+            () = self.work(&mut lease) => {}
+        }
+        if let Some(lease) = lease
+            && let Err(error) = self.views.give_back(&lease).await
+        {
+            tracing::debug!(view = %self.of, %error, "a lease could not be given back; it runs out");
+        }
+    }
+
+    async fn work(&mut self, kept: &mut Option<Lease>) {
+        let mut seen = self.watcher.subscribe();
+        loop {
+            let lease = match self.views.lease(&self.of, &self.holder, self.options.lease).await {
+                Ok(Some(lease)) => lease,
+                Ok(None) => {
+                    sleep(self.options.standby).await;
+                    continue;
+                }
+                Err(ViewError::Unknown(_)) => return,
+                Err(error) => {
+                    self.complain(&error);
+                    sleep(self.options.standby).await;
+                    continue;
+                }
+            };
+            *kept = Some(lease.clone());
+            // The lease is kept by a task of its own: a fold or a write may take longer than it lasts.
+            let keeping = self.keep(lease.clone());
+            let ended = self.hold(lease, &mut seen).await;
+            keeping.abort();
+            match ended {
+                Ok(()) | Err(Broke::View(ViewError::Unknown(_))) => return,
+                // Someone else has it now, or did something to it: look again.
+                Err(Broke::View(ViewError::Fenced)) => {}
+                Err(Broke::View(error)) => {
+                    self.complain(&error);
+                    sleep(self.options.standby).await;
+                }
+                Err(Broke::Store(error)) => {
+                    self.complain(&error);
+                    sleep(self.options.standby).await;
+                }
+            }
+        }
+    }
+
+    pub(crate) fn complain(&self, error: &impl std::error::Error) {
+        tracing::warn!(view = %self.of, %error, "a view can't go on just now");
+    }
+
+    pub(crate) fn keep(&self, lease: Lease) -> JoinHandle<()> {
+        let (views, lasting) = (Arc::clone(&self.views), self.options.lease);
+        tokio::spawn(async move {
+            loop {
+                sleep(lasting / 3).await;
+                // When it is lost, the next piece of work is refused.
+                drop(views.lease(&lease.of, &lease.holder, lasting).await);
+            }
+        })
+    }
+
+    /// Works as long as the lease is good.
+    async fn hold(&mut self, lease: Lease, seen: &mut watch::Receiver<Seen>) -> Result<(), Broke> {
+        let Some(state) = self.look().await? else { return Ok(()) };
+        let folded_to = state.checkpoint;
+        let mut hold = Hold {
+            cache: Cache::of(&state.plan),
+            lease,
+            state,
+            folded_to,
+            since: Instant::now(),
+            handed_over: Instant::now(),
+            epoch: None,
+            stand: None,
+            tried: None,
+            overdue: None,
+            ahead: None,
+        };
+        // A program that has just begun may know better than the one that came to a halt.
+        if !hold.state.has_diverged() && !std::mem::replace(&mut self.began, true) {
+            hold.state.halt = None;
+        }
+        self.check_the_log(&mut hold).await?;
+        let mut head = self.store.watch();
+        loop {
+            head.mark_unchanged();
+            if !self.obey(&mut hold, seen).await? {
+                return Ok(());
+            }
+            match self.turn(&mut hold).await? {
+                Turn::Again => {}
+                Turn::CaughtUp => self.rest(&mut hold, &mut head).await?,
+                Turn::Halted(halt) => {
+                    tracing::error!(view = %self.of, %halt, "a view comes to a halt");
+                    self.views.halt(&hold.lease, &halt).await?;
+                    hold.state.halt = Some(halt);
+                    self.watcher.look_again();
+                }
+            }
+        }
+    }
+
+    async fn look(&self) -> Result<Option<GenerationState>, ViewError> {
+        let all = self.views.generations().await?;
+        Ok(all.into_iter().find(|state| state.of == self.of))
+    }
+
+    /// Waits while somebody has told it to, or while it stands halted. `false`: the generation is gone.
+    async fn obey(&self, hold: &mut Hold, seen: &mut watch::Receiver<Seen>) -> Result<bool, Broke> {
+        let mut waited = hold.state.halt.is_some();
+        loop {
+            let told = {
+                let seen = seen.borrow_and_update();
+                // What was seen before the lease was taken may be older than what is known.
+                seen.at.filter(|at| *at > hold.since).map(|_| seen.find(&self.of).cloned())
+            };
+            match told {
+                None => {}
+                Some(None) => return Ok(self.look().await?.is_some()),
+                Some(Some(state)) => {
+                    hold.state.paused = state.paused;
+                    hold.state.skips = state.skips;
+                    if waited {
+                        hold.state.halt = state.halt;
+                    }
+                }
+            }
+            if !hold.state.paused && hold.state.halt.is_none() {
+                if waited {
+                    hold.tried = None;
+                    self.start_again(hold).await?;
+                    self.check_the_log(hold).await?;
+                }
+                if hold.state.halt.is_none() {
+                    return Ok(true);
+                }
+            }
+            waited = true;
+            // Until something is seen to have changed; and every now and then in any case.
+            drop(timeout(self.options.standby, seen.changed()).await);
+        }
+    }
+
+    /// Goes back to where the store says that it stands.
+    async fn start_again(&self, hold: &mut Hold) -> Result<(), Broke> {
+        if let Some(state) = self.look().await? {
+            hold.folded_to = state.checkpoint;
+            hold.state = state;
+        }
+        hold.cache.clear();
+        (hold.stand, hold.ahead) = (None, None);
+        Ok(())
+    }
+
+    /// Whether the generation was folded from this log: its last event must still be what it was.
+    async fn check_the_log(&self, hold: &mut Hold) -> Result<(), Broke> {
+        let head = self.store.head().await?;
+        hold.epoch = Some(head.cursor.epoch().clone());
+        let at = hold.state.checkpoint;
+        let mut diverged = None;
+        if at.position > head.cursor.position() {
+            let error =
+                format!("it is folded up to {}, and the log ends at {}", at.position, head.cursor.position());
+            diverged = Some((at.position, error));
+        } else if let Some((position, hash)) = at.folded {
+            let query = LogQuery { until: Some(position), ..LogQuery::after(position.previous()) };
+            let page = self.store.read_log(&query).await?;
+            if page.events.first().is_none_or(|event| event.hash != hash) {
+                diverged = Some((
+                    position,
+                    "the log has another event there than the one that was folded".to_owned(),
+                ));
+            }
+        }
+        let Some((position, error)) = diverged else {
+            // What was thought to have diverged, and has not, goes on.
+            if hold.state.has_diverged() {
+                hold.state.halt = None;
+            }
+            return Ok(());
+        };
+        if !hold.state.has_diverged() {
+            let halt = Halt { kind: HaltKind::Diverged, position, event: None, error };
+            tracing::error!(view = %self.of, %halt, "a view is not of this log, and is built anew");
+            self.views.halt(&hold.lease, &halt).await?;
+            hold.state.halt = Some(halt);
+        }
+        // Unless that is done already: the newest build is this one.
+        let all = self.views.generations().await?;
+        let newer = |state: &GenerationState| {
+            state.of.view == self.of.view
+                && state.of.number == self.of.number
+                && state.of.build > self.of.build
+        };
+        if !all.iter().any(newer) {
+            self.views.begin_build(&self.defined.plan).await?;
+        }
+        self.watcher.look_again();
+        Ok(())
+    }
+
+    /// Reads a page, folds it, and hands over what is finished.
+    async fn turn(&self, hold: &mut Hold) -> Result<Turn, Broke> {
+        if self.inline && hold.state.ready {
+            let before = hold.folded_to;
+            self.start_again(hold).await?;
+            if hold.folded_to != before {
+                // The store itself is at it, within the appends.
+                self.caught_up(hold).await?;
+                return Ok(Turn::CaughtUp);
+            }
+        }
+        if let Some(halt) = hold.stand.take_if(|halt| halt.position <= hold.folded_to.position.next()) {
+            if hold.state.skips.contains(&halt.position) {
+                // Told to leave out an event that can't even be read.
+                hold.folded_to.position = halt.position;
+                return Ok(Turn::Again);
+            }
+            self.hand_over(hold, true).await?;
+            return self.try_again(hold, halt).await;
+        }
+        let page = match self.page(hold).await {
+            Ok(page) => page,
+            Err(StoreError::Corrupt(damage)) => {
+                self.stand_before(hold, damage);
+                return Ok(Turn::Again);
+            }
+            Err(error) => return Err(error.into()),
+        };
+        if hold.epoch.as_ref() != Some(page.head.epoch()) {
+            // A log that began a new epoch may be another one from somewhere on.
+            self.start_again(hold).await?;
+            self.check_the_log(hold).await?;
+            return Ok(Turn::Again);
+        }
+        let (end, scanned_to) = (page.end, page.scanned_to);
+        self.read_ahead(hold, &page);
+        let halt = self.fold(hold, page.events, scanned_to).await?;
+        self.hand_over(hold, end || halt.is_some()).await?;
+        match halt {
+            Some(halt) => self.try_again(hold, halt).await,
+            None if end && hold.stand.is_none() => {
+                self.caught_up(hold).await?;
+                Ok(Turn::CaughtUp)
+            }
+            None => Ok(Turn::Again),
+        }
+    }
+
+    async fn page(&self, hold: &mut Hold) -> Result<LogPage, StoreError> {
+        let after = hold.folded_to.position;
+        if let Some((from, reading)) = hold.ahead.take()
+            && from == after
+            && let Ok(page) = reading.await
+        {
+            return page;
+        }
+        let until = hold.stand.as_ref().map(|halt| halt.position.previous());
+        self.store.read_log(&self.query(after, until)).await
+    }
+
+    fn query(&self, after: Position, until: Option<Position>) -> LogQuery {
+        let filter = self.defined.filter.clone();
+        LogQuery { until, limit: self.options.page, ..LogQuery::after(after).matching(filter) }
+    }
+
+    /// The log is damaged somewhere ahead.
+    fn stand_before(&self, hold: &mut Hold, damage: Corruption) {
+        let position = damage.position.unwrap_or_else(|| hold.folded_to.position.next());
+        hold.stand = Some(Halt { kind: HaltKind::Corrupt, position, event: None, error: damage.what });
+    }
+
+    /// An event that can't be folded is tried a few times more, at growing distances.
+    async fn try_again(&self, hold: &mut Hold, halt: Halt) -> Result<Turn, Broke> {
+        let tried = match hold.tried {
+            Some((position, tried)) if position == halt.position => tried + 1,
+            _ => 1,
+        };
+        // What took too long takes a thread with it each time.
+        let hopeless = halt.kind == HaltKind::NeedsUpgrade || hold.overdue == Some(halt.position);
+        if hopeless || tried > self.options.retries {
+            hold.tried = None;
+            return Ok(Turn::Halted(halt));
+        }
+        hold.tried = Some((halt.position, tried));
+        hold.ahead = None;
+        tracing::warn!(view = %self.of, %halt, tried, "an event could not be folded, and is tried again");
+        sleep(self.options.retry_pause * 4_u32.saturating_pow(tried - 1)).await;
+        Ok(Turn::Again)
+    }
+
+    /// Folds a page; in pieces, when it changes too many rows for one. Says why it could not go on.
+    async fn fold(
+        &self,
+        hold: &mut Hold,
+        events: Vec<flightdeck_store::Recorded>,
+        scanned_to: Position,
+    ) -> Result<Option<Halt>, Broke> {
+        let cache = std::mem::replace(&mut hold.cache, Cache::of(&hold.state.plan));
+        let (defined, skips) = (self.defined.clone(), hold.state.skips.clone());
+        let looked = self.aside(hold, Current::default(), move || {
+            let (batch, wanted) = Batch::of(&defined, &cache, &skips, events, scanned_to);
+            (batch, wanted, cache)
+        });
+        let Some((batch, wanted, cache)) = looked.await? else { return Ok(None) };
+        hold.cache = cache;
+        batch::load(&*self.views, &self.of, &mut hold.cache, wanted).await?;
+        let mut rest = Some(batch);
+        while let Some(batch) = rest.take() {
+            let limits = self.views.work_limits();
+            let rows_max = if hold.state.ready { limits.rows } else { limits.building_rows };
+            let mut cache = std::mem::replace(&mut hold.cache, Cache::of(&hold.state.plan));
+            let (defined, from, current) = (self.defined.clone(), hold.folded_to, Current::default());
+            let noted = Arc::clone(&current);
+            let folded = self.aside(hold, current, move || {
+                let folded = batch.fold(&defined, &mut cache, from, rows_max, &noted);
+                (folded, cache)
+            });
+            let Some((folded, cache)): Option<(Folded, Cache)> = folded.await? else { return Ok(None) };
+            (hold.cache, hold.folded_to, rest) = (cache, folded.to, folded.rest);
+            if folded.stop.is_some() {
+                return Ok(folded.stop);
+            }
+            if rest.is_some() {
+                self.hand_over(hold, true).await?;
+            }
+        }
+        Ok(None)
+    }
+
+    /// Runs a fold where it may take its time, and gives it up when one event takes too long: what it held is lost, and the
+    /// thread is left behind.
+    async fn aside<T: Send + 'static>(
+        &self,
+        hold: &mut Hold,
+        current: Current,
+        fold: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<Option<T>, Broke> {
+        let mut folding = tokio::task::spawn_blocking(fold);
+        let halt = loop {
+            if let Ok(folded) = timeout(Duration::from_millis(250), &mut folding).await {
+                // A fold that panics is caught where it is called; a panic here is a fault of ours.
+                return match folded {
+                    Ok(folded) => Ok(Some(folded)),
+                    Err(error) => {
+                        self.complain(&error);
+                        Err(ViewError::Fenced.into())
+                    }
+                };
+            }
+            if let Some(halt) = batch::overdue(&current, self.options.event_budget) {
+                break halt;
+            }
+        };
+        self.start_again(hold).await?;
+        (hold.overdue, hold.stand) = (Some(halt.position), Some(halt));
+        Ok(None)
+    }
+
+    /// Hands over what is folded: at once for a generation that can be asked, in larger pieces for one that is being built.
+    async fn hand_over(&self, hold: &mut Hold, now: bool) -> Result<(), Broke> {
+        let limits = self.views.work_limits();
+        let full = hold.cache.touched() >= limits.building_rows
+            || hold.cache.bytes() >= limits.building_bytes
+            || hold.handed_over.elapsed() >= self.options.building_for;
+        if hold.folded_to == hold.state.checkpoint || !(now || hold.state.ready || full) {
+            return Ok(());
+        }
+        let (lease, from, to) = (hold.lease.clone(), hold.state.checkpoint, hold.folded_to);
+        let work = Work { lease, from, to, changes: hold.cache.changes() };
+        self.views.apply(work).await?;
+        hold.cache.settle();
+        if hold.cache.bytes() >= limits.building_bytes / 2 {
+            hold.cache.clear();
+        }
+        hold.state.checkpoint = to;
+        hold.handed_over = Instant::now();
+        self.watcher.hint(&self.of, to);
+        Ok(())
+    }
+
+    /// Reads the next page while this one is folded.
+    fn read_ahead(&self, hold: &mut Hold, page: &LogPage) {
+        if !page.end && hold.stand.is_none() {
+            let (store, query) = (Arc::clone(&self.store), self.query(page.scanned_to, None));
+            let reading = tokio::spawn(async move { store.read_log(&query).await });
+            hold.ahead = Some((page.scanned_to, reading));
+        }
+    }
+
+    /// It has caught up: if it was being built, it takes over.
+    async fn caught_up(&self, hold: &mut Hold) -> Result<(), Broke> {
+        if !hold.state.ready {
+            match self.views.take_over(&hold.lease).await? {
+                TakenOver::Done => {
+                    tracing::info!(view = %self.of, "a generation has caught up, and is ready");
+                    hold.state.ready = true;
+                    self.watcher.look_again();
+                }
+                // The one in use has come further meanwhile: so will this one.
+                TakenOver::Behind(_) => {}
+            }
+        }
+        if self.inline {
+            while self.views.tend(&hold.lease).await? {}
+        }
+        Ok(())
+    }
+
+    /// Waits for the log to grow, and a moment longer, so that what comes together is folded together.
+    async fn rest(&self, hold: &mut Hold, head: &mut watch::Receiver<Position>) -> Result<(), Broke> {
+        let most = if hold.state.ready { self.options.poll } else { self.options.linger };
+        if let Ok(Err(_closed)) = timeout(most, head.changed()).await {
+            sleep(most).await;
+        }
+        sleep(self.options.linger).await;
+        Ok(())
+    }
+}

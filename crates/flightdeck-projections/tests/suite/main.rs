@@ -1,0 +1,9 @@
+//! The runner, on the stores that need no server: what it promises, case by case.
+#![expect(clippy::unwrap_used, reason = "a test that fails panics")]
+
+mod counts;
+mod ground;
+mod halts;
+mod life;
+mod reacts;
+mod waits;

@@ -1,0 +1,84 @@
+//! Waiting for a view to come to what one has written oneself.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use flightdeck_core::{Cursor, Epoch};
+use flightdeck_projections::{NotThere, Runner};
+use flightdeck_store::view::ViewError;
+
+use crate::counts::{Counts, Poison};
+use crate::ground::{Ground, eventually, name, quick};
+
+const LONG: Duration = Duration::from_secs(20);
+
+fn runner(ground: &Ground) -> Runner {
+    Runner::new(Arc::clone(&ground.store), Arc::clone(&ground.views)).options(quick())
+}
+
+async fn sees_ones_own_write(ground: Ground) {
+    let running = runner(&ground).projection(Counts::named("counts")).start().await.unwrap();
+    for count in 1..=20 {
+        let done = ground.append("a-1", "Counted", "\"a\"").await;
+        let there = running.watcher().wait_for(&name("counts"), 1, done.cursor.clone(), LONG).await.unwrap();
+        assert!(there.position >= done.cursor.position());
+        assert_eq!(ground.counts("counts", 1).await, [("a".to_owned(), count)]);
+    }
+    // An event that it does not even read moves it as well.
+    let done = ground.append("a-1", "Other", "1").await;
+    running.watcher().wait_for(&name("counts"), 1, done.cursor, LONG).await.unwrap();
+    running.stop().await;
+}
+
+async fn gives_up_in_time(ground: Ground) {
+    let running = runner(&ground).projection(Counts::named("counts")).start().await.unwrap();
+    let head = ground.append("a-1", "Counted", "\"a\"").await.cursor;
+    let ahead = Cursor::new(head.epoch().clone(), head.position().next());
+    let begun = Instant::now();
+    let late = running.watcher().wait_for(&name("counts"), 1, ahead, Duration::from_millis(300)).await;
+    assert!(matches!(late, Err(NotThere::Late { at, .. }) if at.get() <= 1), "{late:?}");
+    assert!(begun.elapsed() >= Duration::from_millis(300) && begun.elapsed() < Duration::from_secs(5));
+    running.stop().await;
+}
+
+async fn tells_at_once_what_will_never_be(ground: Ground) {
+    let running = runner(&ground).projection(Counts::with(Poison::Fails)).start().await.unwrap();
+    let head = ground.append("a-1", "Counted", "\"a\"").await.cursor;
+    let watcher = running.watcher();
+    let other = Cursor::new(Epoch::from_random(7), head.position());
+    let answer = watcher.wait_for(&name("counts"), 1, other, LONG).await;
+    assert!(matches!(&answer, Err(NotThere::OtherEpoch { head: at }) if at.epoch() == head.epoch()), "{answer:?}");
+    let answer = watcher.wait_for(&name("nothing"), 1, head.position(), LONG).await;
+    assert!(matches!(answer, Err(NotThere::View(ViewError::Unknown(_)))), "{answer:?}");
+    watcher.wait_for(&name("counts"), 1, head, LONG).await.unwrap();
+    let poison = ground.append("a-1", "Counted", "\"poison\"").await.cursor;
+    let begun = Instant::now();
+    let answer = watcher.wait_for(&name("counts"), 1, poison, LONG).await;
+    assert!(matches!(&answer, Err(NotThere::Halted { halt, .. }) if halt.position.get() == 2), "{answer:?}");
+    assert!(begun.elapsed() < LONG / 2);
+    running.stop().await;
+}
+
+async fn a_thousand_wait_with_few_looks(ground: Ground) {
+    let running = runner(&ground).projection(Counts::named("counts")).start().await.unwrap();
+    eventually("it is ready", async || ground.state("counts").await.ready).await;
+    let watcher = running.watcher().clone();
+    let head = ground.append("a-1", "Counted", "\"a\"").await.cursor;
+    let waiting: Vec<_> = (0..1_000)
+        .map(|_| {
+            let (watcher, head) = (watcher.clone(), head.clone());
+            tokio::spawn(async move { watcher.wait_for(&name("counts"), 1, head, LONG).await.is_ok() })
+        })
+        .collect();
+    for waits in waiting {
+        assert!(waits.await.unwrap());
+    }
+    running.stop().await;
+}
+
+crate::on_both! {
+    sees_ones_own_write
+    gives_up_in_time
+    tells_at_once_what_will_never_be
+    a_thousand_wait_with_few_looks
+}

@@ -1,0 +1,147 @@
+//! The SQL that a question to a view becomes, and its answer.
+
+use std::sync::Arc;
+
+use flightdeck_store::view::{
+    Compare, GenerationState, InvalidQuery, Table, Term, Value, ViewError, ViewPage, ViewQuery, Visible,
+    answering,
+};
+use rusqlite::{Connection, params_from_iter};
+
+use crate::generations::{self, NotDone};
+use crate::tables::{self, Cell, Tables, names};
+
+/// Answers a question, within the read transaction that is open: rows and checkpoint are of one moment.
+pub(crate) fn ask(conn: &Connection, query: &ViewQuery) -> Result<ViewPage, NotDone> {
+    // For how long nobody has wanted a generation is of no interest here.
+    let now = flightdeck_core::Timestamp::from_micros(0).map_err(|_| ViewError::Unknown(String::new()))?;
+    let stored = generations::of_view(conn, &query.view, now)?;
+    let states: Vec<GenerationState> = stored.iter().map(|stored| stored.state.clone()).collect();
+    let Some(state) = answering(&states, &query.view, query.number) else {
+        return Err(match states.is_empty() {
+            true => ViewError::Unknown(query.view.to_string()).into(),
+            false => ViewError::NotReady(query.view.clone()).into(),
+        });
+    };
+    let id = stored.iter().find(|stored| stored.state.of == state.of).map_or(0, |stored| stored.id);
+    let (place, table) = state
+        .plan
+        .table(&query.table)
+        .ok_or_else(|| ViewError::from(InvalidQuery::Table(query.table.clone())))?;
+    let order = query.check(table).map_err(ViewError::from)?;
+    let tables = Tables::of(id, &state.plan, state.serving);
+    let mut sql = Sql::default();
+    sql.conditions(query, table, &tables.words(place));
+    if let Some(after) = &query.after {
+        sql.behind(&after.0, &order);
+    }
+    let text = sql.text(table, &tables.name(place), &order, query.limit.get() + 1);
+    // The text differs from question to question: it must not push out what is asked all the time.
+    let mut statement = conn.prepare(&text)?;
+    let mut found = statement.query(params_from_iter(sql.values.iter().map(Cell)))?;
+    let mut rows = Vec::new();
+    while let Some(row) = found.next()? {
+        rows.push(tables::read(table, row, 0)?);
+    }
+    Ok(ViewPage::cut(rows, query.limit, &order, state.checkpoint, state.of.clone()))
+}
+
+/// Conditions, and the values that are bound in them.
+#[derive(Default)]
+struct Sql {
+    conditions: Vec<String>,
+    values: Vec<Value>,
+}
+
+impl Sql {
+    fn bind(&mut self, value: Value) -> String {
+        self.values.push(value);
+        format!("?{}", self.values.len())
+    }
+
+    fn conditions(&mut self, query: &ViewQuery, table: &Arc<Table>, words: &str) {
+        for filter in &query.filters {
+            let column = format!("\"{}\"", filter.column);
+            let condition = match &filter.compare {
+                Compare::Equal(value) => format!("{column} = {}", self.bind(value.clone())),
+                Compare::Less(value) => format!("{column} < {}", self.bind(value.clone())),
+                Compare::More(value) => format!("{column} > {}", self.bind(value.clone())),
+                Compare::OneOf(values) => {
+                    let places: Vec<String> = values.iter().map(|value| self.bind(value.clone())).collect();
+                    format!("{column} IN ({})", places.join(", "))
+                }
+                Compare::Has(text) => {
+                    let place = self.bind(text.as_str().into());
+                    format!("EXISTS (SELECT 1 FROM json_each({column}) item WHERE item.value = {place})")
+                }
+                Compare::IsNull => format!("{column} IS NULL"),
+                Compare::IsNotNull => format!("{column} IS NOT NULL"),
+            };
+            self.conditions.push(condition);
+        }
+        if !query.terms.is_empty() {
+            let place = self.bind(match_text(&query.terms).into());
+            self.conditions
+                .push(format!("fd_row IN (SELECT rowid FROM \"{words}\" WHERE \"{words}\" MATCH {place})"));
+        }
+        if let Visible::Some { column, exactly, beginning } = query.visible(table) {
+            let mut any = vec!["0".to_owned()];
+            for exact in exactly {
+                any.push(format!("\"{column}\" = {}", self.bind(exact.into())));
+            }
+            for begin in beginning {
+                // In bytes, so that no letter means anything else.
+                let place = self.bind(begin.into());
+                any.push(format!(
+                    "substr(CAST(\"{column}\" AS BLOB), 1, length(CAST({place} AS BLOB))) = CAST({place} AS BLOB)"
+                ));
+            }
+            self.conditions.push(format!("({})", any.join(" OR ")));
+        }
+    }
+
+    /// Strictly behind these values in that order: nothing comes before everything.
+    fn behind(&mut self, after: &[Value], order: &[(&str, bool)]) {
+        let mut any = Vec::new();
+        let mut same = String::new();
+        for (at, (value, (column, descending))) in after.iter().zip(order).enumerate() {
+            let column = format!("\"{column}\"");
+            let behind = match (value, descending) {
+                (Value::Null, false) => Some(format!("{column} IS NOT NULL")),
+                (Value::Null, true) => None,
+                (value, false) => Some(format!("{column} > {}", self.bind(value.clone()))),
+                (value, true) => {
+                    Some(format!("({column} < {} OR {column} IS NULL)", self.bind(value.clone())))
+                }
+            };
+            any.extend(behind.map(|behind| format!("({same}{behind})")));
+            if at + 1 < order.len() {
+                let place = self.bind(value.clone());
+                same = format!("{same}{column} IS {place} AND ");
+            }
+        }
+        self.conditions.push(if any.is_empty() { "0".to_owned() } else { format!("({})", any.join(" OR ")) });
+    }
+
+    fn text(&self, table: &Table, name: &str, order: &[(&str, bool)], limit: usize) -> String {
+        let columns = names(table.columns().iter().map(|column| column.name.as_str()));
+        let conditions = match self.conditions.is_empty() {
+            true => String::new(),
+            false => format!(" WHERE {}", self.conditions.join(" AND ")),
+        };
+        let order: Vec<String> = order
+            .iter()
+            .map(|(column, descending)| format!("\"{column}\" {}", if *descending { "DESC" } else { "ASC" }))
+            .collect();
+        format!("SELECT {columns} FROM \"{name}\"{conditions} ORDER BY {} LIMIT {limit}", order.join(", "))
+    }
+}
+
+/// Terms as the index of words is asked for them. A term is letters and digits, so quotes around it are enough.
+fn match_text(terms: &[Term]) -> String {
+    let each = terms.iter().map(|term| match term {
+        Term::Word(word) => format!("\"{word}\""),
+        Term::Prefix(word) => format!("\"{word}\" *"),
+    });
+    each.collect::<Vec<_>>().join(" AND ")
+}

@@ -1,0 +1,177 @@
+//! Views that are folded within the appends: what a group has written is folded before it is committed.
+//!
+//! A view that is not there yet is left to its runner until only a little is missing. A fold that fails halts its view and
+//! nothing else.
+
+use flightdeck_core::Position;
+use flightdeck_store::Recorded;
+use flightdeck_store::view::{Cache, Checkpoint, FoldError, Halt, HaltKind, Inline};
+use rusqlite::{Connection, ErrorCode, params};
+
+use crate::generations::{self, Stored};
+use crate::names::Names;
+use crate::row::{Damage, Rows, select_events};
+use crate::tables::{Tables, Words};
+use crate::writer::Broke;
+
+/// How many events a view may be behind and still be brought to the head by the writer: more are its runner's.
+const BEHIND_EVENTS_MAX: i64 = 2_000;
+/// How much of a view's rows is kept in mind between groups.
+const CACHE_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+/// The views that are folded within the appends, as of the last commit.
+#[derive(Default)]
+pub(crate) struct InlineViews {
+    views: Vec<View>,
+    /// Something else may have changed them since they were looked at.
+    stale: bool,
+}
+
+struct View {
+    inline: Inline,
+    stored: Option<Stored>,
+    cache: Option<Cache>,
+}
+
+impl InlineViews {
+    pub(crate) fn set(&mut self, inline: Vec<Inline>) {
+        self.views = inline.into_iter().map(|inline| View { inline, stored: None, cache: None }).collect();
+        self.stale = true;
+    }
+
+    /// Something else may have changed them, or what was written was rolled back.
+    pub(crate) fn forget(&mut self) {
+        self.stale = true;
+    }
+
+    /// Folds what stands in the log up to `newest`, within the transaction that is open.
+    pub(crate) fn fold(&mut self, conn: &Connection, names: &Names, newest: Position) -> Result<(), Broke> {
+        if self.stale {
+            for view in &mut self.views {
+                view.stored = generations::find(conn, &view.inline.of)?;
+                view.cache = None;
+            }
+            self.stale = false;
+        }
+        for view in &mut self.views {
+            let Some(Stored { id, state }) = &view.stored else { continue };
+            let behind = newest.get() - state.checkpoint.position.get();
+            if state.paused || state.halt.is_some() || behind <= 0 || behind > BEHIND_EVENTS_MAX {
+                continue;
+            }
+            let id = *id;
+            conn.execute_batch("SAVEPOINT fd_inline")?;
+            match view.fold(conn, names, newest) {
+                Ok(()) => conn.execute_batch("RELEASE fd_inline")?,
+                Err(damage) if is_the_views_own(&damage) => {
+                    conn.execute_batch("ROLLBACK TO fd_inline; RELEASE fd_inline")?;
+                    view.halt_for_damage(conn, id, &damage)?;
+                }
+                Err(damage) => return Err(damage.into()),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether something is wrong with the view's tables, and not with the file as such.
+fn is_the_views_own(damage: &Damage) -> bool {
+    match damage {
+        Damage::Corrupt(_) => true,
+        Damage::Sql(error) => {
+            matches!(
+                error.sqlite_error_code(),
+                Some(ErrorCode::ConstraintViolation | ErrorCode::Unknown) | None
+            )
+        }
+    }
+}
+
+impl View {
+    fn fold(&mut self, conn: &Connection, names: &Names, newest: Position) -> Result<(), Damage> {
+        let Some(Stored { id, state }) = &mut self.stored else { return Ok(()) };
+        let tables = Tables::of(*id, &state.plan, state.serving);
+        let cache = self.cache.get_or_insert_with(|| Cache::of(&state.plan));
+        if cache.bytes() > CACHE_BYTES_MAX {
+            cache.clear();
+        }
+        let from = state.checkpoint;
+        let mut to = Checkpoint { position: newest, ..from };
+        let mut statement =
+            conn.prepare_cached(select_events!("WHERE position > ?1 AND position <= ?2 ORDER BY position"))?;
+        let mut rows = statement.query(params![from.position.get(), newest.get()])?;
+        let mut reader = Rows::new(conn, names);
+        let mut halt = None;
+        while let Some(row) = rows.next()? {
+            let event = reader.event(row)?;
+            if state.skips.contains(&event.position) {
+                continue;
+            }
+            match one(&self.inline, conn, &tables, cache, &event)? {
+                Ok(false) => {}
+                Ok(true) => to.folded = Some((event.position, event.hash)),
+                Err(why) => {
+                    // What came before it is kept.
+                    to.position = event.position.previous();
+                    halt = Some(why);
+                    break;
+                }
+            }
+        }
+        tables.write(conn, &cache.changes(), Words::Later)?;
+        generations::advance(conn, *id, &from, &to)?;
+        if let Some(halt) = halt {
+            tracing::error!(view = %self.inline.of, %halt, "an inline view comes to a halt");
+            generations::set_halt(conn, *id, Some(&halt))?;
+            state.halt = Some(halt);
+        }
+        cache.settle();
+        state.checkpoint = to;
+        Ok(())
+    }
+
+    /// The view's own tables are damaged: it stands where it stood.
+    fn halt_for_damage(&mut self, conn: &Connection, id: i64, damage: &Damage) -> Result<(), Broke> {
+        let Some(Stored { state, .. }) = &mut self.stored else { return Ok(()) };
+        let error = match damage {
+            Damage::Corrupt(corruption) => corruption.to_string(),
+            Damage::Sql(error) => error.to_string(),
+        };
+        let position = state.checkpoint.position.next();
+        let halt = Halt { kind: HaltKind::Corrupt, position, event: None, error };
+        tracing::error!(view = %self.inline.of, %halt, "an inline view comes to a halt");
+        generations::set_halt(conn, id, Some(&halt))?;
+        state.halt = Some(halt);
+        self.cache = None;
+        Ok(())
+    }
+}
+
+/// Folds one event. Says whether the view reads it at all; the inner error is why it can't be folded.
+fn one(
+    inline: &Inline,
+    conn: &Connection,
+    tables: &Tables,
+    cache: &mut Cache,
+    event: &Recorded,
+) -> Result<Result<bool, Halt>, Damage> {
+    match (inline.reads)(event) {
+        Ok(true) => {}
+        other => return Ok(other),
+    }
+    let poison = |error: &FoldError| Halt {
+        kind: HaltKind::Poison,
+        position: event.position,
+        event: Some(event.id),
+        error: error.to_string(),
+    };
+    let (keys, missing) = match cache.keys(&*inline.fold, event) {
+        Ok(found) => found,
+        Err(error) => return Ok(Err(poison(&error))),
+    };
+    if !missing.is_empty() {
+        let rows = tables.load(conn, &missing)?;
+        cache.take_in(missing, rows);
+    }
+    Ok(cache.fold(&*inline.fold, event, &keys).map(|()| true).map_err(|error| poison(&error)))
+}

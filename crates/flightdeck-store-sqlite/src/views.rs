@@ -1,0 +1,455 @@
+//! The port of views on SQLite: what is asked is read beside the writer, what changes is a job of the writer's between two groups.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use flightdeck_core::Timestamp;
+use flightdeck_store::view::{
+    Generation, GenerationState, Halt, Holder, Inline, Lease, Mark, Plan, Row, Succession, TakenOver,
+    ViewError, ViewPage, ViewQuery, ViewStore, Wanted, Work, WorkLimits, succession,
+};
+use flightdeck_store::{AppendError, Reason};
+use rusqlite::Connection;
+use tokio::sync::oneshot;
+
+use crate::asking;
+use crate::fault::kill_point;
+use crate::generations::{self, NotDone, Stored};
+use crate::inline::InlineViews;
+use crate::row::Damage;
+use crate::store::SqliteStore;
+use crate::tables::{self, Tables, Words};
+use crate::writer::Broke;
+
+/// Rows that one piece of work changes at the most while it can be asked.
+const ROWS_MAX: usize = 2_000;
+/// Rows whose words one job brings up to date.
+const TEND_ROWS: usize = 200;
+/// Rows that one job takes out of tables that nobody sees any more.
+const EMPTY_ROWS: usize = 2_000;
+
+/// Who folds which generation, and the last token that was given out. Kept in memory: the process that has the file open for writing
+/// is the only one.
+pub(crate) struct Leases(Mutex<HashMap<Generation, Held>>, AtomicI64);
+
+struct Held {
+    holder: Option<Holder>,
+    token: i64,
+    until: Instant,
+}
+
+impl Leases {
+    /// Nobody holds anything. Tokens go on behind those of an earlier opening, which may have been this process's too.
+    pub(crate) fn begin(now: Timestamp) -> Self {
+        Self(Mutex::default(), AtomicI64::new(now.micros()))
+    }
+
+    fn take(&self, of: &Generation, holder: &Holder, lasting: Duration) -> Option<Lease> {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        let held = all.entry(of.clone()).or_insert(Held { holder: None, token: 0, until: now });
+        if held.holder.as_ref() != Some(holder) {
+            if held.holder.is_some() && held.until > now {
+                return None;
+            }
+            held.holder = Some(holder.clone());
+            held.token = self.1.fetch_add(1, Ordering::SeqCst) + 1;
+        }
+        held.until = now + lasting;
+        Some(Lease { of: of.clone(), holder: holder.clone(), token: held.token })
+    }
+
+    fn give_back(&self, lease: &Lease) {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(held) = all.get_mut(&lease.of).filter(|held| held.token == lease.token) {
+            held.holder = None;
+        }
+    }
+
+    fn check(&self, lease: &Lease) -> Result<(), ViewError> {
+        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match all.get(&lease.of).is_some_and(|held| held.token == lease.token) {
+            true => Ok(()),
+            false => Err(ViewError::Fenced),
+        }
+    }
+
+    fn holder(&self, of: &Generation) -> Option<Holder> {
+        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let held = all.get(of).filter(|held| held.until > Instant::now())?;
+        held.holder.clone()
+    }
+}
+
+/// Something for the writer to do to a view, in a transaction of its own.
+pub(crate) trait ViewJob: Send {
+    /// Does it. Says whether anything is to be committed.
+    fn work(&mut self, on: &mut On<'_>) -> Result<bool, Broke>;
+    /// Says what came of it; `failed` when it could not be committed.
+    fn answer(self: Box<Self>, failed: Option<AppendError>);
+}
+
+/// What a job works on.
+pub(crate) struct On<'w> {
+    pub(crate) conn: &'w Connection,
+    pub(crate) inline: &'w mut InlineViews,
+}
+
+/// A job that is a function, and who waits for it.
+struct Doing<T, F> {
+    work: F,
+    done: Option<Result<T, ViewError>>,
+    answer: oneshot::Sender<Result<T, ViewError>>,
+}
+
+impl<T, F> ViewJob for Doing<T, F>
+where
+    T: Send,
+    F: FnMut(&mut On<'_>) -> Result<(T, bool), NotDone> + Send,
+{
+    fn work(&mut self, on: &mut On<'_>) -> Result<bool, Broke> {
+        let (done, wrote) = match (self.work)(on) {
+            Ok((value, wrote)) => (Ok(value), wrote),
+            // What it may have begun is rolled back.
+            Err(NotDone::Refused(error)) => (Err(error), false),
+            Err(NotDone::Failed(Damage::Corrupt(corruption))) => {
+                (Err(ViewError::Store(corruption.into())), false)
+            }
+            Err(NotDone::Failed(Damage::Sql(error))) => return Err(error.into()),
+        };
+        self.done = Some(done);
+        Ok(wrote)
+    }
+
+    fn answer(self: Box<Self>, failed: Option<AppendError>) {
+        let done = match (failed, self.done) {
+            (None, Some(done)) => done,
+            (Some(error), _) => Err(ViewError::Store(crate::store::to_store_error(error))),
+            (None, None) => Err(ViewError::failed(Reason::Stopped, None)),
+        };
+        drop(self.answer.send(done));
+    }
+}
+
+impl SqliteStore {
+    /// Has the writer do something to a view, in a transaction of its own. The function says whether it wrote anything.
+    async fn work<T: Send + 'static>(
+        &self,
+        work: impl FnMut(&mut On<'_>) -> Result<(T, bool), NotDone> + Send + 'static,
+    ) -> Result<T, ViewError> {
+        let (answer, answered) = oneshot::channel();
+        let job = Box::new(Doing { work, done: None, answer });
+        self.send(job).await.map_err(|error| ViewError::Store(crate::store::to_store_error(error)))?;
+        answered.await.unwrap_or_else(|_| Err(ViewError::failed(Reason::Stopped, None)))
+    }
+
+    /// Reads something of the views, in one short transaction.
+    async fn look_at<T: Send + 'static>(
+        &self,
+        look: impl FnOnce(&Connection) -> Result<T, NotDone> + Send + 'static,
+    ) -> Result<T, ViewError> {
+        let looked = self.read(move |conn, _| match look(conn) {
+            Ok(found) => Ok(Ok(found)),
+            Err(NotDone::Refused(error)) => Ok(Err(error)),
+            Err(NotDone::Failed(damage)) => Err(damage),
+        });
+        looked.await.map_err(ViewError::Store)?
+    }
+
+    fn now(&self) -> Timestamp {
+        self.options().clock.now()
+    }
+
+    fn state(&self, stored: Stored) -> GenerationState {
+        let holder = self.leases().holder(&stored.state.of);
+        GenerationState { holder, ..stored.state }
+    }
+
+    /// Empties and drops what was thrown away, bit by bit, so that no append waits for long.
+    async fn sweep(&self) -> Result<(), ViewError> {
+        loop {
+            let more = self.work(|on| {
+                let Some((id, tables)) = generations::next_gone(on.conn)? else { return Ok((false, false)) };
+                if tables::empty(on.conn, id, tables, EMPTY_ROWS)? {
+                    generations::forget(on.conn, id)?;
+                }
+                Ok((true, true))
+            });
+            if !more.await? {
+                return Ok(());
+            }
+        }
+    }
+}
+
+/// The newest build of a plan's generation, if it is still the same plan.
+fn newest(conn: &Connection, plan: &Plan, now: Timestamp) -> Result<Option<Stored>, NotDone> {
+    let all = generations::of_view(conn, plan.view(), now)?;
+    let found = all.into_iter().rev().find(|stored| stored.state.of.number == plan.number());
+    match found {
+        Some(found) if found.state.plan.fingerprint() != plan.fingerprint() => {
+            Err(ViewError::Changed { view: plan.view().clone(), number: plan.number() }.into())
+        }
+        found => Ok(found),
+    }
+}
+
+/// Makes a build, with its tables.
+fn make(
+    conn: &Connection,
+    plan: &Plan,
+    skips: &[flightdeck_core::Position],
+    now: Timestamp,
+) -> Result<Stored, NotDone> {
+    let all = generations::all(conn, now)?;
+    for table in plan.tables() {
+        let mut others = all.iter().filter(|stored| stored.state.of.view != *plan.view());
+        let taken = others.any(|stored| stored.state.plan.table(table.name()).is_some());
+        let mut own = all.iter().filter(|stored| stored.state.of.view == *plan.view());
+        let ours = own.any(|stored| stored.state.serving && stored.state.plan.table(table.name()).is_some());
+        if taken || !ours && tables::is_there(conn, table.name())? {
+            return Err(ViewError::TableTaken { table: table.name().to_owned() }.into());
+        }
+    }
+    let build = generations::next_build(conn, plan)?;
+    let id = generations::insert(conn, plan, build, skips, now)?;
+    Tables::of(id, plan, false).create(conn)?;
+    let of = Generation { view: plan.view().clone(), number: plan.number(), build };
+    generations::get(conn, &of)
+}
+
+/// From here on nobody sees it.
+fn throw_away(conn: &Connection, stored: &Stored) -> Result<(), NotDone> {
+    Tables::of(stored.id, &stored.state.plan, stored.state.serving).rename(conn, false)?;
+    generations::set_gone(conn, stored.id)?;
+    Ok(())
+}
+
+/// Makes the one ready that has caught up.
+fn take_over(conn: &Connection, of: &Generation, now: Timestamp) -> Result<(TakenOver, bool), NotDone> {
+    let all = generations::of_view(conn, &of.view, now)?;
+    let states: Vec<GenerationState> = all.iter().map(|stored| stored.state.clone()).collect();
+    let stored = |of: &Generation| all.iter().find(|stored| stored.state.of == *of);
+    let (serves, served, gone) = match (succession(&states, of), stored(of)) {
+        (Some(Succession::Ready { serves, served, gone }), Some(_)) => (serves, served, gone),
+        (Some(Succession::Behind(ahead)), _) => return Ok((TakenOver::Behind(ahead), false)),
+        _ => return Err(ViewError::Unknown(of.to_string()).into()),
+    };
+    if let Some(served) = served.as_ref().and_then(stored) {
+        Tables::of(served.id, &served.state.plan, true).rename(conn, false)?;
+        generations::set_serving(conn, served.id, served.state.ready, false)?;
+    }
+    for gone in gone.iter().filter_map(stored) {
+        generations::set_gone(conn, gone.id)?;
+    }
+    if let Some(own) = stored(of) {
+        Tables::of(own.id, &own.state.plan, own.state.serving).rename(conn, serves)?;
+        generations::set_serving(conn, own.id, true, serves)?;
+    }
+    Ok((TakenOver::Done, true))
+}
+
+/// Does a piece of work, if it is where the generation stands.
+fn apply(conn: &Connection, work: &Work) -> Result<(), NotDone> {
+    let stored = generations::get(conn, &work.lease.of)?;
+    if stored.state.checkpoint != work.from {
+        return Err(ViewError::Fenced.into());
+    }
+    kill_point!("view-before-rows");
+    Tables::of(stored.id, &stored.state.plan, stored.state.serving).write(conn, &work.changes, Words::Now)?;
+    kill_point!("view-after-rows");
+    if !generations::advance(conn, stored.id, &work.from, &work.to)? {
+        return Err(ViewError::Fenced.into());
+    }
+    Ok(())
+}
+
+fn mark(conn: &Connection, of: &Generation, mark: &Mark) -> Result<(), NotDone> {
+    let Stored { id, state } = generations::get(conn, of)?;
+    match mark {
+        Mark::Pause => generations::set_paused(conn, id, true)?,
+        Mark::Resume => {
+            generations::set_paused(conn, id, false)?;
+            generations::set_halt(conn, id, None)?;
+        }
+        Mark::Skip(position) => {
+            if state.halt.is_none_or(|halt| !halt.may_be_skipped_at(*position)) {
+                return Err(ViewError::NotHalted(*position).into());
+            }
+            let mut skips = state.skips;
+            skips.push(*position);
+            generations::set_skips(conn, id, &skips)?;
+            generations::set_halt(conn, id, None)?;
+        }
+    }
+    Ok(())
+}
+
+#[async_trait]
+impl ViewStore for SqliteStore {
+    async fn prepare(&self, plan: &Plan) -> Result<GenerationState, ViewError> {
+        let (plan, now) = (plan.clone(), self.now());
+        let stored = self.work(move |on| match newest(on.conn, &plan, now)? {
+            Some(found) => Ok((found, false)),
+            None => Ok((make(on.conn, &plan, &[], now)?, true)),
+        });
+        let state = self.state(stored.await?);
+        // Whoever was to throw something away may have been killed in the middle of it.
+        self.sweep().await?;
+        Ok(state)
+    }
+
+    async fn begin_build(&self, plan: &Plan) -> Result<GenerationState, ViewError> {
+        let (plan, now) = (plan.clone(), self.now());
+        let stored = self.work(move |on| {
+            let before = newest(on.conn, &plan, now)?;
+            let skips = before.as_ref().map_or_else(Vec::new, |before| before.state.skips.clone());
+            if let Some(before) = before.filter(|before| !before.state.ready) {
+                throw_away(on.conn, &before)?;
+            }
+            Ok((make(on.conn, &plan, &skips, now)?, true))
+        });
+        let state = self.state(stored.await?);
+        self.sweep().await?;
+        Ok(state)
+    }
+
+    async fn generations(&self) -> Result<Vec<GenerationState>, ViewError> {
+        let now = self.now();
+        let all = self.look_at(move |conn| Ok(generations::all(conn, now)?)).await?;
+        Ok(all.into_iter().map(|stored| self.state(stored)).collect())
+    }
+
+    async fn want(&self, wanted: &[Generation]) -> Result<(), ViewError> {
+        let (wanted, now) = (wanted.to_vec(), self.now());
+        self.work(move |on| {
+            let mut wrote = false;
+            for of in &wanted {
+                wrote |= generations::want(on.conn, of, now)?;
+            }
+            Ok(((), wrote))
+        })
+        .await
+    }
+
+    async fn lease(
+        &self,
+        of: &Generation,
+        holder: &Holder,
+        lasting: Duration,
+    ) -> Result<Option<Lease>, ViewError> {
+        let (of, holder, leases) = (of.clone(), holder.clone(), Arc::clone(self.leases()));
+        // By way of the writer, so that nothing of an earlier holder's is still under way.
+        self.work(move |on| {
+            generations::get(on.conn, &of)?;
+            Ok((leases.take(&of, &holder, lasting), false))
+        })
+        .await
+    }
+
+    async fn give_back(&self, lease: &Lease) -> Result<(), ViewError> {
+        self.leases().give_back(lease);
+        Ok(())
+    }
+
+    async fn load(&self, of: &Generation, keys: Wanted) -> Result<Vec<(usize, Row)>, ViewError> {
+        let of = of.clone();
+        self.look_at(move |conn| {
+            let Stored { id, state } = generations::get(conn, &of)?;
+            Ok(Tables::of(id, &state.plan, state.serving).load(conn, &keys)?)
+        })
+        .await
+    }
+
+    async fn apply(&self, work: Work) -> Result<(), ViewError> {
+        let leases = Arc::clone(self.leases());
+        self.work(move |on| {
+            generations::get(on.conn, &work.lease.of)?;
+            leases.check(&work.lease)?;
+            apply(on.conn, &work)?;
+            Ok(((), true))
+        })
+        .await
+    }
+
+    async fn halt(&self, lease: &Lease, halt: &Halt) -> Result<(), ViewError> {
+        let (lease, halt, leases) = (lease.clone(), halt.clone(), Arc::clone(self.leases()));
+        self.work(move |on| {
+            let stored = generations::get(on.conn, &lease.of)?;
+            leases.check(&lease)?;
+            generations::set_halt(on.conn, stored.id, Some(&halt))?;
+            Ok(((), true))
+        })
+        .await
+    }
+
+    async fn mark(&self, of: &Generation, what: Mark) -> Result<(), ViewError> {
+        let of = of.clone();
+        self.work(move |on| Ok((mark(on.conn, &of, &what)?, true))).await
+    }
+
+    async fn take_over(&self, lease: &Lease) -> Result<TakenOver, ViewError> {
+        let (lease, leases, now) = (lease.clone(), Arc::clone(self.leases()), self.now());
+        let taken = self.work(move |on| {
+            generations::get(on.conn, &lease.of)?;
+            leases.check(&lease)?;
+            take_over(on.conn, &lease.of, now)
+        });
+        let taken = taken.await?;
+        if taken == TakenOver::Done {
+            self.sweep().await?;
+        }
+        Ok(taken)
+    }
+
+    async fn discard(&self, of: &Generation) -> Result<(), ViewError> {
+        let of = of.clone();
+        let thrown = self.work(move |on| {
+            let stored = generations::get(on.conn, &of)?;
+            throw_away(on.conn, &stored)?;
+            Ok(((), true))
+        });
+        thrown.await?;
+        self.sweep().await
+    }
+
+    async fn ask(&self, query: &ViewQuery) -> Result<ViewPage, ViewError> {
+        let query = query.clone();
+        self.look_at(move |conn| asking::ask(conn, &query)).await
+    }
+
+    async fn fold_inline(&self, inline: Vec<Inline>) -> Result<bool, ViewError> {
+        self.work(move |on| {
+            on.inline.set(inline.clone());
+            Ok((true, false))
+        })
+        .await
+    }
+
+    async fn tend(&self, lease: &Lease) -> Result<bool, ViewError> {
+        let of = lease.of.clone();
+        // Looked at beside the writer: most of the time there is nothing to do.
+        let todo = self.look_at(move |conn| {
+            let Stored { id, state } = generations::get(conn, &of)?;
+            Ok(Tables::of(id, &state.plan, state.serving).has_todo(conn)?)
+        });
+        if !todo.await? {
+            return Ok(false);
+        }
+        let (lease, leases) = (lease.clone(), Arc::clone(self.leases()));
+        self.work(move |on| {
+            let Stored { id, state } = generations::get(on.conn, &lease.of)?;
+            leases.check(&lease)?;
+            let done = Tables::of(id, &state.plan, state.serving).tend(on.conn, TEND_ROWS)?;
+            Ok((done == TEND_ROWS, done > 0))
+        })
+        .await
+    }
+
+    fn work_limits(&self) -> WorkLimits {
+        WorkLimits { rows: ROWS_MAX, building_rows: ROWS_MAX, building_bytes: 64 * 1024 * 1024 }
+    }
+}

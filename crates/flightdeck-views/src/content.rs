@@ -1,0 +1,153 @@
+//! The view `content`: one row for each content that is there, as it is now.
+
+use flightdeck_core::{Edit, StoredEvents};
+use flightdeck_domain::content::{Content, Created, Event, Format, Status, Updated};
+use flightdeck_domain::words::Labels;
+use flightdeck_projections::{Projection, Reads};
+use flightdeck_store::Recorded;
+use flightdeck_store::view::{FoldError, Key, Kind, Row, Rows, Table, Value};
+
+/// The name of the view, and of its one table.
+pub const NAME: &str = "content";
+/// The number of this projection. Whatever changes what is read, kept or folded takes the next one.
+pub const NUMBER: u32 = 1;
+
+/// The projection of the view `content`.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct ContentView;
+
+impl Projection for ContentView {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn number(&self) -> u32 {
+        NUMBER
+    }
+
+    fn reads(&self) -> Reads {
+        Reads::events_of::<Content>()
+    }
+
+    fn tables(&self) -> Vec<Table> {
+        vec![
+            Table::named(NAME)
+                .key("id", Kind::Text)
+                .column("title", Kind::Text)
+                .nullable("slug", Kind::Text)
+                .nullable("description", Kind::Text)
+                .column("content", Kind::Text)
+                .column("format", Kind::Text)
+                .column("status", Kind::Text)
+                .column("author", Kind::Text)
+                .column("created_at", Kind::Time)
+                .column("updated_at", Kind::Time)
+                .column("tags", Kind::List)
+                // Unique by the commands' own rule; a view never refuses what has happened.
+                .index(&["slug"])
+                .index(&["status", "updated_at"])
+                .index(&["author", "updated_at"])
+                .index(&["updated_at"])
+                .search(&["title", "description", "content", "tags"])
+                .of_stream("content", "id"),
+        ]
+    }
+
+    fn keys(&self, event: &Recorded) -> Result<Vec<Key>, FoldError> {
+        Ok(vec![Key::of(NAME, id(event)?)])
+    }
+
+    fn fold(&self, event: &Recorded, rows: &mut Rows<'_>) -> Result<(), FoldError> {
+        let data = event.data_bytes();
+        match Event::from_stored(event.event_type.as_str(), event.schema, data)? {
+            // As the decider has it: what can't follow changes nothing.
+            Some(Event::Created(new)) if rows.get(NAME, id(event)?).is_none() => {
+                rows.put(NAME, created(id(event)?, &new, event.recorded_at))
+            }
+            Some(Event::Created(_)) | None => Ok(()),
+            Some(Event::Updated(change)) => rows.change(NAME, id(event)?, |row| {
+                updated(row, &change)?;
+                row.set("updated_at", event.recorded_at)
+            }),
+            Some(Event::Deleted(_)) => rows.remove(NAME, id(event)?),
+        }
+    }
+}
+
+/// The content is what its stream is named after, whatever its data says.
+fn id(event: &Recorded) -> Result<&str, FoldError> {
+    let id = event.stream.as_str().split_once('-').map(|(_, id)| id);
+    id.ok_or_else(|| FoldError::new(format!("{} is no stream of a content", event.stream)))
+}
+
+fn created(id: &str, new: &Created, at: flightdeck_core::Timestamp) -> [Value; 11] {
+    [
+        id.into(),
+        new.title.as_str().into(),
+        new.slug.as_ref().map(|slug| slug.as_str()).into(),
+        new.description.as_ref().map(|text| text.as_str()).into(),
+        new.content.as_str().into(),
+        format(new.format).into(),
+        status(Status::Draft).into(),
+        new.author.as_str().into(),
+        at.into(),
+        at.into(),
+        labels(&new.tags),
+    ]
+}
+
+fn updated(row: &mut Row, change: &Updated) -> Result<(), FoldError> {
+    let Updated { content_id: _, title, slug, description, content, format: into, author, tags, status: to } =
+        change;
+    if let Some(title) = title {
+        row.set("title", title.as_str())?;
+    }
+    match slug {
+        Edit::Keep => {}
+        Edit::Clear => row.set("slug", Value::Null)?,
+        Edit::Set(slug) => row.set("slug", slug.as_str())?,
+    }
+    match description {
+        Edit::Keep => {}
+        Edit::Clear => row.set("description", Value::Null)?,
+        Edit::Set(description) => row.set("description", description.as_str())?,
+    }
+    if let Some(content) = content {
+        row.set("content", content.as_str())?;
+    }
+    if let Some(into) = into {
+        row.set("format", format(*into))?;
+    }
+    if let Some(author) = author {
+        row.set("author", author.as_str())?;
+    }
+    if let Some(tags) = tags {
+        row.set("tags", labels(tags))?;
+    }
+    if let Some(to) = to {
+        row.set("status", status(*to))?;
+    }
+    Ok(())
+}
+
+fn labels(labels: &Labels) -> Value {
+    Value::list(labels.as_slice().iter().map(|label| label.as_str()))
+}
+
+/// As it is stored in events, too.
+const fn format(format: Format) -> &'static str {
+    match format {
+        Format::Markdown => "Markdown",
+        Format::Html => "Html",
+        Format::ReStructuredText => "ReStructuredText",
+    }
+}
+
+/// As it is stored in events, too.
+const fn status(status: Status) -> &'static str {
+    match status {
+        Status::Draft => "Draft",
+        Status::Published => "Published",
+        Status::Archived => "Archived",
+    }
+}
