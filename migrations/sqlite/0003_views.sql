@@ -20,6 +20,8 @@ CREATE TABLE fd_projection (
   -- The last event that was there to be folded, and its hash.
   folded INTEGER,
   hash BLOB CHECK (length(hash) = 32),
+  -- Where it will be once all that is staged for it is in its tables, as JSON.
+  staged TEXT,
   -- Why it does not go on, as JSON.
   halt TEXT,
   -- The positions of events that it was told to leave out, as JSON.

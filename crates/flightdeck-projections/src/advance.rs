@@ -76,6 +76,9 @@ struct Hold {
     /// Since when the lease is held, and since when nothing was handed over.
     since: Instant,
     handed_over: Instant,
+    /// When the store last did what it puts off, and whether there was more of it.
+    tended: Instant,
+    untended: bool,
     epoch: Option<Epoch>,
     /// An event ahead that is known not to be folded: everything before it is, and then it stands there.
     stand: Option<Halt>,
@@ -170,6 +173,8 @@ impl Advance {
             folded_to,
             since: Instant::now(),
             handed_over: Instant::now(),
+            tended: Instant::now(),
+            untended: false,
             epoch: None,
             stand: None,
             tried: None,
@@ -476,6 +481,11 @@ impl Advance {
         hold.state.checkpoint = to;
         hold.handed_over = Instant::now();
         self.watcher.hint(&self.of, to);
+        // What the store has put off must not be put off for as long as there is something to fold.
+        if hold.state.ready && hold.tended.elapsed() >= self.options.tend {
+            self.views.tend(&hold.lease).await?;
+            hold.tended = Instant::now();
+        }
         Ok(())
     }
 
@@ -490,7 +500,11 @@ impl Advance {
 
     /// It has caught up: if it was being built, it takes over.
     async fn caught_up(&self, hold: &mut Hold) -> Result<(), Broke> {
-        if !hold.state.ready {
+        if hold.state.ready {
+            // Bit by bit: what comes to be folded meanwhile does not wait for all of it.
+            hold.untended = self.views.tend(&hold.lease).await?;
+        } else {
+            while self.views.tend(&hold.lease).await? {}
             match self.views.take_over(&hold.lease).await? {
                 TakenOver::Done => {
                     tracing::info!(view = %self.of, "a generation has caught up, and is ready");
@@ -501,15 +515,14 @@ impl Advance {
                 TakenOver::Behind(_) => {}
             }
         }
-        if self.inline {
-            while self.views.tend(&hold.lease).await? {}
-        }
+        hold.tended = Instant::now();
         Ok(())
     }
 
     /// Waits for the log to grow, and a moment longer, so that what comes together is folded together.
     async fn rest(&self, hold: &mut Hold, head: &mut watch::Receiver<Position>) -> Result<(), Broke> {
-        let most = if hold.state.ready { self.options.poll } else { self.options.linger };
+        let soon = !hold.state.ready || hold.untended;
+        let most = if soon { self.options.linger } else { self.options.poll };
         if let Ok(Err(_closed)) = timeout(most, head.changed()).await {
             sleep(most).await;
         }

@@ -37,6 +37,8 @@ pub struct RunnerOptions {
     pub poll: Duration,
     /// How long more events are waited for when some have come, so that they are folded together.
     pub linger: Duration,
+    /// How often a store does what it puts off (its index of words), while there is always something to fold.
+    pub tend: Duration,
     /// For how long a generation that is being built is folded in memory before that is handed over.
     pub building_for: Duration,
     /// How often an event is tried again that can't be folded.
@@ -57,6 +59,7 @@ impl Default for RunnerOptions {
             standby: Duration::from_millis(500),
             poll: Duration::from_secs(1),
             linger: Duration::from_millis(5),
+            tend: Duration::from_millis(20),
             building_for: Duration::from_secs(5),
             retries: 3,
             retry_pause: Duration::from_millis(100),

@@ -9,7 +9,7 @@ use flightdeck_store::view::{
 use rusqlite::{Connection, params_from_iter};
 
 use crate::generations::{self, NotDone};
-use crate::tables::{self, Cell, Tables, names};
+use crate::tables::{self, Bound, Tables, names};
 
 /// Answers a question, within the read transaction that is open: rows and checkpoint are of one moment.
 pub(crate) fn ask(conn: &Connection, query: &ViewQuery) -> Result<ViewPage, NotDone> {
@@ -38,7 +38,7 @@ pub(crate) fn ask(conn: &Connection, query: &ViewQuery) -> Result<ViewPage, NotD
     let text = sql.text(table, &tables.name(place), &order, query.limit.get() + 1);
     // The text differs from question to question: it must not push out what is asked all the time.
     let mut statement = conn.prepare(&text)?;
-    let mut found = statement.query(params_from_iter(sql.values.iter().map(Cell)))?;
+    let mut found = statement.query(params_from_iter(sql.values.iter().map(Bound)))?;
     let mut rows = Vec::new();
     while let Some(row) = found.next()? {
         rows.push(tables::read(table, row, 0)?);

@@ -15,8 +15,8 @@ pub const BACKUP_POINTS: [&str; 2] = ["backup-written", "backup-name"];
 
 /// Those on the way of a piece of work on a view.
 #[cfg(feature = "faults")]
-pub const VIEW_POINTS: [&str; 4] =
-    ["view-before-rows", "view-after-rows", "view-before-commit", "view-after-commit"];
+pub const VIEW_POINTS: [&str; 5] =
+    ["view-before-rows", "view-after-rows", "view-before-commit", "view-after-commit", "view-staged"];
 
 /// Comes by a kill point.
 macro_rules! kill_point {

@@ -13,10 +13,12 @@ pub(crate) struct Stored {
     /// What its tables are named after.
     pub(crate) id: i64,
     pub(crate) state: GenerationState,
+    /// Where it will be once all that is staged for it is in its tables.
+    pub(crate) staged: Option<Checkpoint>,
 }
 
 const SELECT: &str = "SELECT id, view, number, build, fingerprint, plan, ready, serving, paused, position, folded, hash, halt, \
-                      skips, wanted FROM fd_projection WHERE gone = 0";
+                      skips, wanted, staged FROM fd_projection WHERE gone = 0";
 
 /// Every generation, by view, number and build.
 pub(crate) fn all(conn: &Connection, now: Timestamp) -> Result<Vec<Stored>, Damage> {
@@ -86,7 +88,9 @@ fn read(row: &Row<'_>, now: Timestamp) -> Result<Stored, Damage> {
         unwanted_seconds: (now.micros() - row.get::<_, i64>(14)?).max(0) / 1_000_000,
         of,
     };
-    Ok(Stored { id, state })
+    let staged: Option<String> = row.get(15)?;
+    let staged = staged.map(|staged| staged_at(&staged).ok_or_else(|| damaged(&"what is staged"))).transpose()?;
+    Ok(Stored { id, state, staged })
 }
 
 /// Adds a generation, and returns what its tables are named after.
@@ -133,6 +137,24 @@ pub(crate) fn advance(
         old.map(|old| old.1),
     ])?;
     Ok(moved == 1)
+}
+
+/// Keeps where a generation will be once all that is staged for it is in its tables; nothing when it is.
+pub(crate) fn set_staged(conn: &Connection, id: i64, to: Option<&Checkpoint>) -> rusqlite::Result<()> {
+    let staged = to.map(|to| {
+        let folded = to.folded.map(|(at, hash)| (at.get(), *hash.as_bytes()));
+        serde_json::json!([to.position.get(), folded]).to_string()
+    });
+    conn.execute("UPDATE fd_projection SET staged = ?2 WHERE id = ?1", params![id, staged]).map(drop)
+}
+
+fn staged_at(text: &str) -> Option<Checkpoint> {
+    let (position, folded): (i64, Option<(i64, [u8; 32])>) = serde_json::from_str(text).ok()?;
+    let folded = match folded {
+        Some((at, hash)) => Some((Position::new(at).ok()?, Hash::from_bytes(hash))),
+        None => None,
+    };
+    Some(Checkpoint { position: Position::new(position).ok()?, folded })
 }
 
 /// Keeps why a generation does not go on, or that it does.

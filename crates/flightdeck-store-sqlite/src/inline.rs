@@ -11,7 +11,7 @@ use rusqlite::{Connection, ErrorCode, params};
 use crate::generations::{self, Stored};
 use crate::names::Names;
 use crate::row::{Damage, Rows, select_events};
-use crate::tables::{Tables, Words};
+use crate::tables::Tables;
 use crate::writer::Broke;
 
 /// How many events a view may be behind and still be brought to the head by the writer: more are its runner's.
@@ -54,7 +54,7 @@ impl InlineViews {
             self.stale = false;
         }
         for view in &mut self.views {
-            let Some(Stored { id, state }) = &view.stored else { continue };
+            let Some(Stored { id, state, .. }) = &view.stored else { continue };
             let behind = newest.get() - state.checkpoint.position.get();
             if state.paused || state.halt.is_some() || behind <= 0 || behind > BEHIND_EVENTS_MAX {
                 continue;
@@ -89,7 +89,7 @@ fn is_the_views_own(damage: &Damage) -> bool {
 
 impl View {
     fn fold(&mut self, conn: &Connection, names: &Names, newest: Position) -> Result<(), Damage> {
-        let Some(Stored { id, state }) = &mut self.stored else { return Ok(()) };
+        let Some(Stored { id, state, .. }) = &mut self.stored else { return Ok(()) };
         let tables = Tables::of(*id, &state.plan, state.serving);
         let cache = self.cache.get_or_insert_with(|| Cache::of(&state.plan));
         if cache.bytes() > CACHE_BYTES_MAX {
@@ -118,7 +118,7 @@ impl View {
                 }
             }
         }
-        tables.write(conn, &cache.changes(), Words::Later)?;
+        tables.write(conn, &cache.changes())?;
         generations::advance(conn, *id, &from, &to)?;
         if let Some(halt) = halt {
             tracing::error!(view = %self.inline.of, %halt, "an inline view comes to a halt");

@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use flightdeck_core::Timestamp;
 use flightdeck_store::view::search::words_of;
-use flightdeck_store::view::{Changes, Kind, Plan, Row, Table, Value, Wanted};
+use flightdeck_store::view::{Cell, Changes, Kind, Plan, Row, Table, TableChanges, Value, Wanted};
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, OptionalExtension as _, ToSql, params_from_iter};
 
@@ -18,15 +19,6 @@ pub(crate) struct Tables {
     id: i64,
     plan: Plan,
     serving: bool,
-}
-
-/// Which index of words a change goes into.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Words {
-    /// That of the words themselves, at once.
-    Now,
-    /// The list of rows to look at later.
-    Later,
 }
 
 impl Tables {
@@ -128,7 +120,7 @@ impl Tables {
                 format!("SELECT {columns} FROM \"{}\"{same}", self.name(*place))
             });
             let mut statement = conn.prepare_cached(sql)?;
-            let mut rows = statement.query(params_from_iter(key.iter().map(Cell)))?;
+            let mut rows = statement.query(params_from_iter(key.iter().map(Bound)))?;
             while let Some(row) = rows.next()? {
                 let row = read(table, row, 0)?;
                 found.insert((*place, Box::<[Value]>::from(row.key())), row);
@@ -137,13 +129,15 @@ impl Tables {
         Ok(found.into_iter().map(|((place, _), row)| (place, row)).collect())
     }
 
-    /// Writes what changed.
-    pub(crate) fn write(&self, conn: &Connection, changes: &Changes, words: Words) -> Result<(), Damage> {
+    /// Writes what changed. The index of words is brought up to date later: it costs more than all the rest, and less in larger
+    /// pieces.
+    pub(crate) fn write(&self, conn: &Connection, changes: &Changes) -> Result<(), Damage> {
         for changed in changes {
             let Some((place, table)) = self.plan.table(changed.table.name()) else {
                 return Err(Damage::new(format!("the view has no table {}", changed.table.name())));
             };
             let searched = !table.searched().is_empty();
+            let worded = if searched { self.worded(conn, place)? } else { 0 };
             if !changed.gone.is_empty() {
                 let returning = if searched { " RETURNING fd_row" } else { "" };
                 let sql = format!(
@@ -153,12 +147,12 @@ impl Tables {
                 );
                 for key in &changed.gone {
                     let mut statement = conn.prepare_cached(&sql)?;
-                    let values = params_from_iter(key.iter().map(Cell));
+                    let values = params_from_iter(key.iter().map(Bound));
                     match searched {
                         true => {
                             let row: Option<i64> =
                                 statement.query_row(values, |row| row.get(0)).optional()?;
-                            row.map_or(Ok(()), |row| self.set_words(conn, place, row, None, words))?;
+                            row.map_or(Ok(()), |row| self.remember(conn, place, row, worded))?;
                         }
                         false => drop(statement.execute(values)?),
                     }
@@ -168,13 +162,13 @@ impl Tables {
                 let sql = self.upsert(place, table);
                 for row in &changed.put {
                     let mut statement = conn.prepare_cached(&sql)?;
-                    let values = params_from_iter(row.values().iter().map(Cell));
-                    match words_of(table, row) {
-                        Some(text) => {
+                    let values = params_from_iter(row.values().iter().map(Bound));
+                    match searched {
+                        true => {
                             let number: i64 = statement.query_row(values, |row| row.get(0))?;
-                            self.set_words(conn, place, number, Some(text), words)?;
+                            self.remember(conn, place, number, worded)?;
                         }
-                        None => drop(statement.execute(values)?),
+                        false => drop(statement.execute(values)?),
                     }
                 }
             }
@@ -203,26 +197,30 @@ impl Tables {
         )
     }
 
-    /// Puts a row's words into their index, or takes them out of it.
-    fn set_words(
-        &self,
-        conn: &Connection,
-        place: usize,
-        row: i64,
-        text: Option<String>,
-        when: Words,
-    ) -> rusqlite::Result<()> {
+    /// The last row whose words have been looked at: those behind it have never been.
+    fn worded(&self, conn: &Connection, place: usize) -> rusqlite::Result<i64> {
+        let sql = format!("SELECT ifnull(max(id), 0) FROM \"{}_docsize\"", self.words(place));
+        conn.prepare_cached(&sql)?.query_row([], |row| row.get(0))
+    }
+
+    /// Remembers that a row's words are to be looked at again.
+    fn remember(&self, conn: &Connection, place: usize, row: i64, worded: i64) -> rusqlite::Result<()> {
+        if row > worded {
+            return Ok(());
+        }
+        let sql = format!("INSERT OR IGNORE INTO \"{}\" (fd_row) VALUES (?1)", self.todo(place));
+        conn.prepare_cached(&sql)?.execute([row]).map(drop)
+    }
+
+    /// Puts a row's words into their index, or takes them out of it when there is no such row any more.
+    fn set_words(&self, conn: &Connection, place: usize, row: i64, text: Option<String>) -> rusqlite::Result<()> {
         let words = self.words(place);
-        match (when, text) {
-            (Words::Later, _) => {
-                let sql = format!("INSERT OR IGNORE INTO \"{}\" (fd_row) VALUES (?1)", self.todo(place));
-                conn.prepare_cached(&sql)?.execute([row])?;
-            }
-            (Words::Now, Some(text)) => {
+        match text {
+            Some(text) => {
                 let sql = format!("INSERT OR REPLACE INTO \"{words}\" (rowid, words) VALUES (?1, ?2)");
                 conn.prepare_cached(&sql)?.execute((row, text))?;
             }
-            (Words::Now, None) => {
+            None => {
                 conn.prepare_cached(&format!("DELETE FROM \"{words}\" WHERE rowid = ?1"))?.execute([row])?;
             }
         }
@@ -233,8 +231,13 @@ impl Tables {
     pub(crate) fn has_todo(&self, conn: &Connection) -> Result<bool, Damage> {
         for (place, table) in self.plan.tables().iter().enumerate() {
             if !table.searched().is_empty() {
-                let sql = format!("SELECT EXISTS (SELECT 1 FROM \"{}\")", self.todo(place));
-                if conn.prepare_cached(&sql)?.query_row([], |row| row.get(0))? {
+                let sql = format!(
+                    "SELECT EXISTS (SELECT 1 FROM \"{}\") OR EXISTS (SELECT 1 FROM \"{}\" WHERE fd_row > ?1)",
+                    self.todo(place),
+                    self.name(place)
+                );
+                let worded = self.worded(conn, place)?;
+                if conn.prepare_cached(&sql)?.query_row([worded], |row| row.get(0))? {
                     return Ok(true);
                 }
             }
@@ -242,20 +245,28 @@ impl Tables {
         Ok(false)
     }
 
-    /// Brings the words of up to `most` rows up to date that were left for later. Says how many it looked at.
-    pub(crate) fn tend(&self, conn: &Connection, most: usize) -> Result<usize, Damage> {
-        let mut done = 0;
+    /// Brings the index of words up to date, for about as long as is given. Says whether it came to an end.
+    pub(crate) fn tend(&self, conn: &Connection, time: Duration) -> Result<bool, Damage> {
+        let begin = Instant::now();
         for (place, table) in self.plan.tables().iter().enumerate() {
-            if table.searched().is_empty() || done >= most {
+            if table.searched().is_empty() {
                 continue;
             }
-            let sql = format!("SELECT fd_row FROM \"{}\" LIMIT {}", self.todo(place), most - done);
-            let todo: Vec<i64> =
-                conn.prepare_cached(&sql)?.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
             let columns = names(table.columns().iter().map(|column| column.name.as_str()));
             let select = format!("SELECT {columns} FROM \"{}\" WHERE fd_row = ?1", self.name(place));
             let delete = format!("DELETE FROM \"{}\" WHERE fd_row = ?1", self.todo(place));
-            for number in todo {
+            let next_changed = format!("SELECT min(fd_row) FROM \"{}\"", self.todo(place));
+            let next_new = format!("SELECT min(fd_row) FROM \"{}\" WHERE fd_row > ?1", self.name(place));
+            let mut worded = self.worded(conn, place)?;
+            loop {
+                // What is new first: it is in the order of its numbers, so that it is known how far that has come.
+                let mut next: Option<i64> =
+                    conn.prepare_cached(&next_new)?.query_row([worded], |row| row.get(0))?;
+                let is_new = next.is_some();
+                if !is_new {
+                    next = conn.prepare_cached(&next_changed)?.query_row([], |row| row.get(0))?;
+                }
+                let Some(number) = next else { break };
                 let text = {
                     let mut statement = conn.prepare_cached(&select)?;
                     let mut rows = statement.query([number])?;
@@ -264,13 +275,105 @@ impl Tables {
                         None => None,
                     }
                 };
-                self.set_words(conn, place, number, text, Words::Now)?;
+                self.set_words(conn, place, number, text)?;
+                if is_new {
+                    worded = number;
+                }
                 conn.prepare_cached(&delete)?.execute([number])?;
-                done += 1;
+                if begin.elapsed() >= time {
+                    return Ok(false);
+                }
             }
         }
-        Ok(done)
+        Ok(true)
     }
+}
+
+/// What is staged for a generation that is being built: rows in the order in which they go into its tables.
+pub(crate) struct Stage<'t>(pub(crate) &'t Tables);
+
+impl Stage<'_> {
+    fn name(&self) -> String {
+        format!("fd_view_{}_stage", self.0.id)
+    }
+
+    /// Nothing is staged, whatever an earlier attempt has left.
+    pub(crate) fn begin(&self, conn: &Connection) -> rusqlite::Result<()> {
+        let name = self.name();
+        conn.execute_batch(&format!(
+            "DROP TABLE IF EXISTS \"{name}\";
+             CREATE TABLE \"{name}\" (number INTEGER PRIMARY KEY, place INTEGER NOT NULL, cells TEXT NOT NULL) STRICT"
+        ))
+    }
+
+    /// Stages rows, as [`staged`] has written them.
+    pub(crate) fn put(&self, conn: &Connection, rows: &[(i64, String)]) -> rusqlite::Result<()> {
+        let sql = format!("INSERT INTO \"{}\" (place, cells) VALUES (?1, ?2)", self.name());
+        let mut insert = conn.prepare_cached(&sql)?;
+        for (place, cells) in rows {
+            insert.execute((place, cells))?;
+        }
+        Ok(())
+    }
+
+    /// Takes what is staged into the tables, for about as long as is given. Says whether all of it is there.
+    pub(crate) fn take(&self, conn: &Connection, time: Duration) -> Result<bool, Damage> {
+        let begin = Instant::now();
+        let name = self.name();
+        while begin.elapsed() < time {
+            let sql = format!("SELECT number, place, cells FROM \"{name}\" ORDER BY number LIMIT 50");
+            let mut statement = conn.prepare_cached(&sql)?;
+            let mut rows = statement.query([])?;
+            let (mut changes, mut last) = (Changes::new(), None);
+            while let Some(row) = rows.next()? {
+                last = Some(row.get::<_, i64>(0)?);
+                self.add(&mut changes, row.get(1)?, row.get_ref(2)?.as_str().unwrap_or_default())?;
+            }
+            drop(rows);
+            let Some(last) = last else {
+                drop(statement);
+                conn.execute_batch(&format!("DROP TABLE \"{name}\""))?;
+                return Ok(true);
+            };
+            self.0.write(conn, &changes)?;
+            conn.prepare_cached(&format!("DELETE FROM \"{name}\" WHERE number <= ?1"))?.execute([last])?;
+        }
+        Ok(false)
+    }
+
+    fn add(&self, changes: &mut Changes, place: i64, cells: &str) -> Result<(), Damage> {
+        let damaged = || Damage::new("what is staged for a view is damaged");
+        let cells: Vec<Cell> = serde_json::from_str(cells).map_err(|_| damaged())?;
+        let values: Box<[Value]> = cells.into_iter().map(Cell::value).collect::<Option<_>>().ok_or_else(damaged)?;
+        let gone = place < 0;
+        let place = usize::try_from(if gone { -1 - place } else { place }).map_err(|_| damaged())?;
+        let table = self.0.plan.tables().get(place).ok_or_else(damaged)?;
+        if changes.last().is_none_or(|last| last.table.name() != table.name()) {
+            changes.push(TableChanges { table: Arc::clone(table), put: Vec::new(), gone: Vec::new() });
+        }
+        if let Some(last) = changes.last_mut() {
+            match gone {
+                true => last.gone.push(values),
+                false => last.put.push(Row::new(table, values).map_err(|_| damaged())?),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What changed, as it is staged: a negative place says that the rows with these keys go.
+pub(crate) fn staged(plan: &Plan, changes: &Changes) -> Vec<(i64, String)> {
+    let mut rows = Vec::new();
+    for changed in changes {
+        let Some((place, _)) = plan.table(changed.table.name()) else { continue };
+        let place = i64::try_from(place).unwrap_or(0);
+        let written = |values: &[Value]| {
+            serde_json::to_string(&values.iter().map(Cell::from).collect::<Vec<_>>()).unwrap_or_default()
+        };
+        rows.extend(changed.gone.iter().map(|key| (-1 - place, written(key))));
+        rows.extend(changed.put.iter().map(|row| (place, written(row.values()))));
+    }
+    rows
 }
 
 /// Takes up to `most` rows out of tables that nobody sees any more, and then the tables. `true`: nothing of them is left.
@@ -292,6 +395,7 @@ pub(crate) fn empty(conn: &Connection, id: i64, tables: usize, most: usize) -> r
         }
         conn.execute_batch(&format!("DROP TABLE IF EXISTS \"fd_view_{id}_{place}_words\""))?;
     }
+    conn.execute_batch(&format!("DROP TABLE IF EXISTS \"fd_view_{id}_stage\""))?;
     Ok(true)
 }
 
@@ -315,9 +419,9 @@ fn equal(table: &Table, many: usize) -> String {
 }
 
 /// A value on its way into a cell.
-pub(crate) struct Cell<'v>(pub(crate) &'v Value);
+pub(crate) struct Bound<'v>(pub(crate) &'v Value);
 
-impl ToSql for Cell<'_> {
+impl ToSql for Bound<'_> {
     fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
         Ok(match self.0 {
             Value::Null => ToSqlOutput::Borrowed(ValueRef::Null),

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use flightdeck_core::Timestamp;
 use flightdeck_store::view::{
-    Generation, GenerationState, Halt, Holder, Inline, Lease, Mark, Plan, Row, Succession, TakenOver,
+    Checkpoint, Generation, GenerationState, Halt, Holder, Inline, Lease, Mark, Plan, Row, Succession, TakenOver,
     ViewError, ViewPage, ViewQuery, ViewStore, Wanted, Work, WorkLimits, succession,
 };
 use flightdeck_store::{AppendError, Reason};
@@ -21,13 +21,19 @@ use crate::generations::{self, NotDone, Stored};
 use crate::inline::InlineViews;
 use crate::row::Damage;
 use crate::store::SqliteStore;
-use crate::tables::{self, Tables, Words};
+use crate::tables::{self, Stage, Tables};
 use crate::writer::Broke;
 
 /// Rows that one piece of work changes at the most while it can be asked.
 const ROWS_MAX: usize = 2_000;
-/// Rows whose words one job brings up to date.
-const TEND_ROWS: usize = 200;
+/// Rows that are folded in memory before they are handed over, while nobody can ask for them: then each is written once.
+const BUILDING_ROWS: usize = 100_000;
+/// Bytes of them.
+const BUILDING_BYTES: usize = 64 * 1024 * 1024;
+/// Rows that one job stages.
+const STAGE_ROWS: usize = 500;
+/// How long a job takes that can be as long as one likes: whoever appends meanwhile waits for it.
+const JOB: Duration = Duration::from_millis(4);
 /// Rows that one job takes out of tables that nobody sees any more.
 const EMPTY_ROWS: usize = 2_000;
 
@@ -168,6 +174,65 @@ impl SqliteStore {
         GenerationState { holder, ..stored.state }
     }
 
+    /// Stages a piece of work that is too large for one job, and takes it into the tables bit by bit. Nobody can ask for a
+    /// generation that is being built, so nobody sees it half done; whoever is killed in the middle finds all of it
+    /// staged, or nothing.
+    async fn apply_staged(&self, work: Work) -> Result<(), ViewError> {
+        let (lease, from, to) = (work.lease.clone(), work.from, work.to);
+        let begun = {
+            let (lease, leases) = (lease.clone(), Arc::clone(self.leases()));
+            self.work(move |on| {
+                let stored = stands_at(on.conn, &leases, &lease, &from)?;
+                Stage(&stored.tables()).begin(on.conn)?;
+                Ok((stored, true))
+            })
+        };
+        let stored = begun.await?;
+        let rows = tables::staged(&stored.state.plan, &work.changes);
+        drop(work);
+        let mut rows = rows.into_iter().peekable();
+        while rows.peek().is_some() {
+            let some: Vec<_> = rows.by_ref().take(STAGE_ROWS).collect();
+            let (lease, leases) = (lease.clone(), Arc::clone(self.leases()));
+            self.work(move |on| {
+                let stored = stands_at(on.conn, &leases, &lease, &from)?;
+                Stage(&stored.tables()).put(on.conn, &some)?;
+                Ok(((), true))
+            })
+            .await?;
+        }
+        let (ours, leases) = (lease.clone(), Arc::clone(self.leases()));
+        self.work(move |on| {
+            let stored = stands_at(on.conn, &leases, &ours, &from)?;
+            generations::set_staged(on.conn, stored.id, Some(&to))?;
+            Ok(((), true))
+        })
+        .await?;
+        self.take_in_staged(&lease).await
+    }
+
+    /// Takes what is staged into the tables, to its end.
+    async fn take_in_staged(&self, lease: &Lease) -> Result<(), ViewError> {
+        loop {
+            let (lease, leases) = (lease.clone(), Arc::clone(self.leases()));
+            let more = self.work(move |on| {
+                let stored = generations::get(on.conn, &lease.of)?;
+                leases.check(&lease)?;
+                let Some(to) = stored.staged else { return Ok((false, false)) };
+                kill_point!("view-staged");
+                if !Stage(&stored.tables()).take(on.conn, JOB)? {
+                    return Ok((true, true));
+                }
+                generations::set_staged(on.conn, stored.id, None)?;
+                generations::advance(on.conn, stored.id, &stored.state.checkpoint, &to)?;
+                Ok((false, true))
+            });
+            if !more.await? {
+                return Ok(());
+            }
+        }
+    }
+
     /// Empties and drops what was thrown away, bit by bit, so that no append waits for long.
     async fn sweep(&self) -> Result<(), ViewError> {
         loop {
@@ -182,6 +247,22 @@ impl SqliteStore {
                 return Ok(());
             }
         }
+    }
+}
+
+impl Stored {
+    fn tables(&self) -> Tables {
+        Tables::of(self.id, &self.state.plan, self.state.serving)
+    }
+}
+
+/// The generation, if whoever has that lease may fold it on from there.
+fn stands_at(conn: &Connection, leases: &Leases, lease: &Lease, from: &Checkpoint) -> Result<Stored, NotDone> {
+    let stored = generations::get(conn, &lease.of)?;
+    leases.check(lease)?;
+    match stored.state.checkpoint == *from && stored.staged.is_none() {
+        true => Ok(stored),
+        false => Err(ViewError::Fenced.into()),
     }
 }
 
@@ -223,7 +304,7 @@ fn make(
 
 /// From here on nobody sees it.
 fn throw_away(conn: &Connection, stored: &Stored) -> Result<(), NotDone> {
-    Tables::of(stored.id, &stored.state.plan, stored.state.serving).rename(conn, false)?;
+    stored.tables().rename(conn, false)?;
     generations::set_gone(conn, stored.id)?;
     Ok(())
 }
@@ -239,27 +320,24 @@ fn take_over(conn: &Connection, of: &Generation, now: Timestamp) -> Result<(Take
         _ => return Err(ViewError::Unknown(of.to_string()).into()),
     };
     if let Some(served) = served.as_ref().and_then(stored) {
-        Tables::of(served.id, &served.state.plan, true).rename(conn, false)?;
+        served.tables().rename(conn, false)?;
         generations::set_serving(conn, served.id, served.state.ready, false)?;
     }
     for gone in gone.iter().filter_map(stored) {
         generations::set_gone(conn, gone.id)?;
     }
     if let Some(own) = stored(of) {
-        Tables::of(own.id, &own.state.plan, own.state.serving).rename(conn, serves)?;
+        own.tables().rename(conn, serves)?;
         generations::set_serving(conn, own.id, true, serves)?;
     }
     Ok((TakenOver::Done, true))
 }
 
 /// Does a piece of work, if it is where the generation stands.
-fn apply(conn: &Connection, work: &Work) -> Result<(), NotDone> {
-    let stored = generations::get(conn, &work.lease.of)?;
-    if stored.state.checkpoint != work.from {
-        return Err(ViewError::Fenced.into());
-    }
+fn apply(conn: &Connection, leases: &Leases, work: &Work) -> Result<(), NotDone> {
+    let stored = stands_at(conn, leases, &work.lease, &work.from)?;
     kill_point!("view-before-rows");
-    Tables::of(stored.id, &stored.state.plan, stored.state.serving).write(conn, &work.changes, Words::Now)?;
+    stored.tables().write(conn, &work.changes)?;
     kill_point!("view-after-rows");
     if !generations::advance(conn, stored.id, &work.from, &work.to)? {
         return Err(ViewError::Fenced.into());
@@ -268,7 +346,7 @@ fn apply(conn: &Connection, work: &Work) -> Result<(), NotDone> {
 }
 
 fn mark(conn: &Connection, of: &Generation, mark: &Mark) -> Result<(), NotDone> {
-    let Stored { id, state } = generations::get(conn, of)?;
+    let Stored { id, state, .. } = generations::get(conn, of)?;
     match mark {
         Mark::Pause => generations::set_paused(conn, id, true)?,
         Mark::Resume => {
@@ -343,11 +421,17 @@ impl ViewStore for SqliteStore {
     ) -> Result<Option<Lease>, ViewError> {
         let (of, holder, leases) = (of.clone(), holder.clone(), Arc::clone(self.leases()));
         // By way of the writer, so that nothing of an earlier holder's is still under way.
-        self.work(move |on| {
-            generations::get(on.conn, &of)?;
-            Ok((leases.take(&of, &holder, lasting), false))
-        })
-        .await
+        let taken = self.work(move |on| {
+            let stored = generations::get(on.conn, &of)?;
+            let begins = leases.holder(&of).as_ref() != Some(&holder);
+            Ok(((leases.take(&of, &holder, lasting), begins && stored.staged.is_some()), false))
+        });
+        let (lease, is_staged) = taken.await?;
+        if let Some(lease) = lease.as_ref().filter(|_| is_staged) {
+            // Whoever had it was killed, or lost it, in the middle of a large piece of work.
+            self.take_in_staged(lease).await?;
+        }
+        Ok(lease)
     }
 
     async fn give_back(&self, lease: &Lease) -> Result<(), ViewError> {
@@ -358,21 +442,22 @@ impl ViewStore for SqliteStore {
     async fn load(&self, of: &Generation, keys: Wanted) -> Result<Vec<(usize, Row)>, ViewError> {
         let of = of.clone();
         self.look_at(move |conn| {
-            let Stored { id, state } = generations::get(conn, &of)?;
-            Ok(Tables::of(id, &state.plan, state.serving).load(conn, &keys)?)
+            Ok(generations::get(conn, &of)?.tables().load(conn, &keys)?)
         })
         .await
     }
 
     async fn apply(&self, work: Work) -> Result<(), ViewError> {
+        let rows: usize = work.changes.iter().map(|changed| changed.put.len() + changed.gone.len()).sum();
+        if rows > ROWS_MAX {
+            let of = work.lease.of.clone();
+            // What can be asked is never half done, however much it is at once.
+            if !self.look_at(move |conn| Ok(generations::get(conn, &of)?.state.ready)).await? {
+                return self.apply_staged(work).await;
+            }
+        }
         let leases = Arc::clone(self.leases());
-        self.work(move |on| {
-            generations::get(on.conn, &work.lease.of)?;
-            leases.check(&work.lease)?;
-            apply(on.conn, &work)?;
-            Ok(((), true))
-        })
-        .await
+        self.work(move |on| Ok((apply(on.conn, &leases, &work)?, true))).await
     }
 
     async fn halt(&self, lease: &Lease, halt: &Halt) -> Result<(), ViewError> {
@@ -432,24 +517,21 @@ impl ViewStore for SqliteStore {
     async fn tend(&self, lease: &Lease) -> Result<bool, ViewError> {
         let of = lease.of.clone();
         // Looked at beside the writer: most of the time there is nothing to do.
-        let todo = self.look_at(move |conn| {
-            let Stored { id, state } = generations::get(conn, &of)?;
-            Ok(Tables::of(id, &state.plan, state.serving).has_todo(conn)?)
-        });
+        let todo = self.look_at(move |conn| Ok(generations::get(conn, &of)?.tables().has_todo(conn)?));
         if !todo.await? {
             return Ok(false);
         }
         let (lease, leases) = (lease.clone(), Arc::clone(self.leases()));
         self.work(move |on| {
-            let Stored { id, state } = generations::get(on.conn, &lease.of)?;
+            let stored = generations::get(on.conn, &lease.of)?;
             leases.check(&lease)?;
-            let done = Tables::of(id, &state.plan, state.serving).tend(on.conn, TEND_ROWS)?;
-            Ok((done == TEND_ROWS, done > 0))
+            let done = stored.tables().tend(on.conn, JOB)?;
+            Ok((!done, true))
         })
         .await
     }
 
     fn work_limits(&self) -> WorkLimits {
-        WorkLimits { rows: ROWS_MAX, building_rows: ROWS_MAX, building_bytes: 64 * 1024 * 1024 }
+        WorkLimits { rows: ROWS_MAX, building_rows: BUILDING_ROWS, building_bytes: BUILDING_BYTES }
     }
 }

@@ -23,4 +23,4 @@ pub use self::port::{Inline, Mark, Reading, TakenOver, ViewError, ViewStore, Wor
 pub use self::query::{Compare, InvalidQuery, Sort, Term, ViewCursor, ViewPage, ViewQuery, Visible, Where};
 pub use self::rows::{Cache, Changes, Fold, FoldError, Key, Rows, TableChanges, Wanted};
 pub use self::table::{Column, InvalidPlan, Kind, Plan, Table, ViewName};
-pub use self::value::{Row, Value};
+pub use self::value::{Cell, Row, Value};

@@ -50,7 +50,8 @@ pub(crate) fn reading(view: &str, number: u32, reads: &str) -> Plan {
         .nullable("moment", Kind::Time)
         .nullable("text", Kind::Text)
         .nullable("list", Kind::List)
-        .nullable("json", Kind::Json);
+        .nullable("json", Kind::Json)
+        .nullable("body", Kind::Text);
     let things = things.index(&["number"]).index(&["text", "number"]).search(&["text", "list"]);
     let parts = Table::named(&format!("{view}_parts"))
         .key("group", Kind::Text)

@@ -2,14 +2,13 @@
 
 use std::cmp::Ordering;
 
-use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::read::{Limit, StreamPattern};
 use crate::view::generation::{Checkpoint, Generation};
 use crate::view::search::{terms, words};
 use crate::view::table::{Kind, Table, ViewName};
-use crate::view::value::{Row, Value};
+use crate::view::value::{Cell, Row, Value};
 
 /// Conditions of one query.
 const FILTERS_MAX: usize = 32;
@@ -350,7 +349,7 @@ impl ViewCursor {
     /// The place as text that can be handed out, and read again.
     #[must_use]
     pub fn to_text(&self) -> String {
-        let cells: Vec<Cell> = self.0.iter().map(Cell::of).collect();
+        let cells: Vec<Cell> = self.0.iter().map(Cell::from).collect();
         serde_json::to_string(&cells).unwrap_or_default()
     }
 
@@ -361,40 +360,6 @@ impl ViewCursor {
     pub fn from_text(text: &str) -> Result<Self, InvalidQuery> {
         let cells: Vec<Cell> = serde_json::from_str(text).map_err(|_| InvalidQuery::Cursor)?;
         cells.into_iter().map(Cell::value).collect::<Option<_>>().map(Self).ok_or(InvalidQuery::Cursor)
-    }
-}
-
-/// A cell in a cursor's text: its kind must not be lost.
-#[derive(Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum Cell {
-    N,
-    B(bool),
-    I(i64),
-    T(i64),
-    S(String),
-}
-
-impl Cell {
-    fn of(value: &Value) -> Self {
-        match value {
-            Value::Boolean(value) => Self::B(*value),
-            Value::Integer(value) => Self::I(*value),
-            Value::Time(value) => Self::T(value.micros()),
-            Value::Text(value) => Self::S(value.as_ref().to_owned()),
-            Value::Null | Value::List(_) | Value::Json(_) => Self::N,
-        }
-    }
-
-    fn value(self) -> Option<Value> {
-        Some(match self {
-            Self::N => Value::Null,
-            Self::B(value) => value.into(),
-            Self::I(value) => value.into(),
-            Self::T(micros) => flightdeck_core::Timestamp::from_micros(micros).ok()?.into(),
-            Self::S(text) if text.contains('\0') => return None,
-            Self::S(text) => text.into(),
-        })
     }
 }
 

@@ -10,8 +10,8 @@ use crate::view::value::{Row, Value};
 
 /// Characters of a word: what is longer is found by its beginning.
 const WORD_CHARS_MAX: usize = 64;
-/// Different words of one row.
-const WORDS_MAX: usize = 20_000;
+/// Bytes of the different words of one row, with what lies between them: no more fits into a row of every database.
+const WORDS_BYTES_MAX: usize = 500_000;
 
 /// The words of a text in their order: runs of letters and digits, in lower case, composed alike however they were typed.
 fn runs(text: &str, mut each: impl FnMut(String)) {
@@ -45,11 +45,12 @@ fn runs(text: &str, mut each: impl FnMut(String)) {
 /// The different words of texts.
 #[must_use]
 pub fn words<'t>(texts: impl IntoIterator<Item = &'t str>) -> BTreeSet<String> {
-    let mut words = BTreeSet::new();
+    let (mut words, mut bytes) = (BTreeSet::new(), 0);
     for text in texts {
         runs(text, |word| {
-            if words.len() < WORDS_MAX {
-                words.insert(word);
+            let more = word.len() + 8;
+            if bytes + more <= WORDS_BYTES_MAX && words.insert(word) {
+                bytes += more;
             }
         });
     }

@@ -16,6 +16,10 @@ const NAME_CHARS_MAX: usize = 40;
 const COLUMNS_MAX: usize = 64;
 /// Tables of a view.
 const TABLES_MAX: usize = 16;
+/// Columns of a key.
+const KEYS_MAX: usize = 16;
+/// Names of columns that PostgreSQL has in every table already.
+const RESERVED_COLUMNS: [&str; 6] = ["ctid", "xmin", "xmax", "cmin", "cmax", "tableoid"];
 /// Names that mean something else to someone: the tables of the common SQL protocol, in whatever case.
 const RESERVED: [&str; 3] = ["entities", "events", "projections"];
 
@@ -204,6 +208,12 @@ impl Table {
         self.stream.as_ref().map(|(category, column)| (category.as_str(), column.as_str()))
     }
 
+    /// Whether rows are found by what stands in a column, so that it must not be long.
+    #[must_use]
+    pub(crate) fn is_indexed(&self, place: usize) -> bool {
+        place < self.keys || self.indexes.iter().flatten().any(|name| *name == self.columns[place].name)
+    }
+
     /// Where a column stands.
     #[must_use]
     pub fn place(&self, column: &str) -> Option<usize> {
@@ -219,12 +229,15 @@ impl Table {
         if self.keys == 0 {
             return Err(wrong("has no key"));
         }
-        if self.columns.len() > COLUMNS_MAX {
-            return Err(wrong("has more than 64 columns"));
+        if self.columns.len() > COLUMNS_MAX || self.keys > KEYS_MAX {
+            return Err(wrong("has more than 64 columns, or more than 16 in its key"));
         }
         let mut names = BTreeSet::new();
         for (place, column) in self.columns.iter().enumerate() {
             check_name(&column.name)?;
+            if RESERVED_COLUMNS.contains(&column.name.as_str()) {
+                return Err(InvalidPlan::Reserved(column.name.clone()));
+            }
             if !names.insert(&column.name) {
                 return Err(wrong("has a column twice"));
             }

@@ -3,9 +3,13 @@
 use std::sync::Arc;
 
 use flightdeck_core::{Json, Timestamp};
+use serde::{Deserialize, Serialize};
 
 use crate::view::rows::FoldError;
 use crate::view::table::{Kind, Table};
+
+/// Bytes of a text in a key or an index: more does not fit onto a page of every database.
+const INDEXED_BYTES_MAX: usize = 2_000;
 
 /// What a cell holds. Values of one kind sort as columns do: nothing first, texts by their bytes.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -72,6 +76,56 @@ impl Value {
     }
 }
 
+/// A value as it is written down where no column says its kind: in a cursor, in what is staged.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Cell {
+    /// Nothing.
+    N,
+    /// Yes or no.
+    B(bool),
+    /// A whole number.
+    I(i64),
+    /// A moment, in microseconds since 1970.
+    T(i64),
+    /// A text.
+    S(String),
+    /// Texts in an order.
+    L(Vec<String>),
+    /// JSON, as its text.
+    J(String),
+}
+
+impl From<&Value> for Cell {
+    fn from(value: &Value) -> Self {
+        match value {
+            Value::Null => Self::N,
+            Value::Boolean(value) => Self::B(*value),
+            Value::Integer(value) => Self::I(*value),
+            Value::Time(value) => Self::T(value.micros()),
+            Value::Text(value) => Self::S(value.as_ref().to_owned()),
+            Value::List(list) => Self::L(list.iter().map(|text| text.as_ref().to_owned()).collect()),
+            Value::Json(value) => Self::J(value.as_ref().to_owned()),
+        }
+    }
+}
+
+impl Cell {
+    /// The value; `None` when it can't be one.
+    #[must_use]
+    pub fn value(self) -> Option<Value> {
+        let value = match self {
+            Self::N => Value::Null,
+            Self::B(value) => value.into(),
+            Self::I(value) => value.into(),
+            Self::T(micros) => Timestamp::from_micros(micros).ok()?.into(),
+            Self::S(text) => text.into(),
+            Self::L(list) => Value::list(list),
+            Self::J(text) => Value::Json(text.into()),
+        };
+        (!value.has_nul()).then_some(value)
+    }
+}
+
 impl From<bool> for Value {
     fn from(value: bool) -> Self {
         Self::Boolean(value)
@@ -135,9 +189,18 @@ impl Row {
     fn check(&self, place: usize, value: &Value) -> Result<(), FoldError> {
         let column = &self.table.columns()[place];
         let fits = value.is_of(column.kind) || column.nullable && *value == Value::Null;
+        let (table, name) = (self.table.name(), &column.name);
         if !fits || value.has_nul() {
-            let (table, name) = (self.table.name(), &column.name);
             return Err(FoldError::new(format!("{value:?} does not fit into the column {name} of {table}")));
+        }
+        if let Value::Text(text) = value
+            && text.len() > INDEXED_BYTES_MAX
+            && self.table.is_indexed(place)
+        {
+            return Err(FoldError::new(format!(
+                "a text of {} bytes is too long for the column {name} of {table}, which is in an index",
+                text.len()
+            )));
         }
         Ok(())
     }
