@@ -154,7 +154,9 @@ impl Bench {
         println!("  only read                       {read:>9.0}/s");
         let (built, memory) = self.build(ground).await;
         println!("  built, with search              {built:>9.0}/s   {:.2} of only read, at most {memory} MB", built / read);
-        self.meanwhile(ground).await;
+        if !std::env::args().any(|argument| argument == "--live") {
+            self.meanwhile(ground).await;
+        }
         for rate in [1_000, 10_000] {
             self.live(ground, rate).await;
         }

@@ -59,7 +59,7 @@ impl Default for RunnerOptions {
             standby: Duration::from_millis(500),
             poll: Duration::from_secs(1),
             linger: Duration::from_millis(5),
-            tend: Duration::from_millis(20),
+            tend: Duration::from_millis(30),
             building_for: Duration::from_secs(5),
             retries: 3,
             retry_pause: Duration::from_millis(100),

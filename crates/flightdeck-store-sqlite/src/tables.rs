@@ -136,64 +136,56 @@ impl Tables {
             let Some((place, table)) = self.plan.table(changed.table.name()) else {
                 return Err(Damage::new(format!("the view has no table {}", changed.table.name())));
             };
-            let searched = !table.searched().is_empty();
-            let worded = if searched { self.worded(conn, place)? } else { 0 };
-            if !changed.gone.is_empty() {
-                let returning = if searched { " RETURNING fd_row" } else { "" };
-                let sql = format!(
-                    "DELETE FROM \"{}\"{}{returning}",
-                    self.name(place),
-                    equal(table, table.key_columns().len())
-                );
-                for key in &changed.gone {
-                    let mut statement = conn.prepare_cached(&sql)?;
-                    let values = params_from_iter(key.iter().map(Bound));
-                    match searched {
-                        true => {
-                            let row: Option<i64> =
-                                statement.query_row(values, |row| row.get(0)).optional()?;
-                            row.map_or(Ok(()), |row| self.remember(conn, place, row, worded))?;
-                        }
-                        false => drop(statement.execute(values)?),
-                    }
+            let worded = if table.searched().is_empty() { 0 } else { self.worded(conn, place)? };
+            for key in &changed.gone {
+                if let Some(row) = self.row_number(conn, place, table, key)? {
+                    let sql = format!("DELETE FROM \"{}\" WHERE rowid = ?1", self.name(place));
+                    conn.prepare_cached(&sql)?.execute([row])?;
+                    self.remember(conn, place, row, worded)?;
                 }
             }
-            if !changed.put.is_empty() {
-                let sql = self.upsert(place, table);
-                for row in &changed.put {
-                    let mut statement = conn.prepare_cached(&sql)?;
-                    let values = params_from_iter(row.values().iter().map(Bound));
-                    match searched {
-                        true => {
-                            let number: i64 = statement.query_row(values, |row| row.get(0))?;
-                            self.remember(conn, place, number, worded)?;
-                        }
-                        false => drop(statement.execute(values)?),
+            let (update, insert) = self.statements(place, table);
+            for row in &changed.put {
+                let number = self.row_number(conn, place, table, row.key())?;
+                let values = || row.values().iter();
+                let number = match number {
+                    Some(number) => {
+                        let number = Value::Integer(number);
+                        let values = values().chain(std::iter::once(&number)).map(Bound);
+                        conn.prepare_cached(&update)?.execute(params_from_iter(values))?;
+                        number
                     }
+                    None => {
+                        conn.prepare_cached(&insert)?.execute(params_from_iter(values().map(Bound)))?;
+                        Value::Integer(conn.last_insert_rowid())
+                    }
+                };
+                if let Value::Integer(number) = number {
+                    self.remember(conn, place, number, worded)?;
                 }
             }
         }
         Ok(())
     }
 
-    fn upsert(&self, place: usize, table: &Table) -> String {
-        let all = || table.columns().iter().map(|column| column.name.as_str());
-        let key = names(table.key_columns().iter().map(|column| column.name.as_str()));
-        let others: Vec<String> = table.columns()[table.key_columns().len()..]
-            .iter()
-            .map(|column| format!("\"{0}\" = excluded.\"{0}\"", column.name))
-            .collect();
-        let update = match others.is_empty() {
-            true => format!("\"{0}\" = excluded.\"{0}\"", table.key_columns()[0].name),
-            false => others.join(", "),
-        };
-        let places: Vec<String> = (1..=table.columns().len()).map(|place| format!("?{place}")).collect();
-        let returning = if table.searched().is_empty() { "" } else { " RETURNING fd_row" };
-        format!(
-            "INSERT INTO \"{}\" ({}) VALUES ({}) ON CONFLICT ({key}) DO UPDATE SET {update}{returning}",
-            self.name(place),
-            names(all()),
-            places.join(", "),
+    /// The number of the row with that key, if it is there.
+    fn row_number(&self, conn: &Connection, place: usize, table: &Table, key: &[Value]) -> rusqlite::Result<Option<i64>> {
+        let sql = format!("SELECT rowid FROM \"{}\"{}", self.name(place), equal(table, key.len()));
+        let mut statement = conn.prepare_cached(&sql)?;
+        statement.query_row(params_from_iter(key.iter().map(Bound)), |row| row.get(0)).optional()
+    }
+
+    /// What changes a row, and what adds one. They fail by FAIL: by ABORT, SQLite would copy every page that they touch, for
+    /// taking back a single statement.
+    fn statements(&self, place: usize, table: &Table) -> (String, String) {
+        let (name, columns) = (self.name(place), table.columns());
+        let set = columns.iter().enumerate().map(|(at, column)| format!("\"{}\" = ?{}", column.name, at + 1));
+        let set: Vec<String> = set.collect();
+        let places: Vec<String> = (1..=columns.len()).map(|place| format!("?{place}")).collect();
+        let all = names(columns.iter().map(|column| column.name.as_str()));
+        (
+            format!("UPDATE OR FAIL \"{name}\" SET {} WHERE rowid = ?{}", set.join(", "), columns.len() + 1),
+            format!("INSERT OR FAIL INTO \"{name}\" ({all}) VALUES ({})", places.join(", ")),
         )
     }
 
