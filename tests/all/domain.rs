@@ -61,7 +61,7 @@ fn presentation_stream(id: &str) -> StreamId {
 }
 
 /// A content with that slug.
-fn create(id: &str, slug: &str) -> content::Command {
+pub(crate) fn create(id: &str, slug: &str) -> content::Command {
     let body = format!(r#"{{"title":"T","slug":"{slug}","content":"C","author":"A"}}"#);
     content::Command::Create(content::Create::read(content_id(id), &json(&body), None).unwrap())
 }
@@ -85,10 +85,10 @@ fn text_slide(id: &str) -> presentation::Command {
     presentation::Command::AddSlide(presentation::AddSlide::read(id, &json(&body)).unwrap())
 }
 
-type Done<S, E> = Result<flightdeck_store::Handled<S>, HandleError<E>>;
+pub(crate) type Done<S, E> = Result<flightdeck_store::Handled<S>, HandleError<E>>;
 
 /// Hands a command to a content, with nothing beside it.
-async fn ask(desk: &Desk, id: &str, command: content::Command) -> Done<content::State, content::Error> {
+pub(crate) async fn ask(desk: &Desk, id: &str, command: content::Command) -> Done<content::State, content::Error> {
     desk.contents.handle(&content_stream(id), command, &Context::default()).await
 }
 

@@ -60,7 +60,7 @@ fn a_writer_that_stalls_goes_on() {
 
 #[test]
 fn a_migration_that_is_killed_is_taken_again() {
-    for (step, action) in [(1, "kill"), (2, "kill"), (1, "panic"), (2, "panic")] {
+    for (step, action) in [(1, "kill"), (2, "kill"), (3, "kill"), (1, "panic"), (3, "panic")] {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("log.db");
         let mut command = victim(&["migrate", path.to_str().unwrap()]);
@@ -69,7 +69,7 @@ fn a_migration_that_is_killed_is_taken_again() {
         assert!(!status.success());
         let (said, status) = Victim::start(victim(&["migrate", path.to_str().unwrap()])).end();
         assert!(status.success(), "{:?}", said.other);
-        assert_eq!(said.other, [format!("migrated {}", 3 - step)], "what was done is not done again");
+        assert_eq!(said.other, [format!("migrated {}", 4 - step)], "what was done is not done again");
         check(&path, &Said::default());
     }
 }

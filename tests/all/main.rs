@@ -13,6 +13,7 @@ mod kill_points;
 mod operator;
 mod outcomes;
 mod postgres;
+mod projections;
 mod readme;
 mod torture;
 mod triggers;

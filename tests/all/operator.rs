@@ -8,6 +8,7 @@ mod lines;
 mod odd;
 mod owned;
 mod tour;
+mod views;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};

@@ -6,7 +6,11 @@
     reason = "a test that fails panics"
 )]
 
+pub mod contents;
+pub mod gated;
 pub mod held;
+pub mod viewing;
+pub mod views;
 
 use std::collections::{BTreeMap, BTreeSet};
 

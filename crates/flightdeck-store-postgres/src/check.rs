@@ -3,7 +3,8 @@
 use bytes::Bytes;
 use flightdeck_core::{Position, SchemaNumber, StreamId, Version};
 use flightdeck_store::verify::{LogCheck, Unwatched, Verified, Watcher};
-use flightdeck_store::{EventStore as _, Recorded, Snapshot, StoreError};
+use flightdeck_store::view::{ViewError, ViewStore as _};
+use flightdeck_store::{EventStore as _, Reason, Recorded, Snapshot, StoreError};
 
 use crate::connection::Session;
 use crate::names::Names;
@@ -20,7 +21,8 @@ const SNAPSHOTS: i64 = 8;
 
 impl PostgresStore {
     /// Checks everything: every event's checksum, the chain from the first event to the head, dense positions and
-    /// versions, streams, tags, remembered requests and snapshots against the log.
+    /// versions, streams, tags, remembered requests and snapshots against the log, and
+    /// whether each view was folded from it.
     ///
     /// What is found wrong is listed, with positions, and the check goes on behind it. It reads in short statements, and
     /// so can run beside writers; what is appended meanwhile is not looked at.
@@ -33,9 +35,13 @@ impl PostgresStore {
 
     /// The same, telling how far it is.
     pub(crate) async fn check_all(&self, watcher: &dyn Watcher) -> Result<Verified, StoreError> {
+        let views = self.generations().await.map_err(|error| match error {
+            ViewError::Store(error) => error,
+            other => StoreError::Failed { reason: Reason::Storage, source: Some(other.into()) },
+        })?;
         let head = self.head().await?;
         let until = head.cursor.position();
-        let mut check = LogCheck::default();
+        let mut check = LogCheck::with_views(&views);
         while check.position() < until {
             let session = self.session().await?;
             chunk(&session, self.names(), &mut check, until).await.map_err(to_error)?;

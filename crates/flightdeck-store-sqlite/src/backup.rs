@@ -20,10 +20,11 @@ use thiserror::Error;
 
 use crate::connection::{Reading, harden};
 use crate::fault::kill_point;
-use crate::migrate;
 use crate::open::OpenError;
 use crate::options::Options;
 use crate::store::SqliteStore;
+use crate::tables::{Stage, Tables};
+use crate::{generations, migrate};
 
 /// How every SQLite file begins.
 const SQLITE_FILE: &[u8; 16] = b"SQLite format 3\0";
@@ -174,7 +175,7 @@ fn write(from: &Path, part: &Path, time_max: Duration, options: &Options) -> Res
     Ok(())
 }
 
-/// The first thing in a file that is not as our migrations make it.
+/// The first thing in a file that is not as our migrations make it, nor as its views want it.
 fn foreign(conn: &Connection) -> rusqlite::Result<Option<String>> {
     let taken: i64 = conn.query_row("SELECT count(*) FROM fd_migration", [], |row| row.get(0))?;
     let taken = usize::try_from(taken).unwrap_or(usize::MAX).min(SQLITE.len());
@@ -183,14 +184,30 @@ fn foreign(conn: &Connection) -> rusqlite::Result<Option<String>> {
     if migrate::run(&mut ours, &SQLITE[..taken], now).is_err() {
         return Ok(Some("its migrations".to_owned()));
     }
-    let (found, expected) = (schema(conn)?, schema(&ours)?);
-    let strange = found.iter().find(|entry| !expected.contains(entry));
+    let expected = schema(&ours)?;
+    if let Err(what) = make_views(conn, &ours) {
+        return Ok(Some(what));
+    }
+    let (found, allowed) = (schema(conn)?, schema(&ours)?);
+    let strange = found.iter().find(|entry| !allowed.contains(entry));
     let missing = expected.iter().find(|entry| !found.contains(entry));
     Ok(match (strange, missing) {
         (Some((kind, name, _)), _) => Some(format!("the {} {}", kind.escape_debug(), name.escape_debug())),
         (None, Some((kind, name, _))) => Some(format!("the {kind} {name} is not there")),
         (None, None) => None,
     })
+}
+
+/// Makes the tables that the views of a file must have, if what it says of them can be believed.
+fn make_views(conn: &Connection, ours: &Connection) -> Result<(), String> {
+    let text = |error: rusqlite::Error| format!("its views ({error})");
+    for (id, plan, serving) in generations::every_one(conn).map_err(text)? {
+        let plan = plan.map_err(|error| format!("its views ({error})"))?;
+        let mut tables = Tables::of(id, &plan, false);
+        tables.create(ours).and_then(|()| tables.rename(ours, serving)).map_err(text)?;
+        Stage(&tables).begin(ours).map_err(text)?;
+    }
+    Ok(())
 }
 
 /// What a file declares, to the letter.

@@ -1,16 +1,19 @@
 //! Verifying a whole store: the chain, the checksums, and everything that is kept beside the log.
 
-use flightdeck_core::{Position, StreamId};
+use flightdeck_core::{Position, StreamId, Timestamp};
 use flightdeck_store::verify::{LogCheck, Unwatched, Verified, Watcher};
+use flightdeck_store::view::GenerationState;
 use flightdeck_store::{EventStore as _, Head, Recorded, StoreError};
 use rusqlite::{Connection, OptionalExtension as _, params};
 
+use crate::generations;
 use crate::ledger;
 use crate::names::Names;
 use crate::reader;
 use crate::row::{Damage, Rows, select_events};
 use crate::store::SqliteStore;
 use crate::streams;
+use crate::tables;
 
 /// How many events are looked at in one read transaction.
 const CHUNK_EVENTS: i64 = 5_000;
@@ -33,7 +36,8 @@ type Look = fn(&Connection, &Names, &mut LogCheck, i64) -> Result<Option<i64>, D
 
 impl SqliteStore {
     /// Checks everything: SQLite's own structure, every event's checksum, the chain from the first event to the head,
-    /// dense positions and versions, streams, tags, remembered requests and snapshots against the log.
+    /// dense positions and versions, streams, tags, remembered requests and snapshots against the log, and whether each view was
+    /// folded from it.
     ///
     /// What is found wrong is listed, with positions, and the check goes on behind it. It can run beside writers; what is
     /// appended meanwhile is not looked at. All of it reads in short transactions, but for SQLite's own
@@ -47,7 +51,13 @@ impl SqliteStore {
 
     /// The same, telling how far it is.
     pub(crate) async fn check_all(&self, watcher: &dyn Watcher) -> Result<Verified, StoreError> {
-        let mut check = LogCheck::default();
+        let (views, damaged) = match self.read(|conn, _| views(conn)).await {
+            Ok(views) => (views, None),
+            Err(StoreError::Corrupt(damage)) => (Vec::new(), Some(damage)),
+            Err(error) => return Err(error),
+        };
+        let mut check = LogCheck::with_views(&views);
+        damaged.into_iter().for_each(|damage| check.found(damage));
         match self.read(|conn, _| structure(conn)).await {
             Ok(problems) => problems.into_iter().for_each(|what| check.problem(None, what)),
             Err(StoreError::Corrupt(problem)) => check.problem(None, problem.what),
@@ -80,6 +90,16 @@ impl SqliteStore {
         }
         Ok(check.done(until))
     }
+}
+
+/// The views, and how far each is; an older store that is only read has none.
+fn views(conn: &Connection) -> Result<Vec<GenerationState>, Damage> {
+    if !tables::is_there(conn, "fd_projection")? {
+        return Ok(Vec::new());
+    }
+    // For how long nobody has wanted them is of no interest here.
+    let now = Timestamp::from_micros(0).map_err(|error| Damage::new(error.to_string()))?;
+    Ok(generations::all(conn, now)?.into_iter().map(|stored| stored.state).collect())
 }
 
 /// What SQLite says of its pages and indexes.

@@ -2,7 +2,9 @@
 
 use flightdeck_core::{Position, Timestamp};
 use flightdeck_store::chain::Hash;
-use flightdeck_store::view::{Checkpoint, Generation, GenerationState, Halt, Plan, ViewError, ViewName};
+use flightdeck_store::view::{
+    Checkpoint, Generation, GenerationState, Halt, InvalidPlan, Plan, ViewError, ViewName,
+};
 use rusqlite::{Connection, Row, params};
 
 use crate::row::Damage;
@@ -37,6 +39,25 @@ pub(crate) fn find(conn: &Connection, of: &Generation) -> Result<Option<Stored>,
     let now = Timestamp::from_micros(0).unwrap_or_else(|_| unreachable!("1970 is a time"));
     let found = select(conn, rest, params![of.view.as_str(), of.number, of.build], now)?;
     Ok(found.into_iter().next())
+}
+
+/// What the tables of a generation are named after, its plan, and whether they have the names that were declared.
+pub(crate) type Named = (i64, Result<Plan, InvalidPlan>, bool);
+
+/// Every generation there is, those included that are being thrown away.
+pub(crate) fn every_one(conn: &Connection) -> rusqlite::Result<Vec<Named>> {
+    let there = "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE name = 'fd_projection')";
+    if !conn.query_row(there, [], |row| row.get::<_, bool>(0))? {
+        return Ok(Vec::new());
+    }
+    let mut statement = conn.prepare("SELECT id, view, number, fingerprint, plan, serving FROM fd_projection")?;
+    let found = statement.query_map([], |row| {
+        let (view, tables): (String, String) = (row.get(1)?, row.get(4)?);
+        let (number, fingerprint) = (row.get(2)?, row.get(3)?);
+        let plan = ViewName::new(view).and_then(|view| Plan::from_stored(&view, number, &tables, fingerprint));
+        Ok((row.get(0)?, plan, row.get(5)?))
+    });
+    found?.collect()
 }
 
 /// One generation, which must be there.

@@ -1,10 +1,13 @@
 //! Verifying a whole log: what every store checks event by event, and what it reports.
 
+use std::collections::BTreeMap;
+
 use flightdeck_core::Position;
 
 use crate::chain::{Hash, Walk};
 use crate::event::Recorded;
 use crate::read::{Corruption, Head};
+use crate::view::{Generation, GenerationState};
 
 /// Is told how far a long work is. (A check, a copy, an import.)
 pub trait Watcher: Send + Sync {
@@ -41,10 +44,24 @@ pub struct LogCheck {
     position: Position,
     events: u64,
     tags: u64,
+    /// The events that views were folded up to last, and the hashes that they had then.
+    folded: BTreeMap<Position, Vec<(Generation, Hash)>>,
     problems: Vec<Corruption>,
 }
 
 impl LogCheck {
+    /// A walk that also looks whether these views are of this log. They are looked up before its head is.
+    #[must_use]
+    pub fn with_views(views: &[GenerationState]) -> Self {
+        let mut check = Self::default();
+        for state in views {
+            if let Some((position, hash)) = state.checkpoint.folded {
+                check.folded.entry(position).or_default().push((state.of.clone(), hash));
+            }
+        }
+        check
+    }
+
     /// The last position that was looked at.
     #[must_use]
     pub const fn position(&self) -> Position {
@@ -111,6 +128,11 @@ impl LogCheck {
             self.walk = Walk::behind(event);
         }
         self.tags += u64::try_from(event.tags.len()).unwrap_or(u64::MAX);
+        for (view, hash) in self.folded.remove(&event.position).unwrap_or_default() {
+            if hash != event.hash {
+                self.problem(Some(event.position), format!("the view {view} was folded from another event"));
+            }
+        }
     }
 
     /// The walk is over: holds where it ended against the head.
@@ -127,7 +149,12 @@ impl LogCheck {
 
     /// What was found.
     #[must_use]
-    pub fn done(self, until: Position) -> Verified {
+    pub fn done(mut self, until: Position) -> Verified {
+        for (position, views) in std::mem::take(&mut self.folded) {
+            for (view, _) in views.into_iter().filter(|_| position > until) {
+                self.problem(Some(position), format!("the view {view} is folded further than the log goes"));
+            }
+        }
         Verified { events: self.events, until, problems: self.problems }
     }
 }

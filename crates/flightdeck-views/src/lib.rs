@@ -4,4 +4,14 @@
 
 pub mod content;
 
+use std::sync::Arc;
+
+use flightdeck_projections::Projection;
+
 pub use crate::content::ContentView;
+
+/// All of them.
+#[must_use]
+pub fn all() -> Vec<Arc<dyn Projection>> {
+    vec![Arc::new(ContentView)]
+}

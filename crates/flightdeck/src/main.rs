@@ -14,13 +14,14 @@ mod exit;
 mod export;
 mod eyes;
 mod migrate;
+mod projections;
 mod read;
 mod settings;
 mod stores;
 mod target;
 mod verify;
 
-use std::io::Write as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -64,6 +65,8 @@ enum Command {
     Read(read::ReadArguments),
     /// Follow the log as it grows
     Tail(read::TailArguments),
+    /// Tell how far the views are; build one anew, let it wait or go on
+    Projections(projections::Arguments),
     /// Check a whole store: the chain, the checksums, and everything beside the log
     Verify,
     /// Save a store into a file, and check it
@@ -113,6 +116,7 @@ fn begin(cli: Cli) -> Result<(), Failure> {
     tracing_subscriber::fmt()
         .with_max_level(settings.log.value)
         .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
         .with_target(false)
         .init();
     flightdeck_store_sqlite::survive_file_size_limit();
@@ -132,6 +136,7 @@ async fn run(command: Command, settings: &Settings, eyes: &Eyes) -> Result<(), F
         Command::Append(arguments) => Box::pin(append::run(arguments, settings, eyes)).await,
         Command::Read(arguments) => Box::pin(read::read(arguments, settings, eyes)).await,
         Command::Tail(arguments) => Box::pin(read::tail(arguments, settings, eyes)).await,
+        Command::Projections(arguments) => Box::pin(projections::run(arguments, settings, eyes)).await,
         Command::Verify => Box::pin(verify::run(settings, eyes)).await,
         Command::Backup(arguments) => Box::pin(backup::backup(arguments, settings, eyes)).await,
         Command::Restore(arguments) => Box::pin(backup::restore(arguments, settings, eyes)).await,

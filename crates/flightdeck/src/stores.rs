@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use flightdeck_core::Epoch;
 use flightdeck_store::chain::Hash;
+use flightdeck_store::view::ViewStore;
 use flightdeck_store::{EventStore, Fill, Head, NotFilled, Whole};
 use flightdeck_store_postgres::{Listen, PostgresStore};
 use flightdeck_store_sqlite::SqliteStore;
@@ -41,6 +42,21 @@ pub(crate) async fn read(settings: &Settings) -> Result<Arc<dyn Whole>, Failure>
     })
 }
 
+/// The store and its views, to read them.
+pub(crate) async fn read_views(
+    settings: &Settings,
+) -> Result<(Arc<dyn EventStore>, Arc<dyn ViewStore>), Failure> {
+    Ok(match &settings.store.value {
+        Target::Sqlite(path) => both(SqliteStore::open_read_only(path, sqlite_options(settings))?),
+        Target::Postgres(url) => both(PostgresStore::open_read_only(url, postgres_options(settings)).await?),
+    })
+}
+
+/// A store is both: what keeps the log, and what keeps the views.
+fn both<S: EventStore + ViewStore + Clone>(store: S) -> (Arc<dyn EventStore>, Arc<dyn ViewStore>) {
+    (Arc::new(store.clone()), Arc::new(store))
+}
+
 /// A store that is written.
 pub(crate) enum Writing {
     Sqlite(SqliteStore),
@@ -62,6 +78,14 @@ impl Writing {
         match self {
             Self::Sqlite(store) => store,
             Self::Postgres(store) => store,
+        }
+    }
+
+    /// The same store, with its views.
+    pub(crate) fn views(&self) -> (Arc<dyn EventStore>, Arc<dyn ViewStore>) {
+        match self {
+            Self::Sqlite(store) => both(store.clone()),
+            Self::Postgres(store) => both(store.clone()),
         }
     }
 

@@ -28,7 +28,7 @@ fn migrate_says_what_there_is_to_do_and_does_it_once() {
     let (code, text) = migrate(&[]);
     assert_eq!(code, Some(0), "{text}");
     assert!(
-        text.contains("0001 log                  applied") && text.contains("up to date after 2 steps"),
+        text.contains("0001 log                  applied") && text.contains("up to date after 3 steps"),
         "{text}"
     );
     assert!(migrate(&[]).1.contains("is up to date"));

@@ -6,6 +6,7 @@
 //! `hold PLACE`: opens the store and waits until its input ends. `migrate PLACE`. `read PLACE`, `read-twice PLACE`: for reading only.
 //! `node PLACE FROM TASKS TAILS`: appends and follows the log until it is told otherwise, settling whatever is unknown.
 //! `follow PLACE LISTEN`: follows the log, woken by nothing but what it hears at LISTEN.
+//! `views PLACE FROM TASKS MANY CONTENTS`, `views-inline …`: folds views while it appends to so many contents (see `viewing.rs`).
 #![expect(clippy::unwrap_used, reason = "whatever a victim does not expect is for the test to see")]
 
 use std::process::ExitCode;
@@ -13,10 +14,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use flightdeck_core::Position;
+use flightdeck_core::{Clock, Position, Timestamp};
+use flightdeck_store::system::SystemClock;
+use flightdeck_store::view::ViewStore;
 use flightdeck_store::{AppendError, EventStore, Filter, FollowOptions, Followed, Outcome, Reason, follow};
 use flightdeck_store_postgres::{Listen, PostgresStore};
 use flightdeck_store_sqlite::{Options, Reserve, SqliteStore};
+use flightdeck_tests::viewing::{self, Appends};
 use futures_util::StreamExt as _;
 
 /// A store of either kind.
@@ -28,6 +32,12 @@ enum Opened {
 
 impl Opened {
     fn store(&self) -> Arc<dyn EventStore> {
+        match self {
+            Self::Sqlite(store) => Arc::clone(store) as _,
+            Self::Postgres(store) => Arc::clone(store) as _,
+        }
+    }
+    fn views(&self) -> Arc<dyn ViewStore> {
         match self {
             Self::Sqlite(store) => Arc::clone(store) as _,
             Self::Postgres(store) => Arc::clone(store) as _,
@@ -47,10 +57,22 @@ impl Opened {
     }
 }
 
+/// A clock that is wrong by so many seconds.
+struct Wrong(i64);
+
+impl Clock for Wrong {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_micros(SystemClock.now().micros() + self.0 * 1_000_000).unwrap()
+    }
+}
+
 async fn open(what: &str, place: &str) -> Result<Opened, String> {
     let text = |error: &dyn std::error::Error| error.to_string();
     if place.starts_with("postgres://") {
-        let opened = PostgresStore::open(place, flightdeck_store_postgres::Options::default()).await;
+        let clock = std::env::var("VICTIM_CLOCK").ok().and_then(|text| text.parse().ok());
+        let clock = clock.map(|seconds| Arc::new(Wrong(seconds)) as Arc<dyn Clock>);
+        let options = flightdeck_store_postgres::Options { clock, ..Default::default() };
+        let opened = PostgresStore::open(place, options).await;
         return opened.map(|store| Opened::Postgres(Arc::new(store))).map_err(|error| text(&error));
     }
     let opened = match what {
@@ -84,6 +106,12 @@ async fn main() -> ExitCode {
             println!("open");
             let mut line = String::new();
             drop(std::io::stdin().read_line(&mut line));
+            opened.close().await;
+            ExitCode::SUCCESS
+        }
+        "views" | "views-inline" => {
+            let appends = Appends { from: number(2), tasks: number(3), many: number(4), contents: number(5) };
+            viewing::run(opened.store(), opened.views(), what == "views-inline", appends).await;
             opened.close().await;
             ExitCode::SUCCESS
         }

@@ -34,12 +34,16 @@ const TWINS: [(&str, &str); 2] = [
 ];
 
 /// Files that one of two twins has for itself, with the reason.
-const ONLY_ONE_TWIN_HAS: [(&str, &str); 6] = [
+const ONLY_ONE_TWIN_HAS: [(&str, &str); 7] = [
     (
         "backup.rs",
         "a file can be copied in one snapshot; of a database our backup is an export, beside pg_dump",
     ),
     ("disk.rs", "PostgreSQL has its disk to itself"),
+    (
+        "inline.rs",
+        "views are folded within the appends where one process writes; many nodes must not wait for that",
+    ),
     ("lock.rs", "PostgreSQL is made for many processes"),
     ("wal.rs", "a database copies its log back by itself, and stops when that fails"),
     ("listener.rs", "what is appended by other nodes has to be heard of; a file has one process that writes"),
