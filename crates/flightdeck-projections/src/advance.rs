@@ -73,7 +73,7 @@ struct Hold {
     /// What is folded, and not handed over yet when the generation is being built.
     cache: Cache,
     folded_to: Checkpoint,
-    /// Since when the lease is held, and since when nothing was handed over.
+    /// Since when what is seen of it is not older than what is known, and since when nothing was handed over.
     since: Instant,
     handed_over: Instant,
     /// When the store last did what it puts off, and whether there was more of it.
@@ -90,6 +90,31 @@ struct Hold {
     ahead: Option<(Position, JoinHandle<Result<LogPage, StoreError>>)>,
 }
 
+/// A lease that is kept until this is gone.
+pub(crate) struct Kept {
+    views: Arc<dyn ViewStore>,
+    lease: Lease,
+    end: watch::Sender<()>,
+    task: JoinHandle<()>,
+}
+
+impl Kept {
+    /// Keeps it no longer. What was under way is through then.
+    pub(crate) async fn end(self) -> (Arc<dyn ViewStore>, Lease) {
+        drop(self.end);
+        drop(self.task.await);
+        (self.views, self.lease)
+    }
+
+    /// Keeps it no longer, and gives it back.
+    pub(crate) async fn give_back(self) {
+        let (views, lease) = self.end().await;
+        if let Err(error) = views.give_back(&lease).await {
+            tracing::debug!(view = %lease.of, %error, "a lease could not be given back; it runs out");
+        }
+    }
+}
+
 impl Advance {
     /// Folds until it is told to stop, or the generation is gone.
     pub(crate) async fn run(mut self) {
@@ -98,19 +123,17 @@ impl Advance {
             // Whoever is gone wants it to stop as well.
             drop(stop.wait_for(|stop| *stop).await);
         };
-        let mut lease = None;
+        let mut kept = None;
         tokio::select! {
             () = stopped => {}
-            () = self.work(&mut lease) => {}
+            () = self.work(&mut kept) => {}
         }
-        if let Some(lease) = lease
-            && let Err(error) = self.views.give_back(&lease).await
-        {
-            tracing::debug!(view = %self.of, %error, "a lease could not be given back; it runs out");
+        if let Some(kept) = kept {
+            kept.give_back().await;
         }
     }
 
-    async fn work(&mut self, kept: &mut Option<Lease>) {
+    async fn work(&mut self, kept: &mut Option<Kept>) {
         let mut seen = self.watcher.subscribe();
         loop {
             let lease = match self.views.lease(&self.of, &self.holder, self.options.lease).await {
@@ -126,15 +149,15 @@ impl Advance {
                     continue;
                 }
             };
-            *kept = Some(lease.clone());
-            // The lease is kept by a task of its own: a fold or a write may take longer than it lasts.
-            let keeping = self.keep(lease.clone());
+            *kept = Some(self.keep(lease.clone()));
             let ended = self.hold(lease, &mut seen).await;
-            keeping.abort();
+            if let Some(kept) = kept.take() {
+                kept.end().await;
+            }
             match ended {
                 Ok(()) | Err(Broke::View(ViewError::Unknown(_))) => return,
                 // Someone else has it now, or did something to it: look again.
-                Err(Broke::View(ViewError::Fenced)) => {}
+                Err(Broke::View(ViewError::Fenced)) => sleep(self.options.linger).await,
                 Err(Broke::View(error)) => {
                     self.complain(&error);
                     sleep(self.options.standby).await;
@@ -151,15 +174,19 @@ impl Advance {
         tracing::warn!(view = %self.of, %error, "a view can't go on just now");
     }
 
-    pub(crate) fn keep(&self, lease: Lease) -> JoinHandle<()> {
+    /// Keeps a lease by a task of its own: a fold or a write may take longer than it lasts.
+    pub(crate) fn keep(&self, lease: Lease) -> Kept {
         let (views, lasting) = (Arc::clone(&self.views), self.options.lease);
-        tokio::spawn(async move {
-            loop {
-                sleep(lasting / 3).await;
+        let (end, mut ended) = watch::channel(());
+        let kept = lease.clone();
+        let task = tokio::spawn(async move {
+            // Whoever is gone does not keep it any more.
+            while timeout(lasting / 3, ended.changed()).await.is_err() {
                 // When it is lost, the next piece of work is refused.
-                drop(views.lease(&lease.of, &lease.holder, lasting).await);
+                drop(views.lease(&kept.of, &kept.holder, lasting).await);
             }
-        })
+        });
+        Kept { views: Arc::clone(&self.views), lease, end, task }
     }
 
     /// Works as long as the lease is good.
@@ -198,7 +225,8 @@ impl Advance {
                 Turn::Halted(halt) => {
                     tracing::error!(view = %self.of, %halt, "a view comes to a halt");
                     self.views.halt(&hold.lease, &halt).await?;
-                    hold.state.halt = Some(halt);
+                    // What was seen before that knows nothing of it.
+                    (hold.state.halt, hold.since) = (Some(halt), Instant::now());
                     self.watcher.look_again();
                 }
             }
@@ -216,7 +244,6 @@ impl Advance {
         loop {
             let told = {
                 let seen = seen.borrow_and_update();
-                // What was seen before the lease was taken may be older than what is known.
                 seen.at.filter(|at| *at > hold.since).map(|_| seen.find(&self.of).cloned())
             };
             match told {
@@ -288,7 +315,7 @@ impl Advance {
             let halt = Halt { kind: HaltKind::Diverged, position, event: None, error };
             tracing::error!(view = %self.of, %halt, "a view is not of this log, and is built anew");
             self.views.halt(&hold.lease, &halt).await?;
-            hold.state.halt = Some(halt);
+            (hold.state.halt, hold.since) = (Some(halt), Instant::now());
         }
         // Unless that is done already: the newest build is this one.
         let all = self.views.generations().await?;

@@ -74,16 +74,23 @@ impl Kit {
         }
     }
 
-    /// An event happens, with that JSON as its data.
+    /// An event of the first shape happens, with that JSON as its data.
     ///
     /// # Panics
     /// When it can't be stored, or not be folded.
     #[track_caller]
     pub fn emit_json(&mut self, stream: &str, event_type: &str, data: &str) -> &mut Self {
-        let event_type = EventType::new(event_type).unwrap_or_else(|error| panic!("{error}"));
-        let data = Json::new(data.to_owned(), EVENT_DATA_BYTES_MAX)
-            .unwrap_or_else(|error| panic!("the data {error}"));
-        self.happens(stream, event_type, SchemaNumber::FIRST, data)
+        self.emit_schema(stream, event_type, 1, data)
+    }
+
+    /// An event of that shape happens, with that JSON as its data.
+    ///
+    /// # Panics
+    /// When it can't be stored, or not be folded.
+    #[track_caller]
+    pub fn emit_schema(&mut self, stream: &str, event_type: &str, schema: u32, data: &str) -> &mut Self {
+        let (event_type, schema, data) = read(event_type, schema, data);
+        self.happens(stream, event_type, schema, data)
     }
 
     #[track_caller]
@@ -107,10 +114,7 @@ impl Kit {
     /// When it is folded.
     #[track_caller]
     pub fn refuses(&mut self, stream: &str, event_type: &str, schema: u32, data: &str) -> Halt {
-        let event_type = EventType::new(event_type).unwrap_or_else(|error| panic!("{error}"));
-        let data = Json::new(data.to_owned(), EVENT_DATA_BYTES_MAX)
-            .unwrap_or_else(|error| panic!("the data {error}"));
-        let schema = SchemaNumber::new(schema).unwrap_or_else(|error| panic!("{error}"));
+        let (event_type, schema, data) = read(event_type, schema, data);
         let event = self.event(stream, event_type, schema, data);
         match self.live.fold(&event) {
             Ok(()) => panic!("the event is folded"),
@@ -168,6 +172,14 @@ impl Kit {
     pub fn recorded(&self, place: usize) -> Timestamp {
         moment(i64::try_from(place).unwrap_or(i64::MAX))
     }
+}
+
+#[track_caller]
+fn read(event_type: &str, schema: u32, data: &str) -> (EventType, SchemaNumber, Json) {
+    let event_type = EventType::new(event_type).unwrap_or_else(|error| panic!("{error}"));
+    let schema = SchemaNumber::new(schema).unwrap_or_else(|error| panic!("{error}"));
+    let data = Json::new(data.to_owned(), EVENT_DATA_BYTES_MAX);
+    (event_type, schema, data.unwrap_or_else(|error| panic!("the data {error}")))
 }
 
 /// Events of a kit come a second apart, so that a test can tell them apart.

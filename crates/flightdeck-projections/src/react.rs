@@ -10,7 +10,7 @@ use flightdeck_store::{LogQuery, Recorded};
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
-use crate::advance::Advance;
+use crate::advance::{Advance, Kept};
 use crate::projection::Reads;
 use crate::watch::Seen;
 
@@ -66,25 +66,26 @@ impl React {
     /// Reacts until it is told to stop.
     pub(crate) async fn run(self) {
         let mut stop = self.advance.stop.clone();
-        let mut lease = None;
+        let mut kept = None;
         tokio::select! {
             _ = stop.wait_for(|stop| *stop) => {}
-            () = self.work(&mut lease) => {}
+            () = self.work(&mut kept) => {}
         }
-        if let Some(lease) = lease {
-            drop(self.advance.views.give_back(&lease).await);
+        if let Some(kept) = kept {
+            kept.give_back().await;
         }
     }
 
-    async fn work(&self, kept: &mut Option<Lease>) {
+    async fn work(&self, kept: &mut Option<Kept>) {
         let (advance, mut seen) = (&self.advance, self.advance.watcher.subscribe());
         loop {
             match advance.views.lease(&advance.of, &advance.holder, advance.options.lease).await {
                 Ok(Some(lease)) => {
-                    *kept = Some(lease.clone());
-                    let keeping = advance.keep(lease.clone());
+                    *kept = Some(advance.keep(lease.clone()));
                     let ended = self.hold(&lease, &mut seen).await;
-                    keeping.abort();
+                    if let Some(kept) = kept.take() {
+                        kept.end().await;
+                    }
                     match ended {
                         Err(ViewError::Unknown(_)) => return,
                         Err(ViewError::Fenced) | Ok(()) => {}

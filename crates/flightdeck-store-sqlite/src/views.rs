@@ -423,12 +423,11 @@ impl ViewStore for SqliteStore {
         // By way of the writer, so that nothing of an earlier holder's is still under way.
         let taken = self.work(move |on| {
             let stored = generations::get(on.conn, &of)?;
-            let begins = leases.holder(&of).as_ref() != Some(&holder);
-            Ok(((leases.take(&of, &holder, lasting), begins && stored.staged.is_some()), false))
+            Ok(((leases.take(&of, &holder, lasting), stored.staged.is_some()), false))
         });
         let (lease, is_staged) = taken.await?;
         if let Some(lease) = lease.as_ref().filter(|_| is_staged) {
-            // Whoever had it was killed, or lost it, in the middle of a large piece of work.
+            // Whoever had it was killed, or failed, in the middle of a large piece of work; or is at it, and does not mind help.
             self.take_in_staged(lease).await?;
         }
         Ok(lease)

@@ -151,3 +151,6 @@ const fn status(status: Status) -> &'static str {
         Status::Archived => "Archived",
     }
 }
+
+#[cfg(test)]
+mod tests;
