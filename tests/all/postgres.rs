@@ -6,7 +6,7 @@ mod failover;
 mod filled;
 mod interleavings;
 mod kill_points;
-mod nodes;
+pub(crate) mod nodes;
 mod outcomes;
 mod proxy;
 

@@ -58,7 +58,7 @@ impl ViewStore for Gated {
             hold.take_if(|held| held.view == work.lease.of.view.as_str())
         };
         let Some(Held { says, gone, ends, .. }) = held else { return self.inner.apply(work).await };
-        drop(says.send((work.from, work.to)));
+        let _whoever_waits = says.send((work.from, work.to));
         // Who holds it may be gone.
         drop(gone.await);
         let done = self.inner.apply(work).await;

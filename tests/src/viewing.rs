@@ -138,7 +138,7 @@ impl Told<'_> {
     /// Lets it go, and says what became of it.
     async fn go(&self, hand: Option<Hand>) {
         let Some(hand) = hand else { return println!("nothing is held") };
-        drop(hand.go.send(()));
+        let _whoever_waits = hand.go.send(());
         match hand.ended.await {
             Ok(Ok(())) => println!("late done"),
             Ok(Err(error)) => println!("late refused: {error}"),

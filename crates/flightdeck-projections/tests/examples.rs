@@ -1,5 +1,4 @@
 //! The example is run, and says what it should; and it stays as short as it is.
-#![expect(clippy::unwrap_used, reason = "a test that fails panics")]
 
 use std::process::Command;
 

@@ -175,8 +175,11 @@ impl Dialing {
             let client = self.writing_client().await?;
             history.check(&client).await?;
             // A view that is built anew is written in large pieces, and who waits for those has the time. Nobody is waited for
-            // that long who has locked what is needed: they are stuck, or have lost their lease.
-            client.batch_execute("SET statement_timeout TO 60000; SET lock_timeout TO 2000").await?;
+            // that long who has locked what is needed: they are stuck, or have lost their lease. And a node that was stopped in the
+            // middle of its work lets go of it by the time that another one takes over.
+            let settings = "SET statement_timeout TO 60000; SET lock_timeout TO 2000; \
+                            SET idle_in_transaction_session_timeout TO 3000";
+            client.batch_execute(settings).await?;
             Ok(client)
         })
         .await

@@ -75,6 +75,11 @@ impl Leases {
         }
     }
 
+    /// A generation is gone; one of the same name that comes later is another.
+    fn forget(&self, of: &Generation) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(of);
+    }
+
     fn check(&self, lease: &Lease) -> Result<(), ViewError> {
         let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match all.get(&lease.of).is_some_and(|held| held.token == lease.token) {
@@ -381,12 +386,13 @@ impl ViewStore for SqliteStore {
     }
 
     async fn begin_build(&self, plan: &Plan) -> Result<GenerationState, ViewError> {
-        let (plan, now) = (plan.clone(), self.now());
+        let (plan, now, leases) = (plan.clone(), self.now(), Arc::clone(self.leases()));
         let stored = self.work(move |on| {
             let before = newest(on.conn, &plan, now)?;
             let skips = before.as_ref().map_or_else(Vec::new, |before| before.state.skips.clone());
             if let Some(before) = before.filter(|before| !before.state.ready) {
                 throw_away(on.conn, &before)?;
+                leases.forget(&before.state.of);
             }
             Ok((make(on.conn, &plan, &skips, now)?, true))
         });
@@ -490,10 +496,11 @@ impl ViewStore for SqliteStore {
     }
 
     async fn discard(&self, of: &Generation) -> Result<(), ViewError> {
-        let of = of.clone();
+        let (of, leases) = (of.clone(), Arc::clone(self.leases()));
         let thrown = self.work(move |on| {
             let stored = generations::get(on.conn, &of)?;
             throw_away(on.conn, &stored)?;
+            leases.forget(&of);
             Ok(((), true))
         });
         thrown.await?;

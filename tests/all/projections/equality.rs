@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use flightdeck_core::{Clock, Position, Timestamp};
+use flightdeck_core::{Clock, Timestamp};
 use flightdeck_projections::live::Live;
 use flightdeck_projections::{Admin, Defined, Projection, Runner, RunnerOptions, Running};
 use flightdeck_store::system::SystemIds;
@@ -25,8 +25,10 @@ use crate::victim::block_on;
 const SEED: u64 = 20_251_126;
 /// Events of contents, of which nine in ten and more change a row.
 const EVENTS: usize = 50_000;
-/// Of so long a beginning of the history views are built in pages of one event: each is a read, and perhaps a commit, of its own.
-const SHORT_EVENTS: i64 = 4_000;
+/// Of so long a beginning of the history views are built in pages of one event: each is a read, and perhaps a commit, of its own. In
+/// a debug build that is 0.2 ms and 0.7 ms for an event on SQLite, and 12 ms on PostgreSQL, which looks at a thousand events for each page.
+const SHORT_EVENTS_SQLITE: i64 = 4_000;
+const SHORT_EVENTS_POSTGRES: i64 = 150;
 
 /// A clock that a test sets before each append, so that the same moments are in every log.
 #[derive(Default)]
@@ -138,11 +140,12 @@ async fn compare(way: &str, views: &dyn ViewStore) {
         assert_same(&format!("{way}: {view}"), &found.rows, rows);
     }
     let words = ViewQuery::of(name("content"), 1, "content").text("w17* quoted");
-    let found = views.ask(&words).await.unwrap().rows;
     let mut live = Live::new(defined(ContentView));
     live.fold_log(&expected.log, None, &[], usize::MAX).await.unwrap();
-    assert_same(&format!("{way}: by words"), &found, &live.ask(&words).unwrap().rows);
+    let found = live.ask(&words).unwrap().rows;
     assert!(!found.is_empty(), "{way}: some are found by words");
+    // SQLite puts its index of words off, and comes to it a moment later.
+    eventually("the same are found by words", async || views.ask(&words).await.unwrap().rows == found).await;
 }
 
 /// Builds both views anew, as an administrator does, and compares.
@@ -277,14 +280,14 @@ async fn built(
 }
 
 /// The beginning of the history, in a log of its own.
-async fn append_some(store: &dyn EventStore) {
+async fn append_some(store: &dyn EventStore, events_max: i64) {
     let mut many = 0;
     for events in &expected().appends {
-        let room = usize::try_from(SHORT_EVENTS - many).unwrap();
+        let room = usize::try_from(events_max - many).unwrap();
         let some: Vec<NewEvent> = events.iter().take(room).cloned().collect();
         many += i64::try_from(some.len()).unwrap();
         store.append(Append::of(some)).await.unwrap();
-        if many == SHORT_EVENTS {
+        if many == events_max {
             return;
         }
     }
@@ -296,7 +299,7 @@ async fn in_any_pages<P: Projection + Copy>(way: &str, store: Arc<dyn EventStore
     let (rows, _) = fold_one_by_one(projection, &log);
     let last = log.iter().rfind(|event| is_of_a_content(event)).unwrap();
     let checkpoint = Checkpoint {
-        position: Position::new(SHORT_EVENTS).unwrap(),
+        position: log.last().unwrap().position,
         folded: Some((last.position, last.hash)),
     };
     let long = Duration::from_secs(60);
@@ -320,7 +323,7 @@ fn pages_of_one_event_and_of_a_thousand_give_the_same_on_sqlite() {
     let _made = expected();
     block_on(async {
         let (store, _clock) = sqlite(&folder);
-        append_some(&*store).await;
+        append_some(&*store, SHORT_EVENTS_SQLITE).await;
         in_any_pages("SQLite", Arc::clone(&store) as _, Arc::clone(&store) as _, ContentView).await;
         in_any_pages("SQLite", Arc::clone(&store) as _, Arc::clone(&store) as _, Shelves).await;
         store.close().await;
@@ -333,7 +336,7 @@ fn pages_of_one_event_and_of_a_thousand_give_the_same_on_postgres() {
     let _made = expected();
     block_on(async {
         let store = Arc::new(place.open().await);
-        append_some(&*store).await;
+        append_some(&*store, SHORT_EVENTS_POSTGRES).await;
         in_any_pages("PostgreSQL", Arc::clone(&store) as _, Arc::clone(&store) as _, ContentView).await;
         in_any_pages("PostgreSQL", Arc::clone(&store) as _, Arc::clone(&store) as _, Shelves).await;
         store.close().await;

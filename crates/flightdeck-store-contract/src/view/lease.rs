@@ -194,3 +194,17 @@ pub(crate) async fn has_a_token_that_rises_over_reopening(subject: &dyn ViewSubj
     let refused = views.halt(&late, &halt(HaltKind::Poison, 1)).await;
     assert!(matches!(refused, Err(ViewError::Fenced)), "{refused:?}");
 }
+
+/// No token comes again when a generation was thrown away and begun anew: who had the first is fenced in the second.
+pub(crate) async fn has_a_token_that_rises_over_throwing_away(subject: &dyn ViewSubject) {
+    let (_store, views) = subject.open().await;
+    let of = shelf(&views).await;
+    let late = views.lease(&of, &holder(1), LONG).await.unwrap().unwrap();
+    views.discard(&of).await.unwrap();
+    let again = shelf(&views).await;
+    let next = views.lease(&again, &holder(2), LONG).await.unwrap().unwrap();
+    assert!(next.token > late.token, "{next:?} came behind {late:?}");
+    let late = Lease { of: again, ..late };
+    let refused = views.halt(&late, &halt(HaltKind::Poison, 1)).await;
+    assert!(matches!(refused, Err(ViewError::Fenced)), "{refused:?}");
+}

@@ -73,6 +73,7 @@ macro_rules! for_each_view_rule {
                 that_someone_else_has_is_good_for_nothing
                 of_what_is_not_there_is_refused
                 has_a_token_that_rises_over_reopening
+                has_a_token_that_rises_over_throwing_away
             }
             row {
                 comes_back_with_its_values

@@ -42,7 +42,7 @@ pub(crate) const VIEW_TABLE: &[(By, &[&str])] = &[
     (By::NeverProlongs, &["lease::is_kept_by_asking_again"]),
     (By::NeverLapses, &["lease::is_nobody_elses_until_it_has_run_out"]),
     (By::TakesNothingBack, &["lease::is_free_when_given_back"]),
-    (By::HasOneToken, &["lease::has_a_token_that_rises"]),
+    (By::HasOneToken, &["lease::has_a_token_that_rises", "lease::has_a_token_that_rises_over_throwing_away"]),
     (By::TakesBackFromAnyone, &["lease::given_back_late_stays_where_it_is"]),
     (By::LeasesTheWholeView, &["lease::is_of_one_generation"]),
     (By::FencesLapsedLeases, &["lease::is_good_until_someone_else_has_it"]),
