@@ -88,7 +88,11 @@ fn text_slide(id: &str) -> presentation::Command {
 pub(crate) type Done<S, E> = Result<flightdeck_store::Handled<S>, HandleError<E>>;
 
 /// Hands a command to a content, with nothing beside it.
-pub(crate) async fn ask(desk: &Desk, id: &str, command: content::Command) -> Done<content::State, content::Error> {
+pub(crate) async fn ask(
+    desk: &Desk,
+    id: &str,
+    command: content::Command,
+) -> Done<content::State, content::Error> {
     desk.contents.handle(&content_stream(id), command, &Context::default()).await
 }
 

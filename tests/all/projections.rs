@@ -11,7 +11,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use flightdeck_projections::{Running, RunnerOptions};
+use flightdeck_projections::{RunnerOptions, Running};
 use flightdeck_store::EventStore;
 use flightdeck_store::view::{Checkpoint, GenerationState, ViewStore};
 use flightdeck_store_postgres::PostgresStore;

@@ -84,8 +84,14 @@ fn event(number: u64, contents: u64) -> NewEvent {
                 content % 20
             ),
         ),
-        (false, 0) => ("ContentUpdated", 1, format!("{{\"contentId\":\"{id}\",\"status\":\"Published\",\"title\":\"New title {number}\"}}")),
-        (false, _) => ("ContentUpdated", 1, format!("{{\"contentId\":\"{id}\",\"content\":\"{}\"}}", prose(number))),
+        (false, 0) => (
+            "ContentUpdated",
+            1,
+            format!("{{\"contentId\":\"{id}\",\"status\":\"Published\",\"title\":\"New title {number}\"}}"),
+        ),
+        (false, _) => {
+            ("ContentUpdated", 1, format!("{{\"contentId\":\"{id}\",\"content\":\"{}\"}}", prose(number)))
+        }
     };
     let event = NewEvent::new(stream, EventType::new(name).unwrap(), Json::new(data, 1 << 16).unwrap());
     NewEvent { schema: SchemaNumber::new(schema).unwrap(), ..event }
@@ -126,16 +132,19 @@ fn main() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("log.db");
         let store = Arc::new(SqliteStore::open(path, flightdeck_store_sqlite::Options::default()).unwrap());
-        let ground = Ground { name: "SQLite", store: Arc::clone(&store) as _, views: Arc::clone(&store) as _ };
+        let ground =
+            Ground { name: "SQLite", store: Arc::clone(&store) as _, views: Arc::clone(&store) as _ };
         runtime.block_on(bench.run(&ground));
         runtime.block_on(store.close());
     }
     if !asked("--sqlite") {
         let url = flightdeck_test_postgres::shared().unwrap();
         let schema = Schema::new(format!("bench_{}", std::process::id())).unwrap();
-        let options = flightdeck_store_postgres::Options { schema, ..flightdeck_store_postgres::Options::default() };
+        let options =
+            flightdeck_store_postgres::Options { schema, ..flightdeck_store_postgres::Options::default() };
         let store = Arc::new(runtime.block_on(PostgresStore::open(&url, options)).unwrap());
-        let ground = Ground { name: "PostgreSQL", store: Arc::clone(&store) as _, views: Arc::clone(&store) as _ };
+        let ground =
+            Ground { name: "PostgreSQL", store: Arc::clone(&store) as _, views: Arc::clone(&store) as _ };
         runtime.block_on(bench.run(&ground));
         runtime.block_on(store.close());
     }
@@ -149,11 +158,17 @@ impl Bench {
             let events = (first..(first + 1_000).min(self.events)).map(|number| event(number, self.contents));
             ground.store.append(Append::of(events)).await.unwrap();
         }
-        println!("  appended, 1,000 at once         {:>9.0}/s", self.events as f64 / begin.elapsed().as_secs_f64());
+        println!(
+            "  appended, 1,000 at once         {:>9.0}/s",
+            self.events as f64 / begin.elapsed().as_secs_f64()
+        );
         let read = self.read(ground).await;
         println!("  only read                       {read:>9.0}/s");
         let (built, memory) = self.build(ground).await;
-        println!("  built, with search              {built:>9.0}/s   {:.2} of only read, at most {memory} MB", built / read);
+        println!(
+            "  built, with search              {built:>9.0}/s   {:.2} of only read, at most {memory} MB",
+            built / read
+        );
         if !std::env::args().any(|argument| argument == "--live") {
             self.meanwhile(ground).await;
         }
@@ -221,7 +236,9 @@ impl Bench {
             "  the same, with a build beside   p50 {half:.2?}  p99 {tail:.2?}, {ratio:.1} of quiet; built {rate:.0}/s, at most {} MB",
             most_memory()
         );
-        println!("  asked meanwhile                 {asked} times, never refused, never back; it took over by itself");
+        println!(
+            "  asked meanwhile                 {asked} times, never refused, never back; it took over by itself"
+        );
         next.stop().await;
         quiet_running.stop().await;
     }
@@ -248,18 +265,25 @@ impl Bench {
     }
 
     /// Appends events one by one at a rate, for the bench's time or until it is told that it has ended. Says how long each took.
-    async fn append_at(&self, ground: &Ground, rate: u64, ended: Option<Arc<AtomicBool>>) -> (Vec<Duration>, u64) {
+    async fn append_at(
+        &self,
+        ground: &Ground,
+        rate: u64,
+        ended: Option<Arc<AtomicBool>>,
+    ) -> (Vec<Duration>, u64) {
         static NUMBER: AtomicU64 = AtomicU64::new(1 << 40);
         let callers = (rate / 100).max(1);
         let every = Duration::from_secs_f64(callers as f64 / rate as f64);
         let begin = Instant::now();
         let tasks: Vec<_> = (0..callers)
             .map(|caller| {
-                let (store, contents, time, ended) = (Arc::clone(&ground.store), self.contents, self.time, ended.clone());
+                let (store, contents, time, ended) =
+                    (Arc::clone(&ground.store), self.contents, self.time, ended.clone());
                 tokio::spawn(async move {
                     let mut times = Vec::new();
                     let mut due = begin + every.mul_f64(caller as f64 / callers as f64);
-                    while ended.as_ref().map_or(begin.elapsed() < time, |ended| !ended.load(Ordering::SeqCst)) {
+                    while ended.as_ref().map_or(begin.elapsed() < time, |ended| !ended.load(Ordering::SeqCst))
+                    {
                         tokio::time::sleep_until(due.into()).await;
                         let event = event(NUMBER.fetch_add(1, Ordering::Relaxed), contents);
                         let asked = Instant::now();
@@ -296,7 +320,10 @@ async fn ask_all_the_time(ground: Ground, stop: Arc<AtomicBool>) -> u64 {
     let (mut asked, mut before) = (0, 0);
     let view = ViewName::new("content").unwrap();
     while !stop.load(Ordering::SeqCst) {
-        let query = ViewQuery { limit: flightdeck_store::Limit::new(10).unwrap(), ..ViewQuery::of(view.clone(), 2, "content") };
+        let query = ViewQuery {
+            limit: flightdeck_store::Limit::new(10).unwrap(),
+            ..ViewQuery::of(view.clone(), 2, "content")
+        };
         let page = ground.views.ask(&query.sorted("updated_at", true)).await.unwrap();
         let at = page.checkpoint.position.get();
         assert!(at >= before && page.rows.len() == 10, "{at} after {before}");
@@ -307,7 +334,11 @@ async fn ask_all_the_time(ground: Ground, stop: Arc<AtomicBool>) -> u64 {
 }
 
 /// From when an append was answered until the view has it, some hundred times a second.
-async fn lag(ground: Ground, watcher: flightdeck_projections::Watcher, ended: Arc<AtomicBool>) -> Vec<Duration> {
+async fn lag(
+    ground: Ground,
+    watcher: flightdeck_projections::Watcher,
+    ended: Arc<AtomicBool>,
+) -> Vec<Duration> {
     let (view, mut lags) = (ViewName::new("content").unwrap(), Vec::new());
     let mut head = ground.store.watch();
     let epoch = ground.store.head().await.unwrap().cursor.epoch().clone();

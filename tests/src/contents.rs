@@ -64,7 +64,12 @@ fn created(dice: &mut Dice, content: u64) -> NewEvent {
         1 => (2, format!("\"format\":\"Html\",\"tags\":{}", labels(dice))),
         _ => {
             let (about, tags) = (words(dice), labels(dice));
-            (2, format!("\"slug\":\"s{content}\",\"description\":\"{about}\",\"format\":\"Markdown\",\"tags\":{tags}"))
+            (
+                2,
+                format!(
+                    "\"slug\":\"s{content}\",\"description\":\"{about}\",\"format\":\"Markdown\",\"tags\":{tags}"
+                ),
+            )
         }
     };
     event(format!("content-c{content}"), "ContentCreated", schema, format!("{{{begin},{more},{end}}}"))
@@ -80,10 +85,16 @@ fn updated(dice: &mut Dice, content: u64) -> NewEvent {
             2 => "\"description\":null".to_owned(),
             3 => format!("\"description\":\"{}\"", words(dice)),
             4 => format!("\"content\":\"{}\"", words(dice)),
-            5 => format!("\"format\":\"{}\"", ["Markdown", "Html", "ReStructuredText"][usize::try_from(dice.roll(3)).unwrap()]),
+            5 => format!(
+                "\"format\":\"{}\"",
+                ["Markdown", "Html", "ReStructuredText"][usize::try_from(dice.roll(3)).unwrap()]
+            ),
             6 => format!("\"author\":\"author {}\"", dice.roll(40)),
             7 => format!("\"tags\":{}", labels(dice)),
-            8 => format!("\"status\":\"{}\"", ["Draft", "Published", "Archived"][usize::try_from(dice.roll(3)).unwrap()]),
+            8 => format!(
+                "\"status\":\"{}\"",
+                ["Draft", "Published", "Archived"][usize::try_from(dice.roll(3)).unwrap()]
+            ),
             _ => format!("\"title\":\"{}\"", words(dice)),
         };
         let name = field.split(':').next().unwrap().to_owned();
@@ -277,13 +288,15 @@ impl Projection for Shelves {
         // Where it goes to depends on all that lies there.
         let board = (held + event.version.get() * 7) % 9;
         let lies = rows.find("shelves", &[shelf.clone(), board.into()]).map_or(0, books);
-        let last = if event.event_type.as_str() == "ContentDeleted" { None } else { Some(event.stream.as_str()) };
+        let last =
+            if event.event_type.as_str() == "ContentDeleted" { None } else { Some(event.stream.as_str()) };
         let Some(fullest) = all.iter().max_by_key(|row| books(row)).filter(|_| held > 60) else {
             return rows.put("shelves", [shelf, board.into(), (lies + 1).into(), last.into()]);
         };
         // It is full: what lies on the fullest board is halved, and an empty one goes.
         let (from, half) = (fullest.integer("board").unwrap_or(0), books(fullest) / 2);
-        let emptiest = all.iter().min_by_key(|row| books(row)).filter(|row| row.integer("board") != Some(from));
+        let emptiest =
+            all.iter().min_by_key(|row| books(row)).filter(|row| row.integer("board") != Some(from));
         if let Some(emptiest) = emptiest {
             rows.remove_row(emptiest)?;
         }

@@ -42,7 +42,11 @@ fn options() -> RunnerOptions {
 }
 
 /// Begins to append.
-fn begin(store: &Arc<dyn EventStore>, appends: Appends, stop: &Arc<AtomicBool>) -> Vec<tokio::task::JoinHandle<()>> {
+fn begin(
+    store: &Arc<dyn EventStore>,
+    appends: Appends,
+    stop: &Arc<AtomicBool>,
+) -> Vec<tokio::task::JoinHandle<()>> {
     let next = Arc::new(AtomicU64::new(appends.from));
     let pause = millis("VICTIM_PAUSE", Duration::from_millis(5));
     let worker = |_| {
@@ -74,7 +78,8 @@ fn begin(store: &Arc<dyn EventStore>, appends: Appends, stop: &Arc<AtomicBool>) 
 /// It is told `rebuild VIEW`, `hold VIEW` and `go`, `stop` (appending), `until` (both views are at the head).
 pub async fn run(store: Arc<dyn EventStore>, views: Arc<dyn ViewStore>, inline: bool, appends: Appends) {
     let gated = Gated::new(Arc::clone(&views));
-    let runner = Runner::new(Arc::clone(&store), Arc::clone(&gated) as _).options(options()).projection(Tally);
+    let runner =
+        Runner::new(Arc::clone(&store), Arc::clone(&gated) as _).options(options()).projection(Tally);
     let runner = if inline { runner.inline(ContentView) } else { runner.projection(ContentView) };
     let running = match runner.start().await {
         Ok(running) => running,

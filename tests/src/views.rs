@@ -151,7 +151,13 @@ impl Truth {
         let counted = |row: &Row| (row.text("stream").unwrap().to_owned(), row.integer("count").unwrap());
         let counts: BTreeMap<String, i64> = found.rows.iter().map(counted).collect();
         let wrong = self.tally.iter().find(|(stream, count)| counts.get(*stream) != Some(*count));
-        assert_eq!(wrong, None, "{} at {to}, where it says {:?}", found.of, wrong.and_then(|wrong| counts.get(wrong.0)));
+        assert_eq!(
+            wrong,
+            None,
+            "{} at {to}, where it says {:?}",
+            found.of,
+            wrong.and_then(|wrong| counts.get(wrong.0))
+        );
         assert_eq!(counts.len(), self.tally.len(), "{} at {to}", found.of);
     }
 }

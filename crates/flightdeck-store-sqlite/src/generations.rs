@@ -50,11 +50,13 @@ pub(crate) fn every_one(conn: &Connection) -> rusqlite::Result<Vec<Named>> {
     if !conn.query_row(there, [], |row| row.get::<_, bool>(0))? {
         return Ok(Vec::new());
     }
-    let mut statement = conn.prepare("SELECT id, view, number, fingerprint, plan, serving FROM fd_projection")?;
+    let mut statement =
+        conn.prepare("SELECT id, view, number, fingerprint, plan, serving FROM fd_projection")?;
     let found = statement.query_map([], |row| {
         let (view, tables): (String, String) = (row.get(1)?, row.get(4)?);
         let (number, fingerprint) = (row.get(2)?, row.get(3)?);
-        let plan = ViewName::new(view).and_then(|view| Plan::from_stored(&view, number, &tables, fingerprint));
+        let plan =
+            ViewName::new(view).and_then(|view| Plan::from_stored(&view, number, &tables, fingerprint));
         Ok((row.get(0)?, plan, row.get(5)?))
     });
     found?.collect()
@@ -110,7 +112,8 @@ fn read(row: &Row<'_>, now: Timestamp) -> Result<Stored, Damage> {
         of,
     };
     let staged: Option<String> = row.get(15)?;
-    let staged = staged.map(|staged| staged_at(&staged).ok_or_else(|| damaged(&"what is staged"))).transpose()?;
+    let staged =
+        staged.map(|staged| staged_at(&staged).ok_or_else(|| damaged(&"what is staged"))).transpose()?;
     Ok(Stored { id, state, staged })
 }
 

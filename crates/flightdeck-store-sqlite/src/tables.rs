@@ -136,7 +136,8 @@ impl Tables {
             let Some((place, table)) = self.plan.table(changed.table.name()) else {
                 return Err(Damage::new(format!("the view has no table {}", changed.table.name())));
             };
-            let worded = if table.searched().is_empty() { 0 } else { self.worded(conn, place)? };
+            let searched = !table.searched().is_empty();
+            let worded = searched.then(|| self.worded(conn, place)).transpose()?;
             for key in &changed.gone {
                 if let Some(row) = self.row_number(conn, place, table, key)? {
                     let sql = format!("DELETE FROM \"{}\" WHERE rowid = ?1", self.name(place));
@@ -169,7 +170,13 @@ impl Tables {
     }
 
     /// The number of the row with that key, if it is there.
-    fn row_number(&self, conn: &Connection, place: usize, table: &Table, key: &[Value]) -> rusqlite::Result<Option<i64>> {
+    fn row_number(
+        &self,
+        conn: &Connection,
+        place: usize,
+        table: &Table,
+        key: &[Value],
+    ) -> rusqlite::Result<Option<i64>> {
         let sql = format!("SELECT rowid FROM \"{}\"{}", self.name(place), equal(table, key.len()));
         let mut statement = conn.prepare_cached(&sql)?;
         statement.query_row(params_from_iter(key.iter().map(Bound)), |row| row.get(0)).optional()
@@ -195,9 +202,15 @@ impl Tables {
         conn.prepare_cached(&sql)?.query_row([], |row| row.get(0))
     }
 
-    /// Remembers that a row's words are to be looked at again.
-    fn remember(&self, conn: &Connection, place: usize, row: i64, worded: i64) -> rusqlite::Result<()> {
-        if row > worded {
+    /// Remembers that a row's words are to be looked at again; `worded` is nothing where there are no words.
+    fn remember(
+        &self,
+        conn: &Connection,
+        place: usize,
+        row: i64,
+        worded: Option<i64>,
+    ) -> rusqlite::Result<()> {
+        if worded.is_none_or(|worded| row > worded) {
             return Ok(());
         }
         let sql = format!("INSERT OR IGNORE INTO \"{}\" (fd_row) VALUES (?1)", self.todo(place));
@@ -205,7 +218,13 @@ impl Tables {
     }
 
     /// Puts a row's words into their index, or takes them out of it when there is no such row any more.
-    fn set_words(&self, conn: &Connection, place: usize, row: i64, text: Option<String>) -> rusqlite::Result<()> {
+    fn set_words(
+        &self,
+        conn: &Connection,
+        place: usize,
+        row: i64,
+        text: Option<String>,
+    ) -> rusqlite::Result<()> {
         let words = self.words(place);
         match text {
             Some(text) => {
@@ -336,7 +355,8 @@ impl Stage<'_> {
     fn add(&self, changes: &mut Changes, place: i64, cells: &str) -> Result<(), Damage> {
         let damaged = || Damage::new("what is staged for a view is damaged");
         let cells: Vec<Cell> = serde_json::from_str(cells).map_err(|_| damaged())?;
-        let values: Box<[Value]> = cells.into_iter().map(Cell::value).collect::<Option<_>>().ok_or_else(damaged)?;
+        let values: Box<[Value]> =
+            cells.into_iter().map(Cell::value).collect::<Option<_>>().ok_or_else(damaged)?;
         let gone = place < 0;
         let place = usize::try_from(if gone { -1 - place } else { place }).map_err(|_| damaged())?;
         let table = self.0.plan.tables().get(place).ok_or_else(damaged)?;

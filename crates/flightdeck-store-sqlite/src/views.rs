@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use flightdeck_core::Timestamp;
 use flightdeck_store::view::{
-    Checkpoint, Generation, GenerationState, Halt, Holder, Inline, Lease, Mark, Plan, Row, Succession, TakenOver,
-    ViewError, ViewPage, ViewQuery, ViewStore, Wanted, Work, WorkLimits, succession,
+    Checkpoint, Generation, GenerationState, Halt, Holder, Inline, Lease, Mark, Plan, Row, Succession,
+    TakenOver, ViewError, ViewPage, ViewQuery, ViewStore, Wanted, Work, WorkLimits, succession,
 };
 use flightdeck_store::{AppendError, Reason};
 use rusqlite::Connection;
@@ -262,7 +262,12 @@ impl Stored {
 }
 
 /// The generation, if whoever has that lease may fold it on from there.
-fn stands_at(conn: &Connection, leases: &Leases, lease: &Lease, from: &Checkpoint) -> Result<Stored, NotDone> {
+fn stands_at(
+    conn: &Connection,
+    leases: &Leases,
+    lease: &Lease,
+    from: &Checkpoint,
+) -> Result<Stored, NotDone> {
     let stored = generations::get(conn, &lease.of)?;
     leases.check(lease)?;
     match stored.state.checkpoint == *from && stored.staged.is_none() {
@@ -446,10 +451,7 @@ impl ViewStore for SqliteStore {
 
     async fn load(&self, of: &Generation, keys: Wanted) -> Result<Vec<(usize, Row)>, ViewError> {
         let of = of.clone();
-        self.look_at(move |conn| {
-            Ok(generations::get(conn, &of)?.tables().load(conn, &keys)?)
-        })
-        .await
+        self.look_at(move |conn| Ok(generations::get(conn, &of)?.tables().load(conn, &keys)?)).await
     }
 
     async fn apply(&self, work: Work) -> Result<(), ViewError> {

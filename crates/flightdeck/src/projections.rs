@@ -7,8 +7,8 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 use flightdeck_core::Position;
 use flightdeck_projections::{Admin, AdminError, Defined, Projection, Runner, StartError, Watcher};
-use flightdeck_store::view::{Generation, GenerationState, ViewError, ViewName};
 use flightdeck_store::Watcher as _;
+use flightdeck_store::view::{Generation, GenerationState, ViewError, ViewName};
 use serde_json::json;
 
 use crate::exit::{Failure, REFUSED, UNREACHABLE};
@@ -201,7 +201,9 @@ async fn act(name: &str, act: Act, settings: &Settings, eyes: &Eyes) -> Result<(
     let (what, at) = done?;
     let mut out = eyes.out();
     match eyes.json {
-        true => writeln!(out, "{}", json!({ "projection": view.as_str(), "position": at.map(Position::get) }))?,
+        true => {
+            writeln!(out, "{}", json!({ "projection": view.as_str(), "position": at.map(Position::get) }))?
+        }
         false => {
             let at = at.map_or_else(String::new, |at| format!(" {at}"));
             writeln!(out, "{view} {what}{at}")?;

@@ -96,7 +96,9 @@ fn is_looked_after(kind: &Kind) {
     let audit = done(&["read", "$audit"], &store);
     let types: Vec<String> = audit
         .lines()
-        .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap()["eventType"].as_str().unwrap().to_owned())
+        .map(|line| {
+            serde_json::from_str::<serde_json::Value>(line).unwrap()["eventType"].as_str().unwrap().to_owned()
+        })
         .collect();
     let started = "ProjectionRebuildStarted";
     assert_eq!(types, [started, started, "ProjectionPaused", "ProjectionResumed"]);
@@ -122,7 +124,10 @@ fn halts_and_goes_on(kind: &Kind) {
     // What was tried in vain is said before the end.
     let Ran { code, err: said, .. } = run(&["projections", "rebuild", "content"], &store);
     assert_eq!(code, Some(1), "{said}");
-    assert!(said.contains("flightdeck: content 1.1 has come to a halt: poison at position 6 (event "), "{said}");
+    assert!(
+        said.contains("flightdeck: content 1.1 has come to a halt: poison at position 6 (event "),
+        "{said}"
+    );
     assert!(said.contains("flightdeck projections skip"), "{said}");
     let listed = run(&["projections", "--text"], &store);
     assert!(listed.out.contains("poison") && listed.out.contains("at position 6"), "{}", listed.out);
@@ -170,7 +175,11 @@ fn a_backup_with_views_is_restored_and_a_strange_one_refused() {
     done(&["backup", &saved], &store);
     let again = desk.store(&Kind::Sqlite, "again.db");
     done(&["restore", &saved], &again);
-    assert_eq!(done(&["projections", "--text"], &again), "no view was built yet\n", "views come from the log");
+    assert_eq!(
+        done(&["projections", "--text"], &again),
+        "no view was built yet\n",
+        "views come from the log"
+    );
     done(&["projections", "rebuild", "content"], &again);
     assert_eq!(titles(&again).len(), 2);
     // A table that looks like a view's, and is none.
@@ -215,7 +224,11 @@ fn verify_finds_a_view_of_another_log(kind: &Kind) {
     }
     let ran = run(&["verify", "--text"], &store);
     assert_eq!(ran.code, Some(1), "{}", ran.out);
-    assert!(ran.out.contains("position 5: the view content 1.1 was folded from another event"), "{}", ran.out);
+    assert!(
+        ran.out.contains("position 5: the view content 1.1 was folded from another event"),
+        "{}",
+        ran.out
+    );
     // Whoever runs it notices as well, and builds it anew.
     let built = done(&["projections", "rebuild", "content", "--text"], &store);
     assert!(built.starts_with("content 1.2 is built"), "{built}");

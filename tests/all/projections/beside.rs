@@ -51,7 +51,12 @@ async fn ask(views: Arc<dyn ViewStore>, number: u32, load: Arc<Load>) {
     while !load.stop.load(Ordering::SeqCst) {
         for query in [&all, &some, &all.clone().text("w1*")] {
             let page = views.ask(query).await.unwrap();
-            assert!(page.checkpoint.position >= at, "{number} was at {at}, and {} is at {}", page.of, page.checkpoint.position);
+            assert!(
+                page.checkpoint.position >= at,
+                "{number} was at {at}, and {} is at {}",
+                page.of,
+                page.checkpoint.position
+            );
             assert!(page.of.number >= answered, "the new one answers from when on it is there");
             assert_eq!(page.rows.len(), 20);
             (at, answered) = (page.checkpoint.position, page.of.number);
@@ -80,16 +85,23 @@ async fn beside(way: &str, ground: Ground, inline: bool) {
     let first = if inline { first.inline(ContentView) } else { first.projection(ContentView) };
     let first = first.start().await.unwrap();
     at_the_head(&*store, &first, "content", 1).await;
-    eventually("the first is ready", async || states(&*views, "content").await.iter().all(|state| state.ready)).await;
+    eventually("the first is ready", async || {
+        states(&*views, "content").await.iter().all(|state| state.ready)
+    })
+    .await;
 
     let load = Arc::new(Load::default());
     let mut busy = vec![tokio::spawn(append(Arc::clone(&store), Arc::clone(&load)))];
     for number in [1, 2] {
         busy.push(tokio::spawn(ask(Arc::clone(&views), number, Arc::clone(&load))));
     }
-    eventually("the load is on", async || load.asked.load(Ordering::SeqCst) > 10 && load.appended.load(Ordering::SeqCst) > 30).await;
+    eventually("the load is on", async || {
+        load.asked.load(Ordering::SeqCst) > 10 && load.appended.load(Ordering::SeqCst) > 30
+    })
+    .await;
     let (begin, appended) = (Instant::now(), load.appended.load(Ordering::SeqCst));
-    let second = Runner::new(Arc::clone(&store), Arc::clone(&views)).projection(NextContent).start().await.unwrap();
+    let second =
+        Runner::new(Arc::clone(&store), Arc::clone(&views)).projection(NextContent).start().await.unwrap();
     eventually("the new number serves", async || {
         let all = states(&*views, "content").await;
         all.iter().any(|state| state.of.number == 2 && state.serving)
@@ -97,12 +109,16 @@ async fn beside(way: &str, ground: Ground, inline: bool) {
     .await;
     let (took, meanwhile) = (begin.elapsed(), load.appended.load(Ordering::SeqCst) - appended);
     let new = load.answered_by_the_new.load(Ordering::SeqCst);
-    eventually("the new number answers", async || load.answered_by_the_new.load(Ordering::SeqCst) > new + 20).await;
+    eventually("the new number answers", async || load.answered_by_the_new.load(Ordering::SeqCst) > new + 20)
+        .await;
     load.stop.store(true, Ordering::SeqCst);
     for busy in busy {
         busy.await.unwrap();
     }
-    println!("{way}: built in {took:?} during {meanwhile} appends, with {} answers", load.asked.load(Ordering::SeqCst));
+    println!(
+        "{way}: built in {took:?} during {meanwhile} appends, with {} answers",
+        load.asked.load(Ordering::SeqCst)
+    );
     assert!(meanwhile > 20, "{way}: that was no load");
     at_the_head(&*store, &first, "content", 1).await;
     at_the_head(&*store, &second, "content", 2).await;

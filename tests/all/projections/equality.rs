@@ -86,9 +86,7 @@ fn fold_one_by_one<P: Projection + Copy>(projection: P, log: &[Recorded]) -> (Ve
 /// Made once for all tests of this file.
 fn expected() -> &'static Expected {
     static EXPECTED: OnceLock<Expected> = OnceLock::new();
-    EXPECTED.get_or_init(|| {
-        std::thread::spawn(|| block_on(expect())).join().unwrap()
-    })
+    EXPECTED.get_or_init(|| std::thread::spawn(|| block_on(expect())).join().unwrap())
 }
 
 async fn expect() -> Expected {
@@ -100,7 +98,9 @@ async fn expect() -> Expected {
         let events = history.append();
         clock.set(appends.len());
         log.append(Append::of(events.clone())).await.unwrap();
-        let is_one = |event: &&NewEvent| event.stream.as_str().starts_with("content-") && event.event_type.as_str() != "Noted";
+        let is_one = |event: &&NewEvent| {
+            event.stream.as_str().starts_with("content-") && event.event_type.as_str() != "Noted"
+        };
         of_contents += events.iter().filter(is_one).count();
         appends.push(events);
     }
@@ -166,7 +166,10 @@ async fn rebuild(way: &str, store: &Arc<dyn EventStore>, views: &Arc<dyn ViewSto
         assert_same(&format!("{way}, rebuilt: {view}"), &found.rows, rows);
         // Both orders to build anew stand in the log as well.
         let position = expected().checkpoint.position.get() + 2;
-        assert_eq!((found.checkpoint.position.get(), found.checkpoint.folded), (position, expected().checkpoint.folded));
+        assert_eq!(
+            (found.checkpoint.position.get(), found.checkpoint.folded),
+            (position, expected().checkpoint.folded)
+        );
     }
     println!("{way}: rebuilt in {:?}", begun.elapsed());
 }
@@ -247,7 +250,8 @@ fn inline_on_sqlite_is_the_fold_of_the_log_after_every_append() {
         let (store, clock) = sqlite(&folder);
         let running = runs(Runner::new(Arc::clone(&store) as _, Arc::clone(&store) as _), true).await;
         for view in ["content", "shelves"] {
-            eventually("it is ready", async || states(&*store, view).await.iter().all(|state| state.ready)).await;
+            eventually("it is ready", async || states(&*store, view).await.iter().all(|state| state.ready))
+                .await;
         }
         let begun = Instant::now();
         for (number, events) in expected().appends.iter().enumerate() {
@@ -293,24 +297,34 @@ async fn append_some(store: &dyn EventStore, events_max: i64) {
     }
 }
 
-async fn in_any_pages<P: Projection + Copy>(way: &str, store: Arc<dyn EventStore>, views: Arc<dyn ViewStore>, projection: P) {
+async fn in_any_pages<P: Projection + Copy>(
+    way: &str,
+    store: Arc<dyn EventStore>,
+    views: Arc<dyn ViewStore>,
+    projection: P,
+) {
     let plan: Defined = defined(projection);
     let log = whole_log(&*store).await;
     let (rows, _) = fold_one_by_one(projection, &log);
     let last = log.iter().rfind(|event| is_of_a_content(event)).unwrap();
-    let checkpoint = Checkpoint {
-        position: log.last().unwrap().position,
-        folded: Some((last.position, last.hash)),
-    };
+    let checkpoint =
+        Checkpoint { position: log.last().unwrap().position, folded: Some((last.position, last.hash)) };
     let long = Duration::from_secs(60);
     // What is handed over after each page of one event, and what is folded in memory until the end.
-    for (page, building_for) in [(1, Duration::ZERO), (1, long), (7, Duration::from_millis(20)), (1_000, long)] {
+    for (page, building_for) in
+        [(1, Duration::ZERO), (1, long), (7, Duration::from_millis(20)), (1_000, long)]
+    {
         let begun = Instant::now();
         let page = Limit::new(page).unwrap();
         let options = RunnerOptions { page, building_for, ..super::quick() };
         let build = views.begin_build(plan.plan()).await.unwrap();
         let found = built(&store, Arc::clone(&views), projection, options).await;
-        println!("{way}: {} in pages of {}, handed over after {building_for:?}: {:?}", build.of, page.get(), begun.elapsed());
+        println!(
+            "{way}: {} in pages of {}, handed over after {building_for:?}: {:?}",
+            build.of,
+            page.get(),
+            begun.elapsed()
+        );
         assert_eq!(found.1, checkpoint, "{way}: {}", build.of);
         assert_same(&format!("{way}: {}", build.of), &found.0, &rows);
         views.discard(&build.of).await.unwrap();

@@ -68,12 +68,19 @@ fn torture(ground: &Ground, inline: bool) {
         hit.look(ground);
         let found = ground.check(&mut truth);
         for (found, before) in found.iter().zip(before) {
-            assert!(found.map(|at| at.position) >= before.map(|at: Checkpoint| at.position), "a view was there, and went back");
+            assert!(
+                found.map(|at| at.position) >= before.map(|at: Checkpoint| at.position),
+                "a view was there, and went back"
+            );
         }
         before = found;
         if was_inline {
             let at = found[0].map(|at| at.position);
-            assert_eq!(at, Some(truth.head()), "what is folded within the appends is at the head, whenever it is killed");
+            assert_eq!(
+                at,
+                Some(truth.head()),
+                "what is folded within the appends is at the head, whenever it is killed"
+            );
         }
     }
     catch_up(Victim::start(viewing(ground, inline, next, 5, CONTENTS)));
@@ -100,7 +107,8 @@ impl Hit {
         let count = |sql: &str| raw.query_row(sql, [], |row| row.get::<_, u32>(0)).unwrap_or(0);
         self.staged += count("SELECT count(*) FROM fd_projection WHERE staged IS NOT NULL");
         self.thrown_away += count("SELECT count(*) FROM fd_projection WHERE gone = 1");
-        self.building += count("SELECT count(*) FROM fd_projection WHERE ready = 0 AND gone = 0 AND build > 1");
+        self.building +=
+            count("SELECT count(*) FROM fd_projection WHERE ready = 0 AND gone = 0 AND build > 1");
         self.builds = count("SELECT max(build) FROM fd_projection WHERE ready = 1");
     }
 

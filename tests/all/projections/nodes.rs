@@ -43,7 +43,8 @@ struct Watching(Opened, tokio::runtime::Runtime);
 
 impl Watching {
     fn on(ground: &Ground) -> Self {
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let opened = runtime.block_on(ground.open());
         Self(opened, runtime)
     }
@@ -51,7 +52,8 @@ impl Watching {
     /// Who holds both views, once that is one and the same, and how far the one behind is.
     fn holder(&self) -> Option<(Holder, Position)> {
         self.1.block_on(async {
-            let (mut content, mut tally) = (states(&*self.0.views(), "content").await, states(&*self.0.views(), "tally").await);
+            let (mut content, mut tally) =
+                (states(&*self.0.views(), "content").await, states(&*self.0.views(), "tally").await);
             let (content, tally) = (content.pop()?, tally.pop()?);
             let holder = content.holder.filter(|holder| tally.holder.as_ref() == Some(holder))?;
             (content.ready && tally.ready)

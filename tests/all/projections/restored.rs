@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use flightdeck_projections::{Runner, Running};
-use flightdeck_store::view::{HaltKind, ViewStore};
 use flightdeck_store::EventStore;
+use flightdeck_store::view::{HaltKind, ViewStore};
 use flightdeck_tests::contents::{self, Tally};
 use flightdeck_tests::gated::Gated;
 use flightdeck_tests::views::{Truth, whole};

@@ -30,7 +30,13 @@ impl Ground {
         self.append_of(stream, event_type, 1, data).await
     }
 
-    pub(crate) async fn append_of(&self, stream: &str, event_type: &str, schema: u32, data: &str) -> Appended {
+    pub(crate) async fn append_of(
+        &self,
+        stream: &str,
+        event_type: &str,
+        schema: u32,
+        data: &str,
+    ) -> Appended {
         let (stream, event_type) = (StreamId::new(stream).unwrap(), EventType::new(event_type).unwrap());
         let event = NewEvent::new(stream, event_type, Json::new(data.to_owned(), 1 << 20).unwrap());
         let event = NewEvent { schema: SchemaNumber::new(schema).unwrap(), ..event };

@@ -91,9 +91,13 @@ async fn is_tried_again_a_few_times(ground: Ground) {
     let counts = Counts::with(Poison::Until(Arc::clone(&good)));
     let running = runner(&ground).options(options).projection(counts).start().await.unwrap();
     appended(&ground).await;
-    eventually("it has come as far as it can", async || ground.state("counts").await.checkpoint.position.get() == 2).await;
+    eventually("it has come as far as it can", async || {
+        ground.state("counts").await.checkpoint.position.get() == 2
+    })
+    .await;
     good.store(true, Ordering::SeqCst);
-    eventually("it goes on by itself", async || ground.state("counts").await.checkpoint.position.get() == 5).await;
+    eventually("it goes on by itself", async || ground.state("counts").await.checkpoint.position.get() == 5)
+        .await;
     assert_eq!(ground.state("counts").await.halt, None);
     running.stop().await;
 }
@@ -150,7 +154,10 @@ async fn a_newer_shape_stops_it_until_the_program_knows_it(ground: Ground) {
     eventually("it stops", async || ground.state("counts").await.halt.is_some()).await;
     let state = ground.state("counts").await;
     let halt = state.halt.unwrap();
-    assert_eq!((halt.kind, halt.position.get(), state.checkpoint.position.get()), (HaltKind::NeedsUpgrade, 3, 2));
+    assert_eq!(
+        (halt.kind, halt.position.get(), state.checkpoint.position.get()),
+        (HaltKind::NeedsUpgrade, 3, 2)
+    );
     assert!(halt.error.contains("schema 2, and this program knows up to 1"), "{halt}");
     running.stop().await;
 }

@@ -90,7 +90,8 @@ async fn a_number_that_nobody_wants_is_thrown_away(ground: Ground) {
     let first = runner(&ground).projection(Counts::named("counts")).start().await.unwrap();
     caught_up(&ground, "counts").await;
     first.stop().await;
-    let options = flightdeck_projections::RunnerOptions { unwanted: std::time::Duration::from_millis(300), ..quick() };
+    let options =
+        flightdeck_projections::RunnerOptions { unwanted: std::time::Duration::from_millis(300), ..quick() };
     let next = Counts { number: 2, step: 10, ..Counts::named("counts") };
     let second = runner(&ground).options(options).projection(next).start().await.unwrap();
     eventually("the first is gone", async || ground.states("counts").await.len() == 1).await;
@@ -140,7 +141,10 @@ async fn waits_when_it_is_told_to(ground: Ground) {
     admin.resume(&name("counts"), "ada").await.unwrap();
     caught_up(&ground, "counts").await;
     assert_eq!(ground.counts("counts", 1).await, [("a".to_owned(), 6)]);
-    assert!(matches!(admin.pause(&name("nothing"), "ada").await, Err(flightdeck_projections::AdminError::View(_))));
+    assert!(matches!(
+        admin.pause(&name("nothing"), "ada").await,
+        Err(flightdeck_projections::AdminError::View(_))
+    ));
     running.stop().await;
 }
 

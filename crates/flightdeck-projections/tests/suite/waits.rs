@@ -47,7 +47,10 @@ async fn tells_at_once_what_will_never_be(ground: Ground) {
     let watcher = running.watcher();
     let other = Cursor::new(Epoch::from_random(7), head.position());
     let answer = watcher.wait_for(&name("counts"), 1, other, LONG).await;
-    assert!(matches!(&answer, Err(NotThere::OtherEpoch { head: at }) if at.epoch() == head.epoch()), "{answer:?}");
+    assert!(
+        matches!(&answer, Err(NotThere::OtherEpoch { head: at }) if at.epoch() == head.epoch()),
+        "{answer:?}"
+    );
     let answer = watcher.wait_for(&name("nothing"), 1, head.position(), LONG).await;
     assert!(matches!(answer, Err(NotThere::View(ViewError::Unknown(_)))), "{answer:?}");
     watcher.wait_for(&name("counts"), 1, head, LONG).await.unwrap();

@@ -18,8 +18,8 @@ const COLUMNS_MAX: usize = 64;
 const TABLES_MAX: usize = 16;
 /// Columns of a key.
 const KEYS_MAX: usize = 16;
-/// Names of columns that PostgreSQL has in every table already.
-const RESERVED_COLUMNS: [&str; 6] = ["ctid", "xmin", "xmax", "cmin", "cmax", "tableoid"];
+/// Names of columns that a database has in every table already.
+const RESERVED_COLUMNS: [&str; 8] = ["cmax", "cmin", "ctid", "oid", "rowid", "tableoid", "xmax", "xmin"];
 /// Names that mean something else to someone: the tables of the common SQL protocol, in whatever case.
 const RESERVED: [&str; 3] = ["entities", "events", "projections"];
 
@@ -429,6 +429,8 @@ mod tests {
             Table::named("pages").key("path", Kind::List),
             good().column("path", Kind::Text),
             good().column("fd_row", Kind::Text),
+            good().column("rowid", Kind::Text),
+            good().column("ctid", Kind::Text),
             good().index(&["nothing"]),
             good().index(&[]),
             good().column("tags", Kind::List).index(&["tags"]),
