@@ -2,6 +2,7 @@
 //! twice, not at all, or out of its order.
 
 use flightdeck_core::{EventId, EventType, Json, SchemaNumber, StreamId};
+use flightdeck_domain::content::Content;
 use flightdeck_projections::{Projection, Reads};
 use flightdeck_store::view::{FoldError, Key, Kind, Row, Rows, Table, Value};
 use flightdeck_store::{Append, NewEvent, Recorded, RequestKey};
@@ -238,7 +239,7 @@ impl Projection for Tally {
         "tally"
     }
     fn reads(&self) -> Reads {
-        Reads::types(TYPES).in_category("content")
+        Reads::events_of::<Content>()
     }
     fn tables(&self) -> Vec<Table> {
         vec![Table::named("tally").key("stream", Kind::Text).column("count", Kind::Integer)]
@@ -271,7 +272,7 @@ impl Projection for Shelves {
         "shelves"
     }
     fn reads(&self) -> Reads {
-        Reads::events_of::<flightdeck_domain::content::Content>()
+        Reads::events_of::<Content>()
     }
     fn tables(&self) -> Vec<Table> {
         let table = Table::named("shelves").key("shelf", Kind::Text).key("board", Kind::Integer);

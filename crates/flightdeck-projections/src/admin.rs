@@ -23,6 +23,9 @@ pub enum AdminError {
     /// Nothing stands halted before an event there.
     #[error("{0} has not come to a halt before an event that could be left out")]
     NotHalted(ViewName),
+    /// It was told to wait, and what is built anew would wait as well.
+    #[error("{0} was told to wait: let it go on first")]
+    Paused(ViewName),
     /// It is no view, but a reactor.
     #[error("{0} is a reactor: what it has done is done, and is not done anew")]
     Reactor(ViewName),
@@ -60,6 +63,10 @@ impl Admin {
     pub async fn rebuild(&self, plan: &Plan, by: &str) -> Result<GenerationState, AdminError> {
         if plan.tables().is_empty() {
             return Err(AdminError::Reactor(plan.view().clone()));
+        }
+        let all = self.views.generations().await?;
+        if all.iter().any(|state| state.of.view == *plan.view() && state.paused) {
+            return Err(AdminError::Paused(plan.view().clone()));
         }
         self.write_down("ProjectionRebuildStarted", plan.view(), None, by).await?;
         Ok(self.views.begin_build(plan).await?)

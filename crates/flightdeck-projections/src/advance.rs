@@ -79,6 +79,10 @@ struct Hold {
     /// When the store last did what it puts off, and whether there was more of it.
     tended: Instant,
     untended: bool,
+    /// Whether some generation serves, when it is to be tried again to take over, and how often that was put off.
+    served: bool,
+    take_over_at: Instant,
+    put_off: u32,
     epoch: Option<Epoch>,
     /// An event ahead that is known not to be folded: everything before it is, and then it stands there.
     stand: Option<Halt>,
@@ -88,6 +92,17 @@ struct Hold {
     overdue: Option<Position>,
     /// The page behind that position, which is being read ahead.
     ahead: Option<(Position, JoinHandle<Result<LogPage, StoreError>>)>,
+}
+
+/// An error, with what lies beneath it.
+fn whole(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut beneath = error.source();
+    while let Some(error) = beneath {
+        text = format!("{text}: {error}");
+        beneath = error.source();
+    }
+    text
 }
 
 /// A lease that is kept until this is gone.
@@ -135,6 +150,7 @@ impl Advance {
 
     async fn work(&mut self, kept: &mut Option<Kept>) {
         let mut seen = self.watcher.subscribe();
+        let mut failed = 0;
         loop {
             let lease = match self.views.lease(&self.of, &self.holder, self.options.lease).await {
                 Ok(Some(lease)) => lease,
@@ -150,7 +166,19 @@ impl Advance {
                 }
             };
             *kept = Some(self.keep(lease.clone()));
-            let ended = self.hold(lease, &mut seen).await;
+            let begun = Instant::now();
+            let mut ended = self.hold(lease.clone(), &mut seen).await;
+            // What went well for a while has not failed time after time.
+            failed = if begun.elapsed() > self.options.lease { 0 } else { failed + 1 };
+            if failed > self.options.retries
+                && let Err(broke) = &ended
+                && let Some(halt) = self.refused(broke).await
+            {
+                tracing::error!(view = %self.of, %halt, "a view comes to a halt");
+                ended = self.views.halt(&lease, &halt).await.map_err(Broke::View).and(Err(ViewError::Fenced.into()));
+                self.watcher.look_again();
+                failed = 0;
+            }
             if let Some(kept) = kept.take() {
                 kept.end().await;
             }
@@ -167,6 +195,24 @@ impl Advance {
                     sleep(self.options.standby).await;
                 }
             }
+        }
+    }
+
+    /// Why it does not go on, when that is nothing that goes by itself: then it stands, and says so, rather than trying for ever.
+    async fn refused(&self, broke: &Broke) -> Option<Halt> {
+        let next = self.look().await.ok()??.checkpoint.position.next();
+        let refused = |position, error: String| Halt { kind: HaltKind::Refused, position, event: None, error };
+        match broke {
+            Broke::View(ViewError::Fenced | ViewError::Unknown(_)) => None,
+            Broke::View(error) if error.retry_helps() => None,
+            Broke::Store(error) if error.retry_helps() => None,
+            Broke::View(error) => Some(refused(next, whole(error))),
+            Broke::Store(StoreError::Corrupt(damage)) => {
+                let kind = if damage.position.is_some() { HaltKind::Corrupt } else { HaltKind::Refused };
+                let position = damage.position.unwrap_or(next);
+                Some(Halt { kind, position, event: None, error: damage.what.clone() })
+            }
+            Broke::Store(error) => Some(refused(next, whole(error))),
         }
     }
 
@@ -202,6 +248,9 @@ impl Advance {
             handed_over: Instant::now(),
             tended: Instant::now(),
             untended: false,
+            served: true,
+            take_over_at: Instant::now(),
+            put_off: 0,
             epoch: None,
             stand: None,
             tried: None,
@@ -212,12 +261,17 @@ impl Advance {
         if !hold.state.has_diverged() && !std::mem::replace(&mut self.began, true) {
             hold.state.halt = None;
         }
-        self.check_the_log(&mut hold).await?;
         let mut head = self.store.watch();
+        let mut checked = false;
         loop {
             head.mark_unchanged();
             if !self.obey(&mut hold, seen).await? {
                 return Ok(());
+            }
+            // Only now: what was told to wait is not built anew by itself.
+            if !std::mem::replace(&mut checked, true) {
+                self.check_the_log(&mut hold).await?;
+                continue;
             }
             match self.turn(&mut hold).await? {
                 Turn::Again => {}
@@ -244,12 +298,15 @@ impl Advance {
         loop {
             let told = {
                 let seen = seen.borrow_and_update();
-                seen.at.filter(|at| *at > hold.since).map(|_| seen.find(&self.of).cloned())
+                let serves = |state: &GenerationState| state.of.view == self.of.view && state.serving;
+                let fresh = seen.at.filter(|at| *at > hold.since);
+                fresh.map(|_| (seen.find(&self.of).cloned(), seen.generations.iter().any(serves)))
             };
             match told {
                 None => {}
-                Some(None) => return Ok(self.look().await?.is_some()),
-                Some(Some(state)) => {
+                Some((None, _)) => return Ok(self.look().await?.is_some()),
+                Some((Some(state), served)) => {
+                    hold.served = served;
                     hold.state.paused = state.paused;
                     hold.state.skips = state.skips;
                     if waited {
@@ -369,6 +426,12 @@ impl Advance {
         self.read_ahead(hold, &page);
         let halt = self.fold(hold, page.events, scanned_to).await?;
         self.hand_over(hold, end || halt.is_some()).await?;
+        // Between two pages only: what a page's events need was loaded for all of it.
+        if hold.folded_to == hold.state.checkpoint
+            && hold.cache.bytes() >= self.views.work_limits().building_bytes / 2
+        {
+            hold.cache.clear();
+        }
         match halt {
             Some(halt) => self.try_again(hold, halt).await,
             None if end && hold.stand.is_none() => {
@@ -399,7 +462,9 @@ impl Advance {
     /// The log is damaged somewhere ahead.
     fn stand_before(&self, hold: &mut Hold, damage: Corruption) {
         let position = damage.position.unwrap_or_else(|| hold.folded_to.position.next());
-        hold.stand = Some(Halt { kind: HaltKind::Corrupt, position, event: None, error: damage.what });
+        // Only an event that is known to be damaged can be left out.
+        let kind = if damage.position.is_some() { HaltKind::Corrupt } else { HaltKind::Refused };
+        hold.stand = Some(Halt { kind, position, event: None, error: damage.what });
     }
 
     /// An event that can't be folded is tried a few times more, at growing distances.
@@ -430,8 +495,10 @@ impl Advance {
     ) -> Result<Option<Halt>, Broke> {
         let cache = std::mem::replace(&mut hold.cache, Cache::of(&hold.state.plan));
         let (defined, skips) = (self.defined.clone(), hold.state.skips.clone());
-        let looked = self.aside(hold, Current::default(), move || {
-            let (batch, wanted) = Batch::of(&defined, &cache, &skips, events, scanned_to);
+        let current = Current::default();
+        let noted = Arc::clone(&current);
+        let looked = self.aside(hold, current, move || {
+            let (batch, wanted) = Batch::of(&defined, &cache, &skips, (events, scanned_to), &noted);
             (batch, wanted, cache)
         });
         let Some((batch, wanted, cache)) = looked.await? else { return Ok(None) };
@@ -502,9 +569,6 @@ impl Advance {
         let work = Work { lease, from, to, changes: hold.cache.changes() };
         self.views.apply(work).await?;
         hold.cache.settle();
-        if hold.cache.bytes() >= limits.building_bytes / 2 {
-            hold.cache.clear();
-        }
         hold.state.checkpoint = to;
         hold.handed_over = Instant::now();
         self.watcher.hint(&self.of, to);
@@ -532,17 +596,35 @@ impl Advance {
             hold.untended = self.views.tend(&hold.lease).await?;
         } else {
             while self.views.tend(&hold.lease).await? {}
-            match self.views.take_over(&hold.lease).await? {
-                TakenOver::Done => {
-                    tracing::info!(view = %self.of, "a generation has caught up, and is ready");
-                    hold.state.ready = true;
-                    self.watcher.look_again();
-                }
-                // The one in use has come further meanwhile: so will this one.
-                TakenOver::Behind(_) => {}
-            }
         }
         hold.tended = Instant::now();
+        // One that is ready and does not serve takes over when nobody else serves any more.
+        if !(hold.state.ready && hold.served) && Instant::now() >= hold.take_over_at {
+            self.take_over(hold).await?;
+        }
+        Ok(())
+    }
+
+    async fn take_over(&self, hold: &mut Hold) -> Result<(), Broke> {
+        hold.take_over_at = Instant::now() + self.options.linger * 4;
+        match self.views.take_over(&hold.lease).await {
+            Ok(TakenOver::Done) => {
+                if !hold.state.ready {
+                    tracing::info!(view = %self.of, "a generation has caught up, and is ready");
+                }
+                (hold.state.ready, hold.served, hold.put_off) = (true, true, 0);
+                self.watcher.look_again();
+            }
+            // The one in use has come further meanwhile: so will this one.
+            Ok(TakenOver::Behind(_)) => {}
+            // Somebody reads one of the tables for long. Everyone who wants to read it waits behind each attempt, so these get rare.
+            Err(error) if error.retry_helps() => {
+                let wait = self.options.standby * 2_u32.saturating_pow(hold.put_off).min(64);
+                (hold.take_over_at, hold.put_off) = (Instant::now() + wait, hold.put_off + 1);
+                self.complain(&error);
+            }
+            Err(error) => return Err(error.into()),
+        }
         Ok(())
     }
 

@@ -52,8 +52,8 @@ impl Batch {
         defined: &Defined,
         cache: &Cache,
         skips: &[Position],
-        events: Vec<Recorded>,
-        scanned_to: Position,
+        (events, scanned_to): (Vec<Recorded>, Position),
+        current: &Current,
     ) -> (Self, Wanted) {
         let mut batch = Self { events: Vec::with_capacity(events.len()), scanned_to, stop: None };
         let mut wanted = Wanted::new();
@@ -61,6 +61,7 @@ impl Batch {
             if skips.contains(&event.position) {
                 continue;
             }
+            note(current, Some((event.position, event.id, Instant::now())));
             let keys = match defined.reads.reads(&event) {
                 Ok(false) => continue,
                 Ok(true) => cache.keys(&*defined.fold, &event).map_err(|error| poison(&event, &error)),
@@ -77,6 +78,7 @@ impl Batch {
                 }
             }
         }
+        note(current, None);
         wanted.sort_unstable();
         wanted.dedup();
         (batch, wanted)

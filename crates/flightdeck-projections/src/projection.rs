@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use flightdeck_core::{Category, Decider, EventType, StoredEvents, WordError};
 use flightdeck_store::view::{Fold, FoldError, Halt, HaltKind, InvalidPlan, Key, Plan, Rows, Table};
-use flightdeck_store::{Filter, Recorded, StreamPattern, TypePattern};
+use flightdeck_store::{Filter, InvalidRead, Recorded, StreamPattern, TypePattern};
 use thiserror::Error;
 
 /// A view, as a pure fold from events to rows.
@@ -124,8 +124,8 @@ impl Reads {
         let of = |source: &&Source| {
             source.category.as_deref().is_none_or(|category| category == event.stream.category_str())
         };
-        let known =
-            self.sources.iter().filter(of).find_map(|source| source.types.get(event.event_type.as_str()));
+        let known = self.sources.iter().filter(of).filter_map(|source| source.types.get(event.event_type.as_str()));
+        let known = known.max();
         match known {
             None => Ok(false),
             Some(known) if event.schema.get() <= *known => Ok(true),
@@ -154,6 +154,9 @@ pub enum InvalidProjection {
     /// It reads nothing.
     #[error("the projection {0} reads nothing")]
     ReadsNothing(&'static str),
+    /// It reads more kinds of events than can be asked for at once.
+    #[error("the projection {0} reads too much: {1}")]
+    ReadsTooMuch(&'static str, InvalidRead),
 }
 
 /// A projection, looked at once: what it reads and keeps, ready to be used.
@@ -188,6 +191,7 @@ impl Defined {
         if filter.types.is_empty() {
             return Err(InvalidProjection::ReadsNothing(name));
         }
+        filter.check().map_err(|error| InvalidProjection::ReadsTooMuch(name, error))?;
         Ok(Self { plan, reads: Arc::new(reads), filter, fold })
     }
 

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use flightdeck_core::Ids as _;
 use flightdeck_store::system::SystemIds;
 use flightdeck_store::view::{
-    Fold, FoldError, Generation, GenerationState, Halt, Holder, Inline, Key, Rows, ViewError, ViewStore,
+    Fold, FoldError, Generation, GenerationState, Halt, Holder, Inline, Key, Plan, Rows, ViewError, ViewStore,
 };
 use flightdeck_store::{EventStore, Limit, Recorded};
 use thiserror::Error;
@@ -47,7 +47,9 @@ pub struct RunnerOptions {
     pub retry_pause: Duration,
     /// How long the fold of one event may take.
     pub event_budget: Duration,
-    /// For how long no program must have wanted a generation of a lower number before it is thrown away.
+    /// How long a reaction to one event may take.
+    pub reaction_budget: Duration,
+    /// For how long no program must have wanted a generation of another number before it is thrown away.
     pub unwanted: Duration,
 }
 
@@ -64,6 +66,7 @@ impl Default for RunnerOptions {
             retries: 3,
             retry_pause: Duration::from_millis(100),
             event_budget: Duration::from_secs(5),
+            reaction_budget: Duration::from_secs(60),
             unwanted: Duration::from_secs(60),
         }
     }
@@ -120,7 +123,8 @@ impl Runner {
     }
 
     /// The same runner, folding one projection more within the appends themselves, on a store that can do that; on any other
-    /// behind the log, as all are.
+    /// behind the log, as all are. One runner a store has such projections; and their folds have no limit in time: one that does not
+    /// come to its end holds every append up.
     #[must_use]
     pub fn inline(mut self, projection: impl Projection) -> Self {
         self.projections.push((Arc::new(projection), true));
@@ -339,23 +343,21 @@ impl Supervisor {
         Ok(())
     }
 
-    /// Throws away what a higher number has taken the place of, once no program wants it any more.
+    /// Throws away what no program wants any more: other numbers of our views, lower or higher ones, as soon as one of ours can be
+    /// asked in their place.
     async fn throw_away(&self, all: &[GenerationState]) -> Result<(), ViewError> {
         let unwanted = i64::try_from(self.options.unwanted.as_secs()).unwrap_or(i64::MAX);
+        let plans: Vec<&Plan> = self.defined.iter().map(|(defined, _)| defined.plan()).collect();
         for state in all {
-            let ours = self.defined.iter().map(|(defined, _)| defined.plan());
-            let higher =
-                ours.filter(|plan| *plan.view() == state.of.view && plan.number() > state.of.number).count()
-                    > 0;
-            let serving = all.iter().any(|other| {
-                other.of.view == state.of.view && other.serving && other.of.number > state.of.number
-            });
-            if higher && serving && state.unwanted_seconds > unwanted {
-                tracing::info!(view = %state.of, "nobody wants this generation any more, and it is thrown away");
-                match self.views.discard(&state.of).await {
-                    Ok(()) | Err(ViewError::Unknown(_)) => {}
-                    Err(error) => return Err(error),
-                }
+            let own = |number| plans.iter().any(|plan| *plan.view() == state.of.view && plan.number() == number);
+            let replaced = all.iter().any(|other| other.of.view == state.of.view && other.ready && own(other.of.number));
+            if own(state.of.number) || !replaced || state.unwanted_seconds <= unwanted {
+                continue;
+            }
+            tracing::info!(view = %state.of, "nobody wants this generation any more, and it is thrown away");
+            match self.views.discard(&state.of).await {
+                Ok(()) | Err(ViewError::Unknown(_)) => {}
+                Err(error) => return Err(error),
             }
         }
         Ok(())

@@ -185,8 +185,14 @@ fn look_for(
         return fresh.then(|| Err(NotThere::OtherEpoch { head: head.clone() }));
     }
     let Some(state) = answering(&seen.generations, view, number) else {
-        let known = seen.generations.iter().any(|state| state.of.view == *view);
-        return (fresh && !known).then(|| Err(ViewError::Unknown(view.to_string()).into()));
+        // Nobody can ask it yet. If the first build has come to a halt, nobody ever will.
+        let known = seen.generations.iter().filter(|state| state.of.view == *view);
+        let halt = known.clone().find_map(|state| state.halt.clone());
+        return match (known.count(), halt) {
+            _ if !fresh => None,
+            (0, _) => Some(Err(ViewError::Unknown(view.to_string()).into())),
+            (_, halt) => halt.map(|halt| Err(NotThere::Halted { view: view.clone(), halt })),
+        };
     };
     if state.checkpoint.position >= position.position() {
         return Some(Ok(state.checkpoint));

@@ -200,15 +200,33 @@ async fn check_names(tx: &Transaction<'_>, plan: &Plan) -> Result<(), NotDone> {
     Ok(())
 }
 
-/// Makes a generation, with its tables.
-async fn make(tx: &Transaction<'_>, plan: &Plan, build: u32, skips: &[Position]) -> Result<Stored, NotDone> {
+async fn are_there(tx: &Transaction<'_>, stored: &Stored) -> Result<bool, NotDone> {
+    let rows = tx.query_typed(&Tables::of(stored).are_there(), &[]).await?;
+    Ok(rows.first().is_some_and(|row| row.try_get(0).unwrap_or(false)))
+}
+
+/// Makes a generation, with its tables. What the one before was told holds for it as well.
+async fn make(
+    tx: &Transaction<'_>,
+    plan: &Plan,
+    build: u32,
+    before: Option<&Stored>,
+) -> Result<Stored, NotDone> {
     let of = Generation { view: plan.view().clone(), number: plan.number(), build };
+    let skips = before.map_or(&[][..], |before| &before.state.skips);
+    let paused = before.is_some_and(|before| before.state.paused);
     let skips: Vec<i64> = skips.iter().map(|position| position.get()).collect();
     let skips = serde_json::to_string(&skips).map_err(|error| Damage::new(error.to_string()))?;
     let (fingerprint, stored) = (plan.fingerprint().as_slice(), plan.to_stored());
-    let sql = "INSERT INTO fd_projection (view, number, build, fingerprint, plan, skips) VALUES ($1, $2, $3, $4, $5, $6)";
+    let sql = "INSERT INTO fd_projection (view, number, build, fingerprint, plan, skips, paused)
+               VALUES ($1, $2, $3, $4, $5, $6, $7)";
     let named = Named::of(&of);
-    let values = named.and(&[(&fingerprint, Type::BYTEA), (&stored, Type::TEXT), (&skips, Type::TEXT)]);
+    let values = named.and(&[
+        (&fingerprint, Type::BYTEA),
+        (&stored, Type::TEXT),
+        (&skips, Type::TEXT),
+        (&paused, Type::BOOL),
+    ]);
     tx.execute_typed(sql, &values).await?;
     // No token of a generation that was thrown away is ever good for another of the same name.
     let sql = "UPDATE fd_projection SET token = id << 24 WHERE view = $1 AND number = $2 AND build = $3";
@@ -238,11 +256,20 @@ pub(crate) async fn prepare(
     plan: &Plan,
 ) -> Result<GenerationState, NotDone> {
     let tx = alone(client, schema).await?;
-    if let Some(stored) = newest(&tx, plan).await? {
-        return Ok(stored.state);
+    let before = newest(&tx, plan).await?;
+    if let Some(stored) = &before {
+        if are_there(&tx, stored).await? {
+            let sql = "UPDATE fd_projection SET wanted = clock_timestamp() WHERE id = $1";
+            tx.execute_typed(sql, &[(&stored.id, Type::INT8)]).await?;
+            tx.commit().await?;
+            return Ok(stored.state.clone());
+        }
+        // Views can be deleted at any time: what somebody has dropped is built anew.
+        throw_away(&tx, stored).await?;
     }
     check_names(&tx, plan).await?;
-    let made = make(&tx, plan, 1, &[]).await?;
+    let build = before.as_ref().map_or(1, |before| before.state.of.build + 1);
+    let made = make(&tx, plan, build, before.as_ref()).await?;
     tx.commit().await?;
     Ok(made.state)
 }
@@ -256,14 +283,11 @@ pub(crate) async fn begin_build(
     let tx = alone(client, schema).await?;
     check_names(&tx, plan).await?;
     let before = newest(&tx, plan).await?;
-    let (build, skips) = match &before {
-        Some(before) => (before.state.of.build + 1, before.state.skips.clone()),
-        None => (1, Vec::new()),
-    };
-    if let Some(before) = before.filter(|before| !before.state.ready) {
-        throw_away(&tx, &before).await?;
+    let build = before.as_ref().map_or(1, |before| before.state.of.build + 1);
+    if let Some(before) = before.as_ref().filter(|before| !before.state.ready) {
+        throw_away(&tx, before).await?;
     }
-    let made = make(&tx, plan, build, &skips).await?;
+    let made = make(&tx, plan, build, before.as_ref()).await?;
     tx.commit().await?;
     Ok(made.state)
 }
@@ -323,8 +347,13 @@ pub(crate) async fn take_over(
     let ends =
         |stored: &&Stored| served.as_ref() == Some(&stored.state.of) || gone.contains(&stored.state.of);
     let begins = |stored: &&Stored| stored.state.of == lease.of && serves && !stored.state.serving;
-    let locks: String =
-        all.iter().filter(|one| ends(one) || begins(one)).map(|one| Tables::of(one).lock()).collect();
+    let mut locks = String::new();
+    for stored in all.iter().filter(|one| ends(one) || begins(one)) {
+        // What somebody has dropped can't be locked, and need not be.
+        if are_there(&tx, stored).await? {
+            locks.push_str(&Tables::of(stored).lock());
+        }
+    }
     tx.batch_execute(&locks).await?;
     // Whoever wrote into them is through now; what they came to decides.
     let all = of_view(&tx, OF_VIEW_LOCKED, &lease.of.view).await?;
@@ -372,11 +401,12 @@ pub(crate) async fn lease(
     holder: &Holder,
     lasting: Duration,
 ) -> Result<Option<Lease>, NotDone> {
+    // A row that somebody is just writing is passed over, for the next look: nobody waits, and no other view's lease does.
     let sql = "WITH got AS (
                  UPDATE fd_projection p SET token = p.token + (p.holder IS DISTINCT FROM $4)::int, holder = $4,
                    until = clock_timestamp() + make_interval(secs => $5)
-                 WHERE p.view = $1 AND p.number = $2 AND p.build = $3
-                   AND (p.holder IS NULL OR p.holder = $4 OR p.until <= clock_timestamp())
+                 WHERE p.id = (SELECT f.id FROM fd_projection f WHERE f.view = $1 AND f.number = $2 AND f.build = $3
+                     AND (f.holder IS NULL OR f.holder = $4 OR f.until <= clock_timestamp()) FOR UPDATE SKIP LOCKED)
                  RETURNING p.token
                ) SELECT got.token FROM fd_projection p LEFT JOIN got ON true
                WHERE p.view = $1 AND p.number = $2 AND p.build = $3";
@@ -406,7 +436,7 @@ pub(crate) async fn want(client: &Client, wanted: &[Generation]) -> Result<(), N
     let sql = "UPDATE fd_projection SET wanted = clock_timestamp() WHERE id IN (
                  SELECT p.id FROM fd_projection p JOIN unnest($1::text[], $2::bigint[], $3::bigint[]) w(view, number, build)
                    ON p.view = w.view AND p.number = w.number AND p.build = w.build
-                 ORDER BY p.id FOR UPDATE OF p)";
+                 FOR UPDATE OF p SKIP LOCKED)";
     let views: Vec<&str> = wanted.iter().map(|of| of.view.as_str()).collect();
     let numbers: Vec<i64> = wanted.iter().map(|of| i64::from(of.number)).collect();
     let builds: Vec<i64> = wanted.iter().map(|of| i64::from(of.build)).collect();
@@ -553,7 +583,8 @@ pub(crate) async fn load(
             return Ok(rows);
         }
     }
-    Err(ViewError::failed(Reason::Busy, None).into())
+    // No renaming takes that long: somebody has dropped them.
+    Err(Damage::new(format!("tables of the view {of} are not there")).into())
 }
 
 /// Why something was not done to a view: it is refused, or the database failed.

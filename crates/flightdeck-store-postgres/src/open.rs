@@ -178,7 +178,7 @@ impl Dialing {
             // that long who has locked what is needed: they are stuck, or have lost their lease. And a node that was stopped in the
             // middle of its work lets go of it by the time that another one takes over.
             let settings = "SET statement_timeout TO 60000; SET lock_timeout TO 2000; \
-                            SET idle_in_transaction_session_timeout TO 3000";
+                            SET idle_in_transaction_session_timeout TO 2000";
             client.batch_execute(settings).await?;
             Ok(client)
         })

@@ -120,6 +120,13 @@ impl<'p> Tables<'p> {
         }
     }
 
+    /// The SQL that says whether all of them are there: anyone may drop a view.
+    pub(crate) fn are_there(&self) -> String {
+        let each = (0..self.plan.tables().len()).map(|place| format!("to_regclass('{}') IS NOT NULL", self.name(place)));
+        let each: Vec<String> = std::iter::once("true".to_owned()).chain(each).collect();
+        format!("SELECT {}", each.join(" AND "))
+    }
+
     /// The SQL that keeps everyone else off the tables until the transaction ends.
     pub(crate) fn lock(&self) -> String {
         match self.plan.tables() {
@@ -133,7 +140,7 @@ impl<'p> Tables<'p> {
         let then = Self { serving, ..*self };
         let each = 0..self.plan.tables().len();
         let each =
-            each.map(|place| format!("ALTER TABLE {} RENAME TO {};", self.name(place), then.name(place)));
+            each.map(|place| format!("ALTER TABLE IF EXISTS {} RENAME TO {};", self.name(place), then.name(place)));
         each.collect()
     }
 

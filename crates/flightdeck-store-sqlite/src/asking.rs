@@ -2,14 +2,19 @@
 
 use std::sync::Arc;
 
+use flightdeck_store::view::search::words_of;
 use flightdeck_store::view::{
-    Compare, GenerationState, InvalidQuery, Table, Term, Value, ViewError, ViewPage, ViewQuery, Visible,
-    answering,
+    Compare, GenerationState, InvalidQuery, Row, Table, Term, Value, ViewCursor, ViewError, ViewPage, ViewQuery,
+    Visible, answering,
 };
 use rusqlite::{Connection, params_from_iter};
 
 use crate::generations::{self, NotDone};
+use crate::row::Damage;
 use crate::tables::{self, Bound, Tables, names};
+
+/// Rows that are looked at in one go when words are asked for.
+const ROWS_LOOKED_AT: usize = 256;
 
 /// Answers a question, within the read transaction that is open: rows and checkpoint are of one moment.
 pub(crate) fn ask(conn: &Connection, query: &ViewQuery) -> Result<ViewPage, NotDone> {
@@ -30,20 +35,33 @@ pub(crate) fn ask(conn: &Connection, query: &ViewQuery) -> Result<ViewPage, NotD
         .ok_or_else(|| ViewError::from(InvalidQuery::Table(query.table.clone())))?;
     let order = query.check(table).map_err(ViewError::from)?;
     let tables = Tables::of(id, &state.plan, state.serving);
-    let mut sql = Sql::default();
-    sql.conditions(query, table, &tables.words(place));
-    if let Some(after) = &query.after {
-        sql.behind(&after.0, &order);
+    let mut found = Vec::new();
+    let mut after = query.after.clone();
+    // The index of words is a little behind the rows: each row that it may be wrong about is looked at, and read words decide.
+    let exact = query.terms.is_empty();
+    let worded = if exact { 0 } else { tables.worded(conn, place)? };
+    loop {
+        let mut sql = Sql::default();
+        sql.conditions(query, table, &Words { index: tables.words(place), todo: tables.todo(place), worded });
+        if let Some(after) = &after {
+            sql.behind(&after.0, &order);
+        }
+        let most = if exact { query.limit.get() + 1 } else { (query.limit.get() + 1).max(ROWS_LOOKED_AT) };
+        let rows = sql.rows(conn, table, &sql.text(table, &tables.name(place), &order, most))?;
+        let end = rows.len() < most;
+        after = rows.last().map(|row| ViewCursor::of(row, &order));
+        found.extend(rows.into_iter().filter(|row| exact || query.has_terms(words_of(table, row).as_deref())));
+        if end || found.len() >= most {
+            return Ok(ViewPage::cut(found, query.limit, &order, state.checkpoint, state.of.clone()));
+        }
     }
-    let text = sql.text(table, &tables.name(place), &order, query.limit.get() + 1);
-    // The text differs from question to question: it must not push out what is asked all the time.
-    let mut statement = conn.prepare(&text)?;
-    let mut found = statement.query(params_from_iter(sql.values.iter().map(Bound)))?;
-    let mut rows = Vec::new();
-    while let Some(row) = found.next()? {
-        rows.push(tables::read(table, row, 0)?);
-    }
-    Ok(ViewPage::cut(rows, query.limit, &order, state.checkpoint, state.of.clone()))
+}
+
+/// Where the words of a table are: in their index, but for rows that changed since, and those that have never been looked at.
+struct Words {
+    index: String,
+    todo: String,
+    worded: i64,
 }
 
 /// Conditions, and the values that are bound in them.
@@ -59,7 +77,18 @@ impl Sql {
         format!("?{}", self.values.len())
     }
 
-    fn conditions(&mut self, query: &ViewQuery, table: &Arc<Table>, words: &str) {
+    /// Runs it. The text differs from question to question: it must not push out what is asked all the time.
+    fn rows(&self, conn: &Connection, table: &Arc<Table>, text: &str) -> Result<Vec<Row>, Damage> {
+        let mut statement = conn.prepare(text)?;
+        let mut found = statement.query(params_from_iter(self.values.iter().map(Bound)))?;
+        let mut rows = Vec::new();
+        while let Some(row) = found.next()? {
+            rows.push(tables::read(table, row, 0)?);
+        }
+        Ok(rows)
+    }
+
+    fn conditions(&mut self, query: &ViewQuery, table: &Arc<Table>, words: &Words) {
         for filter in &query.filters {
             let column = format!("\"{}\"", filter.column);
             let condition = match &filter.compare {
@@ -81,8 +110,11 @@ impl Sql {
         }
         if !query.terms.is_empty() {
             let place = self.bind(match_text(&query.terms).into());
-            self.conditions
-                .push(format!("fd_row IN (SELECT rowid FROM \"{words}\" WHERE \"{words}\" MATCH {place})"));
+            let Words { index, todo, worded } = words;
+            self.conditions.push(format!(
+                "(fd_row IN (SELECT rowid FROM \"{index}\" WHERE \"{index}\" MATCH {place} \
+                 UNION ALL SELECT fd_row FROM \"{todo}\") OR fd_row > {worded})"
+            ));
         }
         if let Visible::Some { column, exactly, beginning } = query.visible(table) {
             let mut any = vec!["0".to_owned()];

@@ -4,7 +4,7 @@
 //! nothing else.
 
 use flightdeck_core::Position;
-use flightdeck_store::Recorded;
+use flightdeck_store::{Corruption, Recorded};
 use flightdeck_store::view::{Cache, Checkpoint, FoldError, Halt, HaltKind, Inline};
 use rusqlite::{Connection, ErrorCode, params};
 
@@ -44,8 +44,14 @@ impl InlineViews {
         self.stale = true;
     }
 
-    /// Folds what stands in the log up to `newest`, within the transaction that is open.
-    pub(crate) fn fold(&mut self, conn: &Connection, names: &Names, newest: Position) -> Result<(), Broke> {
+    /// Folds what stands in the log up to `newest`, within the transaction that is open; `before` is where the log ended before it.
+    pub(crate) fn fold(
+        &mut self,
+        conn: &Connection,
+        names: &Names,
+        before: Position,
+        newest: Position,
+    ) -> Result<(), Broke> {
         if self.stale {
             for view in &mut self.views {
                 view.stored = generations::find(conn, &view.inline.of)?;
@@ -54,15 +60,22 @@ impl InlineViews {
             self.stale = false;
         }
         for view in &mut self.views {
-            let Some(Stored { id, state, .. }) = &view.stored else { continue };
-            let behind = newest.get() - state.checkpoint.position.get();
-            if state.paused || state.halt.is_some() || behind <= 0 || behind > BEHIND_EVENTS_MAX {
+            let Some(Stored { id, state, staged }) = &view.stored else { continue };
+            let behind = before.get() - state.checkpoint.position.get();
+            // What is staged is further than the checkpoint says, and half of it is in the tables.
+            let waits = state.paused || state.halt.is_some() || staged.is_some();
+            if waits || newest <= state.checkpoint.position || behind > BEHIND_EVENTS_MAX {
                 continue;
             }
             let id = *id;
             conn.execute_batch("SAVEPOINT fd_inline")?;
             match view.fold(conn, names, newest) {
-                Ok(()) => conn.execute_batch("RELEASE fd_inline")?,
+                Ok(true) => conn.execute_batch("RELEASE fd_inline")?,
+                // It is not where it was thought to be.
+                Ok(false) => {
+                    conn.execute_batch("ROLLBACK TO fd_inline; RELEASE fd_inline")?;
+                    self.stale = true;
+                }
                 Err(damage) if is_the_views_own(&damage) => {
                     conn.execute_batch("ROLLBACK TO fd_inline; RELEASE fd_inline")?;
                     view.halt_for_damage(conn, id, &damage)?;
@@ -88,8 +101,9 @@ fn is_the_views_own(damage: &Damage) -> bool {
 }
 
 impl View {
-    fn fold(&mut self, conn: &Connection, names: &Names, newest: Position) -> Result<(), Damage> {
-        let Some(Stored { id, state, .. }) = &mut self.stored else { return Ok(()) };
+    /// Says whether it was where it was thought to be.
+    fn fold(&mut self, conn: &Connection, names: &Names, newest: Position) -> Result<bool, Damage> {
+        let Some(Stored { id, state, .. }) = &mut self.stored else { return Ok(true) };
         let tables = Tables::of(*id, &state.plan, state.serving);
         let cache = self.cache.get_or_insert_with(|| Cache::of(&state.plan));
         if cache.bytes() > CACHE_BYTES_MAX {
@@ -119,7 +133,9 @@ impl View {
             }
         }
         tables.write(conn, &cache.changes())?;
-        generations::advance(conn, *id, &from, &to)?;
+        if !generations::advance(conn, *id, &from, &to)? {
+            return Ok(false);
+        }
         if let Some(halt) = halt {
             tracing::error!(view = %self.inline.of, %halt, "an inline view comes to a halt");
             generations::set_halt(conn, *id, Some(&halt))?;
@@ -127,18 +143,19 @@ impl View {
         }
         cache.settle();
         state.checkpoint = to;
-        Ok(())
+        Ok(true)
     }
 
-    /// The view's own tables are damaged: it stands where it stood.
+    /// An event is damaged, or the view's own tables are: it stands where it stood.
     fn halt_for_damage(&mut self, conn: &Connection, id: i64, damage: &Damage) -> Result<(), Broke> {
         let Some(Stored { state, .. }) = &mut self.stored else { return Ok(()) };
-        let error = match damage {
-            Damage::Corrupt(corruption) => corruption.to_string(),
-            Damage::Sql(error) => error.to_string(),
+        let next = state.checkpoint.position.next();
+        let (kind, position, error) = match damage {
+            Damage::Corrupt(Corruption { position: Some(at), what }) => (HaltKind::Corrupt, *at, what.clone()),
+            Damage::Corrupt(Corruption { position: None, what }) => (HaltKind::Refused, next, what.clone()),
+            Damage::Sql(error) => (HaltKind::Refused, next, error.to_string()),
         };
-        let position = state.checkpoint.position.next();
-        let halt = Halt { kind: HaltKind::Corrupt, position, event: None, error };
+        let halt = Halt { kind, position, event: None, error };
         tracing::error!(view = %self.inline.of, %halt, "an inline view comes to a halt");
         generations::set_halt(conn, id, Some(&halt))?;
         state.halt = Some(halt);

@@ -56,6 +56,13 @@
 //!   by tag, id or name, and from the writer, which then takes a repetition, or a stream that there is, for new.
 //!   [`verify`](SqliteStore::verify) notices all of it.
 //!
+//! # Views
+//!
+//! A store keeps views too (see [`view`](flightdeck_store::view)), each as tables that anyone can read: of the generation that serves they have
+//! the names that the view declares. What changes a view is a job of the writer's between two groups of appends, and takes some
+//! milliseconds at the most; a larger piece of work is staged and taken over bit by bit. A view may also be
+//! [folded within the appends](flightdeck_store::view::ViewStore::fold_inline). The index of words is brought up to date a little after the rows.
+//!
 //! # Saved, and moved
 //!
 //! [`backup`](SqliteStore::backup) writes a store into a file, beside its writer, and checks it; whoever opens such a file for writing begins a

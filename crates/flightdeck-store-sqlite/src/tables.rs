@@ -43,7 +43,7 @@ impl Tables {
         format!("fd_view_{}_{place}_words", self.id)
     }
 
-    fn todo(&self, place: usize) -> String {
+    pub(crate) fn todo(&self, place: usize) -> String {
         format!("fd_view_{}_{place}_todo", self.id)
     }
 
@@ -103,9 +103,23 @@ impl Tables {
         let before: Vec<String> = (0..self.plan.tables().len()).map(|place| self.name(place)).collect();
         self.serving = serving;
         for (place, before) in before.iter().enumerate() {
+            // Somebody may have dropped it.
+            if !is_there(conn, before)? {
+                continue;
+            }
             conn.execute_batch(&format!("ALTER TABLE \"{before}\" RENAME TO \"{}\"", self.name(place)))?;
         }
         Ok(())
+    }
+
+    /// Whether all of them are there: anyone may drop a view.
+    pub(crate) fn are_there(&self, conn: &Connection) -> rusqlite::Result<bool> {
+        for place in 0..self.plan.tables().len() {
+            if !is_there(conn, &self.name(place))? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// The rows under these keys.
@@ -197,7 +211,7 @@ impl Tables {
     }
 
     /// The last row whose words have been looked at: those behind it have never been.
-    fn worded(&self, conn: &Connection, place: usize) -> rusqlite::Result<i64> {
+    pub(crate) fn worded(&self, conn: &Connection, place: usize) -> rusqlite::Result<i64> {
         let sql = format!("SELECT ifnull(max(id), 0) FROM \"{}_docsize\"", self.words(place));
         conn.prepare_cached(&sql)?.query_row([], |row| row.get(0))
     }

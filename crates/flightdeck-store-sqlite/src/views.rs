@@ -30,8 +30,9 @@ const ROWS_MAX: usize = 2_000;
 const BUILDING_ROWS: usize = 100_000;
 /// Bytes of them.
 const BUILDING_BYTES: usize = 64 * 1024 * 1024;
-/// Rows that one job stages.
+/// Rows that one job stages, and bytes of them.
 const STAGE_ROWS: usize = 500;
+const STAGE_BYTES: usize = 512 * 1024;
 /// How long a job takes that can be as long as one likes: whoever appends meanwhile waits for it.
 const JOB: Duration = Duration::from_millis(4);
 /// Rows that one job takes out of tables that nobody sees any more.
@@ -197,7 +198,11 @@ impl SqliteStore {
         drop(work);
         let mut rows = rows.into_iter().peekable();
         while rows.peek().is_some() {
-            let some: Vec<_> = rows.by_ref().take(STAGE_ROWS).collect();
+            let (mut some, mut bytes) = (Vec::new(), 0);
+            while let Some(row) = rows.next_if(|_| some.len() < STAGE_ROWS && bytes < STAGE_BYTES) {
+                bytes += row.1.len();
+                some.push(row);
+            }
             let (lease, leases) = (lease.clone(), Arc::clone(self.leases()));
             self.work(move |on| {
                 let stored = stands_at(on.conn, &leases, &lease, &from)?;
@@ -238,8 +243,18 @@ impl SqliteStore {
         }
     }
 
-    /// Empties and drops what was thrown away, bit by bit, so that no append waits for long.
-    async fn sweep(&self) -> Result<(), ViewError> {
+    /// Empties and drops what was thrown away, bit by bit, so that no append waits for long, and nobody waits for all of it. What is
+    /// left when the program ends is the next one's.
+    fn sweep(&self) {
+        let store = self.clone();
+        tokio::spawn(async move {
+            if let Err(error) = store.empty_all().await {
+                tracing::debug!(%error, "what was thrown away of views is emptied later");
+            }
+        });
+    }
+
+    async fn empty_all(&self) -> Result<(), ViewError> {
         loop {
             let more = self.work(|on| {
                 let Some((id, tables)) = generations::next_gone(on.conn)? else { return Ok((false, false)) };
@@ -288,11 +303,11 @@ fn newest(conn: &Connection, plan: &Plan, now: Timestamp) -> Result<Option<Store
     }
 }
 
-/// Makes a build, with its tables.
+/// Makes a build, with its tables. What the one before was told holds for it as well.
 fn make(
     conn: &Connection,
     plan: &Plan,
-    skips: &[flightdeck_core::Position],
+    before: Option<&GenerationState>,
     now: Timestamp,
 ) -> Result<Stored, NotDone> {
     let all = generations::all(conn, now)?;
@@ -306,7 +321,9 @@ fn make(
         }
     }
     let build = generations::next_build(conn, plan)?;
+    let skips = before.map_or(&[][..], |before| &before.skips);
     let id = generations::insert(conn, plan, build, skips, now)?;
+    generations::set_paused(conn, id, before.is_some_and(|before| before.paused))?;
     Tables::of(id, plan, false).create(conn)?;
     let of = Generation { view: plan.view().clone(), number: plan.number(), build };
     generations::get(conn, &of)
@@ -337,6 +354,14 @@ fn take_over(conn: &Connection, of: &Generation, now: Timestamp) -> Result<(Take
         generations::set_gone(conn, gone.id)?;
     }
     if let Some(own) = stored(of) {
+        if serves && !own.state.serving {
+            // Somebody may have made a table of that name since.
+            for table in own.state.plan.tables() {
+                if tables::is_there(conn, table.name())? {
+                    return Err(ViewError::TableTaken { table: table.name().to_owned() }.into());
+                }
+            }
+        }
         own.tables().rename(conn, serves)?;
         generations::set_serving(conn, own.id, true, serves)?;
     }
@@ -381,12 +406,20 @@ impl ViewStore for SqliteStore {
     async fn prepare(&self, plan: &Plan) -> Result<GenerationState, ViewError> {
         let (plan, now) = (plan.clone(), self.now());
         let stored = self.work(move |on| match newest(on.conn, &plan, now)? {
-            Some(found) => Ok((found, false)),
-            None => Ok((make(on.conn, &plan, &[], now)?, true)),
+            Some(found) if found.tables().are_there(on.conn)? => {
+                generations::want(on.conn, &found.state.of, now)?;
+                Ok((found, true))
+            }
+            // Views can be deleted at any time: what somebody has dropped is built anew.
+            Some(found) => {
+                throw_away(on.conn, &found)?;
+                Ok((make(on.conn, &plan, Some(&found.state), now)?, true))
+            }
+            None => Ok((make(on.conn, &plan, None, now)?, true)),
         });
         let state = self.state(stored.await?);
         // Whoever was to throw something away may have been killed in the middle of it.
-        self.sweep().await?;
+        self.sweep();
         Ok(state)
     }
 
@@ -394,15 +427,15 @@ impl ViewStore for SqliteStore {
         let (plan, now, leases) = (plan.clone(), self.now(), Arc::clone(self.leases()));
         let stored = self.work(move |on| {
             let before = newest(on.conn, &plan, now)?;
-            let skips = before.as_ref().map_or_else(Vec::new, |before| before.state.skips.clone());
+            let told = before.as_ref().map(|before| before.state.clone());
             if let Some(before) = before.filter(|before| !before.state.ready) {
                 throw_away(on.conn, &before)?;
                 leases.forget(&before.state.of);
             }
-            Ok((make(on.conn, &plan, &skips, now)?, true))
+            Ok((make(on.conn, &plan, told.as_ref(), now)?, true))
         });
         let state = self.state(stored.await?);
-        self.sweep().await?;
+        self.sweep();
         Ok(state)
     }
 
@@ -492,7 +525,7 @@ impl ViewStore for SqliteStore {
         });
         let taken = taken.await?;
         if taken == TakenOver::Done {
-            self.sweep().await?;
+            self.sweep();
         }
         Ok(taken)
     }
@@ -506,7 +539,8 @@ impl ViewStore for SqliteStore {
             Ok(((), true))
         });
         thrown.await?;
-        self.sweep().await
+        self.sweep();
+        Ok(())
     }
 
     async fn ask(&self, query: &ViewQuery) -> Result<ViewPage, ViewError> {

@@ -169,7 +169,7 @@ impl Writer<'_> {
                 return Next::GoOn;
             }
             Ok(true) => {}
-            Err(broke) => return self.fail(vec![Job::View(job)], &broke, Stage::Work),
+            Err(broke) => return self.refuse_view(job, broke),
         }
         kill_point!("view-before-commit");
         if let Err(error) = self.conn.prepare_cached("COMMIT").and_then(|mut commit| commit.execute([])) {
@@ -230,12 +230,35 @@ impl Writer<'_> {
         self.checkpoint()
     }
 
+    /// Something could not be done to a view. Views are tables that others may have touched: what is wrong with one of them is
+    /// no reason to stop, as long as the storage itself works.
+    fn refuse_view(&mut self, job: Box<dyn ViewJob>, broke: Broke) -> Next {
+        let of_storage = |error: &rusqlite::Error| {
+            let (full, failed, memory) =
+                (ErrorCode::DiskFull, ErrorCode::SystemIoFailure, ErrorCode::OutOfMemory);
+            error.sqlite_error_code().is_some_and(|code| code == full || code == failed || code == memory)
+        };
+        match broke {
+            Broke::Sql(error) if !of_storage(&error) => {
+                self.end_transaction();
+                self.inline.forget();
+                tracing::warn!(%error, "something could not be done to a view");
+                let source = Some(error.into());
+                job.answer(Some(AppendError::NotCommitted { reason: Reason::Storage, source }));
+                Next::GoOn
+            }
+            broke => self.fail(vec![Job::View(job)], &broke, Stage::Work),
+        }
+    }
+
     /// Folds what the group has added to the log into the views that are folded with it.
     fn fold_inline(&mut self) -> Result<(), Broke> {
         let newest = self.ledger.newest();
         match newest == self.ledger.committed().position {
             true => Ok(()),
-            false => self.inline.fold(self.conn, self.ledger.names(), newest),
+            false => {
+                self.inline.fold(self.conn, self.ledger.names(), self.ledger.committed().position, newest)
+            }
         }
     }
 

@@ -240,6 +240,7 @@ impl From<AdminError> for Failure {
             AdminError::NotHalted(_) => {
                 Self::of(REFUSED, &error, "see flightdeck projections for what stands before which event")
             }
+            AdminError::Paused(_) => Self::of(REFUSED, &error, "flightdeck projections resume NAME"),
             AdminError::Reactor(_) | AdminError::Actor(_) => Self::of(REFUSED, &error, "nothing was changed"),
         }
     }

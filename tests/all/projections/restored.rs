@@ -51,9 +51,11 @@ async fn is_told_and_built_anew(opened: &Opened, view: &str) {
     assert_eq!(whole(&*views, view, 1).await.unwrap(), before, "it answers as before");
     hand.go.send(()).unwrap();
     hand.ended.await.unwrap().unwrap();
+    // The other view as well, if it is of another log, too.
     eventually("the new build serves", async || {
-        let all = states(&*views, view).await;
-        all.len() == 1 && all[0].of.build == 2 && all[0].serving && all[0].halt.is_none()
+        let all = views.generations().await.unwrap();
+        let new = all.iter().all(|state| state.ready && state.serving && state.halt.is_none());
+        new && all.len() == 2 && states(&*views, view).await[0].of.build == 2
     })
     .await;
     for view in ["content", "tally"] {

@@ -1,7 +1,7 @@
 //! The projection that the tests run: how often each name was counted. Its variants break in every way that one can.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use flightdeck_projections::{Projection, Reads};
 use flightdeck_store::Recorded;
@@ -19,6 +19,8 @@ pub(crate) enum Poison {
     FailsHalfWay,
     /// It fails until that is true.
     Until(Arc<AtomicBool>),
+    /// It fails, and counts how often it was tried.
+    Counts(Arc<AtomicU32>),
 }
 
 #[derive(Clone)]
@@ -75,6 +77,10 @@ impl Projection for Counts {
                     return Err(FoldError::new("it is poison"));
                 }
                 Poison::Until(good) if good.load(Ordering::SeqCst) => {}
+                Poison::Counts(tried) => {
+                    tried.fetch_add(1, Ordering::SeqCst);
+                    return Err(FoldError::new("it is poison"));
+                }
                 Poison::Until(_) => return Err(FoldError::new("it is poison")),
             }
         }

@@ -12,18 +12,18 @@ use flightdeck_store_sqlite::{Options, SqliteStore};
 pub(crate) struct Ground {
     pub(crate) store: Arc<dyn EventStore>,
     pub(crate) views: Arc<dyn ViewStore>,
-    pub(crate) _folder: Option<tempfile::TempDir>,
+    pub(crate) folder: Option<tempfile::TempDir>,
 }
 
 impl Ground {
     pub(crate) fn memory() -> Self {
-        Self { store: Arc::new(MemoryStore::new()), views: Arc::new(MemoryViews::new()), _folder: None }
+        Self { store: Arc::new(MemoryStore::new()), views: Arc::new(MemoryViews::new()), folder: None }
     }
 
     pub(crate) fn sqlite() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let store = Arc::new(SqliteStore::open(folder.path().join("log.db"), Options::default()).unwrap());
-        Self { store: Arc::clone(&store) as _, views: store, _folder: Some(folder) }
+        Self { store: Arc::clone(&store) as _, views: store, folder: Some(folder) }
     }
 
     pub(crate) async fn append(&self, stream: &str, event_type: &str, data: &str) -> Appended {

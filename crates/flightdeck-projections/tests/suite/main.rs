@@ -1,9 +1,11 @@
 //! The runner, on the stores that need no server: what it promises, case by case.
 #![expect(clippy::unwrap_used, reason = "a test that fails panics")]
 
+mod corners;
 mod counts;
 mod ground;
 mod halts;
 mod life;
+mod pieces;
 mod reacts;
 mod waits;

@@ -1,28 +1,33 @@
 //! Reactors: at least once, in order, from a checkpoint of their own, and never because of a rebuild.
 
 use std::error::Error;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
-use flightdeck_projections::{Admin, AdminError, Begin, Defined, Reactor, Reads, Runner};
+use flightdeck_projections::{Admin, AdminError, Begin, Defined, Reactor, Reads, Runner, RunnerOptions};
 use flightdeck_store::Recorded;
 use flightdeck_store::view::HaltKind;
 
 use crate::counts::Counts;
 use crate::ground::{Ground, eventually, name, quick};
 
+/// How it goes wrong.
+const PANICS: u8 = 1;
+const HANGS: u8 = 2;
+
 #[derive(Clone)]
 struct Mails {
     sent: Arc<Mutex<Vec<i64>>>,
     fails: Arc<AtomicBool>,
+    how: Arc<AtomicU8>,
     begin: Begin,
     number: u32,
 }
 
 impl Mails {
     fn new(begin: Begin) -> Self {
-        Self { sent: Arc::default(), fails: Arc::default(), begin, number: 1 }
+        Self { sent: Arc::default(), fails: Arc::default(), how: Arc::default(), begin, number: 1 }
     }
     fn sent(&self) -> Vec<i64> {
         self.sent.lock().unwrap().clone()
@@ -45,6 +50,11 @@ impl Reactor for Mails {
     }
     async fn react(&self, event: &Recorded) -> Result<(), Box<dyn Error + Send + Sync>> {
         if self.fails.load(Ordering::SeqCst) {
+            match self.how.load(Ordering::SeqCst) {
+                PANICS => panic!("oh"),
+                HANGS => std::future::pending().await,
+                _ => {}
+            }
             return Err("no mail goes out today".into());
         }
         self.sent.lock().unwrap().push(event.position.get());
@@ -108,6 +118,56 @@ async fn fails_a_few_times_and_then_halts(ground: Ground) {
     running.stop().await;
 }
 
+async fn one_that_panics_or_hangs_halts_like_one_that_fails(ground: Ground) {
+    for (how, says) in [(PANICS, "panicked"), (HANGS, "longer than 0.05 seconds")] {
+        let mails = Mails::new(Begin::Beginning);
+        mails.fails.store(true, Ordering::SeqCst);
+        mails.how.store(how, Ordering::SeqCst);
+        let options = RunnerOptions { reaction_budget: std::time::Duration::from_millis(50), ..quick() };
+        let running = runner(&ground).options(options).reactor(mails.clone()).start().await.unwrap();
+        count(&ground, 1).await;
+        eventually("it comes to a halt", async || {
+            ground.state("mails").await.halt.is_some_and(|halt| halt.error.contains(says))
+        })
+        .await;
+        running.stop().await;
+    }
+}
+
+async fn one_that_halted_is_tried_again_by_a_program_that_starts(ground: Ground) {
+    let mails = Mails::new(Begin::Beginning);
+    mails.fails.store(true, Ordering::SeqCst);
+    let running = runner(&ground).reactor(mails.clone()).start().await.unwrap();
+    count(&ground, 1).await;
+    eventually("it comes to a halt", async || ground.state("mails").await.halt.is_some()).await;
+    running.stop().await;
+    mails.fails.store(false, Ordering::SeqCst);
+    let running = runner(&ground).reactor(mails.clone()).start().await.unwrap();
+    eventually("it is sent", async || mails.sent() == [1]).await;
+    eventually("the halt is off", async || ground.state("mails").await.halt.is_none()).await;
+    running.stop().await;
+}
+
+async fn of_two_numbers_one_reacts_and_the_next_goes_on_where_it_stood(ground: Ground) {
+    let mails = Mails::new(Begin::Now);
+    let first = runner(&ground).reactor(mails.clone()).start().await.unwrap();
+    eventually("the first has begun", async || ground.state("mails").await.ready).await;
+    let second = runner(&ground).reactor(Mails { number: 2, ..mails.clone() }).start().await.unwrap();
+    count(&ground, 3).await;
+    eventually("each is sent", async || mails.sent().len() >= 3).await;
+    first.stop().await;
+    count(&ground, 2).await;
+    eventually("each is sent", async || mails.sent().len() >= 5).await;
+    // The one before comes back, and rests.
+    let first = runner(&ground).reactor(mails.clone()).start().await.unwrap();
+    count(&ground, 2).await;
+    eventually("each is sent", async || mails.sent().len() >= 7).await;
+    tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+    assert_eq!(mails.sent(), [1, 2, 3, 4, 5, 6, 7]);
+    first.stop().await;
+    second.stop().await;
+}
+
 async fn is_not_reached_by_a_rebuild(ground: Ground) {
     let mails = Mails::new(Begin::Beginning);
     let running = runner(&ground).projection(Counts::named("counts")).reactor(mails.clone());
@@ -132,5 +192,8 @@ crate::on_both! {
     reacts_to_what_comes_in_order_and_goes_on_after_a_restart
     begins_where_it_is_told_to
     fails_a_few_times_and_then_halts
+    one_that_panics_or_hangs_halts_like_one_that_fails
+    one_that_halted_is_tried_again_by_a_program_that_starts
+    of_two_numbers_one_reacts_and_the_next_goes_on_where_it_stood
     is_not_reached_by_a_rebuild
 }

@@ -62,6 +62,8 @@ pub enum HaltKind {
     Corrupt,
     /// The log is not the one that the view was folded from.
     Diverged,
+    /// The store refuses to keep it as it is, however often it is asked.
+    Refused,
 }
 
 impl HaltKind {
@@ -73,6 +75,7 @@ impl HaltKind {
             Self::NeedsUpgrade => "needs_upgrade",
             Self::Corrupt => "corrupt",
             Self::Diverged => "diverged",
+            Self::Refused => "refused",
         }
     }
 }

@@ -110,7 +110,9 @@ fn check_names(all: &All<'_>, plan: &Plan) -> Result<(), ViewError> {
 impl ViewStore for MemoryViews {
     async fn prepare(&self, plan: &Plan) -> Result<GenerationState, ViewError> {
         let mut all = self.all();
-        if let Some(kept) = newest(&all, plan)? {
+        if let Some(of) = newest(&all, plan)?.map(|kept| kept.state.of.clone()) {
+            let kept = find(&mut all, &of)?;
+            kept.wanted = Instant::now();
             return Ok(kept.state());
         }
         check_names(&all, plan)?;
@@ -125,11 +127,13 @@ impl ViewStore for MemoryViews {
         let before = newest(&all, plan)?.map(|kept| kept.state.clone());
         let build = before.as_ref().map_or(1, |before| before.of.build + 1);
         let skips = before.as_ref().map_or_else(Vec::new, |before| before.skips.clone());
+        let paused = before.as_ref().is_some_and(|before| before.paused);
         if let Some(before) = before.filter(|before| !before.ready) {
             all.remove(&before.of);
         }
         let of = Generation { view: plan.view().clone(), number: plan.number(), build };
-        let kept = Kept::new(of.clone(), plan, skips);
+        let mut kept = Kept::new(of.clone(), plan, skips);
+        kept.state.paused = paused;
         Ok(all.entry(of).or_insert(kept).state())
     }
 
@@ -306,6 +310,6 @@ impl Halt {
     /// Whether it is for the event at that position, and leaving that out helps.
     #[must_use]
     pub fn may_be_skipped_at(&self, position: flightdeck_core::Position) -> bool {
-        self.position == position && self.kind != HaltKind::Diverged
+        self.position == position && !matches!(self.kind, HaltKind::Diverged | HaltKind::Refused)
     }
 }

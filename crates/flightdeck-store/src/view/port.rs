@@ -33,7 +33,7 @@ use crate::view::value::Row;
 pub trait ViewStore: Send + Sync + 'static {
     /// Makes the first build of a plan's generation, or finds the newest there is.
     ///
-    /// - Making it at the same time from many places makes it once.
+    /// - Making it at the same time from many places makes it once. Who asks wants it (see [`want`](Self::want)).
     /// - A plan with another fingerprint under the same number is refused.
     /// - A table whose name belongs to another view is refused.
     ///
@@ -42,7 +42,7 @@ pub trait ViewStore: Send + Sync + 'static {
     async fn prepare(&self, plan: &Plan) -> Result<GenerationState, ViewError>;
 
     /// Begins a further build of a plan's generation, beside the ones there are. It starts with no rows, before the first event,
-    /// and leaves out what the newest one was told to leave out.
+    /// leaves out what the newest one was told to leave out, and waits if that was told to wait.
     ///
     /// - While the newest build is not ready, it is thrown away and begun again: there are never two unfinished ones.
     ///

@@ -143,15 +143,21 @@ impl ViewQuery {
     /// Whether a row passes, in memory: what the SQL of every other store comes to.
     #[must_use]
     pub fn matches(&self, row: &Row, row_words: Option<&str>) -> bool {
+        self.filters.iter().all(|filter| filter.compare.holds(row.get(&filter.column)))
+            && self.has_terms(row_words)
+            && self.visible(row.table()).sees(row)
+    }
+
+    /// Whether the words of a row, with a space between them, are all that are asked for.
+    #[must_use]
+    pub fn has_terms(&self, row_words: Option<&str>) -> bool {
         let in_words = |term: &Term| {
             row_words.unwrap_or_default().split(' ').any(|word| match term {
                 Term::Word(term) => word == term,
                 Term::Prefix(term) => word.starts_with(term.as_str()),
             })
         };
-        self.filters.iter().all(|filter| filter.compare.holds(row.get(&filter.column)))
-            && self.terms.iter().all(in_words)
-            && self.visible(row.table()).sees(row)
+        self.terms.iter().all(in_words)
     }
 
     /// Which rows of a table the caller may see.

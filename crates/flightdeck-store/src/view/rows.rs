@@ -188,6 +188,10 @@ impl Cache {
     /// # Errors
     /// When the fold fails, or reaches for a row that it did not name.
     pub fn fold(&mut self, fold: &dyn Fold, event: &Recorded, keys: &[Key]) -> Result<(), FoldError> {
+        // A row that was not looked up must never be taken for one that is not there.
+        if !self.missing(keys)?.is_empty() {
+            return Err(FoldError::new("the rows of the event were not loaded"));
+        }
         let mut rows = Rows { cache: self, keys, undo: Vec::new(), broke: None };
         let folded = caught(|| fold.fold(event, &mut rows));
         let (undo, broke) = (rows.undo, rows.broke);
@@ -362,6 +366,7 @@ impl Rows<'_> {
     /// # Errors
     /// When the event did not name it.
     pub fn put_row(&mut self, row: Row) -> Result<(), FoldError> {
+        row.fits_indexes()?;
         let (table, key): (Arc<Table>, Box<[Value]>) = (Arc::clone(row.table()), row.key().into());
         self.set(table.name(), key, Some(row))
     }

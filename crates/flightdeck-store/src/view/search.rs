@@ -62,8 +62,10 @@ pub fn words<'t>(texts: impl IntoIterator<Item = &'t str>) -> BTreeSet<String> {
 pub fn terms(text: &str) -> Vec<Term> {
     let mut terms = Vec::new();
     for part in text.split_whitespace() {
+        let before = terms.len();
         runs(part, |word| terms.push(Term::Word(word)));
         if part.ends_with('*')
+            && terms.len() > before
             && let Some(Term::Word(word)) = terms.pop()
         {
             terms.push(Term::Prefix(word));
@@ -111,5 +113,7 @@ mod tests {
         let (word, prefix) = (|word: &str| Term::Word(word.into()), |word: &str| Term::Prefix(word.into()));
         assert_eq!(terms("Hello world-wi* * *"), [word("hello"), word("world"), prefix("wi")]);
         assert_eq!(terms("a* b"), [prefix("a"), word("b")]);
+        assert_eq!(terms("a* *"), [prefix("a")]);
+        assert_eq!(terms("a *"), [word("a")]);
     }
 }

@@ -208,12 +208,6 @@ impl Table {
         self.stream.as_ref().map(|(category, column)| (category.as_str(), column.as_str()))
     }
 
-    /// Whether rows are found by what stands in a column, so that it must not be long.
-    #[must_use]
-    pub(crate) fn is_indexed(&self, place: usize) -> bool {
-        place < self.keys || self.indexes.iter().flatten().any(|name| *name == self.columns[place].name)
-    }
-
     /// Where a column stands.
     #[must_use]
     pub fn place(&self, column: &str) -> Option<usize> {

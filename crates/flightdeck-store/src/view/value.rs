@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::view::rows::FoldError;
 use crate::view::table::{Kind, Table};
 
-/// Bytes of a text in a key or an index: more does not fit onto a page of every database.
+/// Bytes of all texts of an entry in an index, the key included: more does not fit onto a page of every database.
 const INDEXED_BYTES_MAX: usize = 2_000;
 
 /// What a cell holds. Values of one kind sort as columns do: nothing first, texts by their bytes.
@@ -193,16 +193,25 @@ impl Row {
         if !fits || value.has_nul() {
             return Err(FoldError::new(format!("{value:?} does not fit into the column {name} of {table}")));
         }
-        if let Value::Text(text) = value
-            && text.len() > INDEXED_BYTES_MAX
-            && self.table.is_indexed(place)
-        {
-            return Err(FoldError::new(format!(
-                "a text of {} bytes is too long for the column {name} of {table}, which is in an index",
-                text.len()
-            )));
-        }
         Ok(())
+    }
+
+    /// Whether what stands in each index of its table, with the key, is not too long for a database.
+    ///
+    /// # Errors
+    /// When it is.
+    pub fn fits_indexes(&self) -> Result<(), FoldError> {
+        let text = |value: &Value| if let Value::Text(text) = value { text.len() } else { 0 };
+        let key: usize = self.key().iter().map(text).sum();
+        let index = |columns: &Vec<String>| key + columns.iter().map(|name| text(self.get(name))).sum::<usize>();
+        let most = self.table.indexes().iter().map(index).max().unwrap_or(key);
+        match most > INDEXED_BYTES_MAX {
+            true => Err(FoldError::new(format!(
+                "{most} bytes of text are too long for a key or an index of {}",
+                self.table.name()
+            ))),
+            false => Ok(()),
+        }
     }
 
     /// The table it is of.
