@@ -5,6 +5,7 @@ mod equality;
 mod kill_points;
 mod kills;
 mod nodes;
+mod overtaken;
 mod restored;
 
 use std::path::Path;
