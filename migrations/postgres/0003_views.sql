@@ -50,7 +50,8 @@ CREATE TABLE fd_projection (
 CREATE UNIQUE INDEX fd_projection_serving ON fd_projection (view) WHERE serving;
 
 -- As before, and for views: whoever may `read` or `write` may read them, and `fold` is to write, and to make their tables. Who
--- folds owns the tables of views, and still nothing of the log. Tables to come are for whoever may read fd_projection.
+-- folds owns the tables of views, and still nothing of the log. Tables to come are for whoever may read fd_projection then; those
+-- that are there, for the new role as far as they are the grantor's.
 CREATE OR REPLACE FUNCTION fd_grant(to_role text, may text) RETURNS void
 LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 DECLARE

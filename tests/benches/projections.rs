@@ -10,11 +10,12 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use flightdeck_core::{Cursor, EventType, Json, SchemaNumber, StreamId};
-use flightdeck_projections::{Projection, Reads, Runner, Running};
-use flightdeck_store::view::{FoldError, GenerationState, Key, Rows, Table, ViewName, ViewQuery, ViewStore};
-use flightdeck_store::{Append, EventStore, LogQuery, NewEvent, Recorded};
+use flightdeck_projections::{Runner, Running};
+use flightdeck_store::view::{GenerationState, ViewName, ViewQuery, ViewStore};
+use flightdeck_store::{Append, EventStore, LogQuery, NewEvent};
 use flightdeck_store_postgres::{PostgresStore, Schema};
 use flightdeck_store_sqlite::SqliteStore;
+use flightdeck_tests::contents::NextContent;
 use flightdeck_views::ContentView;
 
 struct Bench {
@@ -29,30 +30,6 @@ struct Ground {
     name: &'static str,
     store: Arc<dyn EventStore>,
     views: Arc<dyn ViewStore>,
-}
-
-/// The view `content` under the next number, for a generation that is built beside the one in use.
-struct Next;
-
-impl Projection for Next {
-    fn name(&self) -> &'static str {
-        "content"
-    }
-    fn number(&self) -> u32 {
-        2
-    }
-    fn reads(&self) -> Reads {
-        ContentView.reads()
-    }
-    fn tables(&self) -> Vec<Table> {
-        ContentView.tables()
-    }
-    fn keys(&self, event: &Recorded) -> Result<Vec<Key>, FoldError> {
-        ContentView.keys(event)
-    }
-    fn fold(&self, event: &Recorded, rows: &mut Rows<'_>) -> Result<(), FoldError> {
-        ContentView.fold(event, rows)
-    }
 }
 
 /// Numbers that look like chance, and are the same in each run.
@@ -169,9 +146,7 @@ impl Bench {
             "  built, with search              {built:>9.0}/s   {:.2} of only read, at most {memory} MB",
             built / read
         );
-        if !std::env::args().any(|argument| argument == "--live") {
-            self.meanwhile(ground).await;
-        }
+        self.meanwhile(ground).await;
         for rate in [1_000, 10_000] {
             self.live(ground, rate).await;
         }
@@ -214,7 +189,7 @@ impl Bench {
         forget_memory();
         let (begin, stop) = (Instant::now(), Arc::new(AtomicBool::new(false)));
         let asking = tokio::spawn(ask_all_the_time(ground.clone(), Arc::clone(&stop)));
-        let next = runner(ground).projection(Next).start().await.unwrap();
+        let next = runner(ground).projection(NextContent).start().await.unwrap();
         let building = async {
             ready(&next, 2).await;
             begin.elapsed()
@@ -245,7 +220,7 @@ impl Bench {
 
     /// How far the view is behind while events are appended one by one.
     async fn live(&self, ground: &Ground, rate: u64) {
-        let running = runner(ground).projection(Next).start().await.unwrap();
+        let running = runner(ground).projection(NextContent).start().await.unwrap();
         ready(&running, 2).await;
         let ended = Arc::new(AtomicBool::new(false));
         let sampling = tokio::spawn(lag(ground.clone(), running.watcher().clone(), Arc::clone(&ended)));

@@ -52,8 +52,9 @@ impl Admin {
     /// # Errors
     /// When the store can't say.
     pub async fn list(&self) -> Result<(Cursor, Vec<GenerationState>), ViewError> {
-        let head = self.store.head().await.map_err(ViewError::Store)?;
-        Ok((head.cursor, self.views.generations().await?))
+        let all = self.views.generations().await?;
+        // Looked up last, so that none of them seems to be ahead of it.
+        Ok((self.store.head().await.map_err(ViewError::Store)?.cursor, all))
     }
 
     /// Begins a further build of a view, beside the one in use. Whoever runs the view builds it.

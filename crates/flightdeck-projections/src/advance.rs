@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use flightdeck_core::{Epoch, Position};
 use flightdeck_store::view::{
-    Cache, Checkpoint, Generation, GenerationState, Halt, HaltKind, Holder, Lease, TakenOver, ViewError,
-    ViewStore, Work,
+    Cache, Checkpoint, Generation, GenerationState, Halt, HaltKind, Holder, Lease, Succession, TakenOver,
+    ViewError, ViewStore, Work, succession,
 };
 use flightdeck_store::{Corruption, EventStore, LogPage, LogQuery, StoreError};
 use tokio::sync::watch;
@@ -20,6 +20,9 @@ use crate::batch::{self, Batch, Current, Folded};
 use crate::projection::Defined;
 use crate::runner::RunnerOptions;
 use crate::watch::{Seen, Watcher};
+
+/// How often in a row it is tried to overtake the generation in use before the loop rests.
+const PRESSED_MAX: u32 = 16;
 
 /// What a generation's loop works with.
 pub(crate) struct Advance {
@@ -79,8 +82,11 @@ struct Hold {
     /// When the store last did what it puts off, and whether there was more of it.
     tended: Instant,
     untended: bool,
-    /// Whether some generation serves, when it is to be tried again to take over, and how often that was put off.
+    /// Whether some generation serves, whether that is ahead of this one, when it is to be tried again to take over, and how often
+    /// that was put off.
     served: bool,
+    behind: bool,
+    pressed: u32,
     take_over_at: Instant,
     put_off: u32,
     epoch: Option<Epoch>,
@@ -150,7 +156,7 @@ impl Advance {
 
     async fn work(&mut self, kept: &mut Option<Kept>) {
         let mut seen = self.watcher.subscribe();
-        let mut failed = 0;
+        let (mut failed, mut failed_at) = (0, None);
         loop {
             let lease = match self.views.lease(&self.of, &self.holder, self.options.lease).await {
                 Ok(Some(lease)) => lease,
@@ -166,16 +172,22 @@ impl Advance {
                 }
             };
             *kept = Some(self.keep(lease.clone()));
-            let begun = Instant::now();
+            let begins_at = self.look().await.ok().flatten().map(|state| state.checkpoint);
             let mut ended = self.hold(lease.clone(), &mut seen).await;
-            // What went well for a while has not failed time after time.
-            failed = if begun.elapsed() > self.options.lease { 0 } else { failed + 1 };
+            // What has come further in between has not failed time after time.
+            failed = if begins_at == failed_at { failed + 1 } else { 1 };
+            failed_at = begins_at;
             if failed > self.options.retries
                 && let Err(broke) = &ended
                 && let Some(halt) = self.refused(broke).await
             {
                 tracing::error!(view = %self.of, %halt, "a view comes to a halt");
-                ended = self.views.halt(&lease, &halt).await.map_err(Broke::View).and(Err(ViewError::Fenced.into()));
+                ended = self
+                    .views
+                    .halt(&lease, &halt)
+                    .await
+                    .map_err(Broke::View)
+                    .and(Err(ViewError::Fenced.into()));
                 self.watcher.look_again();
                 failed = 0;
             }
@@ -201,7 +213,8 @@ impl Advance {
     /// Why it does not go on, when that is nothing that goes by itself: then it stands, and says so, rather than trying for ever.
     async fn refused(&self, broke: &Broke) -> Option<Halt> {
         let next = self.look().await.ok()??.checkpoint.position.next();
-        let refused = |position, error: String| Halt { kind: HaltKind::Refused, position, event: None, error };
+        let refused =
+            |position, error: String| Halt { kind: HaltKind::Refused, position, event: None, error };
         match broke {
             Broke::View(ViewError::Fenced | ViewError::Unknown(_)) => None,
             Broke::View(error) if error.retry_helps() => None,
@@ -249,6 +262,8 @@ impl Advance {
             tended: Instant::now(),
             untended: false,
             served: true,
+            behind: false,
+            pressed: 0,
             take_over_at: Instant::now(),
             put_off: 0,
             epoch: None,
@@ -390,7 +405,7 @@ impl Advance {
 
     /// Reads a page, folds it, and hands over what is finished.
     async fn turn(&self, hold: &mut Hold) -> Result<Turn, Broke> {
-        if self.inline && hold.state.ready {
+        if self.inline && hold.state.ready && hold.stand.is_none() {
             let before = hold.folded_to;
             self.start_again(hold).await?;
             if hold.folded_to != before {
@@ -436,7 +451,9 @@ impl Advance {
             Some(halt) => self.try_again(hold, halt).await,
             None if end && hold.stand.is_none() => {
                 self.caught_up(hold).await?;
-                Ok(Turn::CaughtUp)
+                // The one in use has come further meanwhile: whoever wants to overtake it must not rest, or hardly ever.
+                hold.pressed = if hold.behind { (hold.pressed + 1) % PRESSED_MAX } else { 0 };
+                Ok(if hold.pressed > 0 { Turn::Again } else { Turn::CaughtUp })
             }
             None => Ok(Turn::Again),
         }
@@ -597,7 +614,7 @@ impl Advance {
         } else {
             while self.views.tend(&hold.lease).await? {}
         }
-        hold.tended = Instant::now();
+        (hold.tended, hold.behind) = (Instant::now(), false);
         // One that is ready and does not serve takes over when nobody else serves any more.
         if !(hold.state.ready && hold.served) && Instant::now() >= hold.take_over_at {
             self.take_over(hold).await?;
@@ -606,7 +623,12 @@ impl Advance {
     }
 
     async fn take_over(&self, hold: &mut Hold) -> Result<(), Broke> {
-        hold.take_over_at = Instant::now() + self.options.linger * 4;
+        // A look is cheaper than an attempt.
+        let all = self.views.generations().await?;
+        hold.behind = matches!(succession(&all, &self.of), Some(Succession::Behind(_)));
+        if hold.behind {
+            return Ok(());
+        }
         match self.views.take_over(&hold.lease).await {
             Ok(TakenOver::Done) => {
                 if !hold.state.ready {
@@ -615,8 +637,7 @@ impl Advance {
                 (hold.state.ready, hold.served, hold.put_off) = (true, true, 0);
                 self.watcher.look_again();
             }
-            // The one in use has come further meanwhile: so will this one.
-            Ok(TakenOver::Behind(_)) => {}
+            Ok(TakenOver::Behind(_)) => hold.behind = true,
             // Somebody reads one of the tables for long. Everyone who wants to read it waits behind each attempt, so these get rare.
             Err(error) if error.retry_helps() => {
                 let wait = self.options.standby * 2_u32.saturating_pow(hold.put_off).min(64);

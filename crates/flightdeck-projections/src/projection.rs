@@ -124,7 +124,8 @@ impl Reads {
         let of = |source: &&Source| {
             source.category.as_deref().is_none_or(|category| category == event.stream.category_str())
         };
-        let known = self.sources.iter().filter(of).filter_map(|source| source.types.get(event.event_type.as_str()));
+        let known =
+            self.sources.iter().filter(of).filter_map(|source| source.types.get(event.event_type.as_str()));
         let known = known.max();
         match known {
             None => Ok(false),

@@ -128,23 +128,31 @@ impl React {
         let since = Instant::now();
         loop {
             head.mark_unchanged();
-            {
-                let seen = seen.borrow_and_update();
+            let rests = |seen: &Seen| {
                 let told = seen.at.filter(|at| *at > since).map(|_| seen.find(&advance.of));
-                let rests = |state: &GenerationState| state.paused || state.skips.len() != seen_skips(&all, state);
-                if told.is_some_and(|state| state.is_none_or(rests)) || seen.generations.iter().any(newer) {
-                    return Ok(());
-                }
+                let told = told.is_some_and(|told| {
+                    told.is_none_or(|told| told.paused || told.skips.len() != state.skips.len())
+                });
+                told || seen.generations.iter().any(newer)
+            };
+            if rests(&seen.borrow_and_update()) {
+                return Ok(());
             }
             let query = LogQuery { limit: advance.options.page, ..LogQuery::after(at.position) };
             let page = match advance.store.read_log(&query.matching(advance.defined.filter.clone())).await {
                 Ok(page) => page,
-                Err(StoreError::Corrupt(damage)) => return self.stand_before(lease, at, &state.skips, damage).await,
+                Err(StoreError::Corrupt(damage)) => {
+                    return self.stand_before(lease, at, &state.skips, damage).await;
+                }
                 Err(error) => return Err(error.into()),
             };
             for event in page.events {
                 if state.skips.contains(&event.position) {
                     continue;
+                }
+                // Each may take long, and whoever wants it to wait does not want the rest of the page.
+                if rests(&seen.borrow()) {
+                    return Ok(());
                 }
                 if let Err(halt) = self.react(&event).await {
                     return self.halt(lease, &halt).await;
@@ -224,11 +232,16 @@ impl React {
         // While this has the lease of the one before, that moves no further.
         let (to, held) = match all.iter().rev().find(before) {
             Some(before) => {
-                let Some(held) = advance.views.lease(&before.of, &advance.holder, advance.options.lease).await? else {
+                let Some(held) =
+                    advance.views.lease(&before.of, &advance.holder, advance.options.lease).await?
+                else {
                     return Ok(None);
                 };
                 let all = advance.views.generations().await?;
-                let now = all.iter().find(|other| other.of == before.of).map_or(before.checkpoint, |now| now.checkpoint);
+                let now = all
+                    .iter()
+                    .find(|other| other.of == before.of)
+                    .map_or(before.checkpoint, |now| now.checkpoint);
                 (now, Some(held))
             }
             // It had begun, and was killed before it was ready.
@@ -288,9 +301,4 @@ impl React {
             tried += 1;
         }
     }
-}
-
-/// How many events a reactor left out when it began.
-fn seen_skips(all: &[GenerationState], state: &GenerationState) -> usize {
-    all.iter().find(|known| known.of == state.of).map_or(0, |known| known.skips.len())
 }

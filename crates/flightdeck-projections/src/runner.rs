@@ -273,6 +273,15 @@ impl Supervisor {
         let is_of = |defined: &Defined, state: &GenerationState| {
             state.of.view == *defined.plan().view() && state.of.number == defined.plan().number()
         };
+        let plans = self.defined.iter().map(|(defined, _)| defined);
+        for defined in plans.chain(self.reactors.iter().map(|(defined, _)| defined)) {
+            // It was there when this began. Whoever has thrown it away could not know that it is wanted: this node was not heard of.
+            if !all.iter().any(|state| is_of(defined, state)) {
+                tracing::warn!(view = %defined.plan().view(), "a generation is gone that is wanted, and is begun anew");
+                self.views.prepare(defined.plan()).await?;
+                self.watcher.look_again();
+            }
+        }
         let mut inline = Vec::new();
         let mut ours = Vec::new();
         for (defined, as_inline) in &self.defined {
@@ -347,10 +356,14 @@ impl Supervisor {
     /// asked in their place.
     async fn throw_away(&self, all: &[GenerationState]) -> Result<(), ViewError> {
         let unwanted = i64::try_from(self.options.unwanted.as_secs()).unwrap_or(i64::MAX);
-        let plans: Vec<&Plan> = self.defined.iter().map(|(defined, _)| defined.plan()).collect();
+        let plans = self.defined.iter().map(|(defined, _)| defined);
+        let plans = plans.chain(self.reactors.iter().map(|(defined, _)| defined)).map(Defined::plan);
+        let plans: Vec<&Plan> = plans.collect();
         for state in all {
-            let own = |number| plans.iter().any(|plan| *plan.view() == state.of.view && plan.number() == number);
-            let replaced = all.iter().any(|other| other.of.view == state.of.view && other.ready && own(other.of.number));
+            let own =
+                |number| plans.iter().any(|plan| *plan.view() == state.of.view && plan.number() == number);
+            let replaced =
+                all.iter().any(|other| other.of.view == state.of.view && other.ready && own(other.of.number));
             if own(state.of.number) || !replaced || state.unwanted_seconds <= unwanted {
                 continue;
             }

@@ -194,7 +194,8 @@ fn look_for(
             (_, halt) => halt.map(|halt| Err(NotThere::Halted { view: view.clone(), halt })),
         };
     };
-    if state.checkpoint.position >= position.position() {
+    // However far one has come that is of another log: it holds nothing of what is waited for.
+    if state.checkpoint.position >= position.position() && !state.has_diverged() {
         return Some(Ok(state.checkpoint));
     }
     let halt = state.halt.clone().filter(|_| fresh)?;

@@ -35,13 +35,18 @@ impl PostgresStore {
 
     /// The same, telling how far it is.
     pub(crate) async fn check_all(&self, watcher: &dyn Watcher) -> Result<Verified, StoreError> {
-        let views = self.generations().await.map_err(|error| match error {
-            ViewError::Store(error) => error,
-            other => StoreError::Failed { reason: Reason::Storage, source: Some(other.into()) },
-        })?;
+        let (views, damaged) = match self.generations().await {
+            Ok(views) => (views, None),
+            Err(ViewError::Store(StoreError::Corrupt(damage))) => (Vec::new(), Some(damage)),
+            Err(ViewError::Store(error)) => return Err(error),
+            Err(other) => {
+                return Err(StoreError::Failed { reason: Reason::Storage, source: Some(other.into()) });
+            }
+        };
         let head = self.head().await?;
         let until = head.cursor.position();
         let mut check = LogCheck::with_views(&views);
+        damaged.into_iter().for_each(|damage| check.found_in_views(damage));
         while check.position() < until {
             let session = self.session().await?;
             chunk(&session, self.names(), &mut check, until).await.map_err(to_error)?;

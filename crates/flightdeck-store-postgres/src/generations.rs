@@ -205,6 +205,20 @@ async fn are_there(tx: &Transaction<'_>, stored: &Stored) -> Result<bool, NotDon
     Ok(rows.first().is_some_and(|row| row.try_get(0).unwrap_or(false)))
 }
 
+/// Refuses to build a view whose tables belong to a role that this one is not, and is no member of: it could never take over from
+/// them, and they could never take over from it.
+async fn check_owner(tx: &Transaction<'_>, plan: &Plan) -> Result<(), NotDone> {
+    let all = of_view(tx, OF_VIEW, plan.view()).await?;
+    let names: Vec<String> = all.iter().flat_map(|stored| Tables::of(stored).own_names()).collect();
+    let sql = "SELECT c.relname::text, pg_get_userbyid(c.relowner)::text FROM pg_class c
+               WHERE c.relnamespace = current_schema()::regnamespace AND c.relname::text = ANY ($1)
+                 AND NOT pg_has_role(c.relowner, 'USAGE') LIMIT 1";
+    match tx.query_typed(sql, &[(&names, Type::TEXT_ARRAY)]).await?.first() {
+        Some(row) => Err(ViewError::NotOurs { table: row.try_get(0)?, owner: row.try_get(1)? }.into()),
+        None => Ok(()),
+    }
+}
+
 /// Makes a generation, with its tables. What the one before was told holds for it as well.
 async fn make(
     tx: &Transaction<'_>,
@@ -212,6 +226,7 @@ async fn make(
     build: u32,
     before: Option<&Stored>,
 ) -> Result<Stored, NotDone> {
+    check_owner(tx, plan).await?;
     let of = Generation { view: plan.view().clone(), number: plan.number(), build };
     let skips = before.map_or(&[][..], |before| &before.state.skips);
     let paused = before.is_some_and(|before| before.state.paused);

@@ -80,7 +80,8 @@
 //! Whoever opens a store first needs the right to create its schema. After that
 //! `SELECT flightdeck.fd_grant('app', 'write')` gives a role what a node needs and no more: it can append and
 //! read, and neither alter nor delete. `'read'` gives less; `'fold'` gives the making of views' tables as well, which then belong to
-//! that role. Whoever may read `fd_projection` may read those. A store that is up to date is opened without writing anything.
+//! that role, so one role builds a view always. Whoever may read `fd_projection` when a table is made may read it; later grants
+//! reach the tables of views whose owner the grantor is. A store that is up to date is opened without writing anything.
 //!
 //! # What is not here
 //!

@@ -120,9 +120,16 @@ impl<'p> Tables<'p> {
         }
     }
 
+    /// What the tables are called, with no quotes.
+    pub(crate) fn own_names(&self) -> Vec<String> {
+        let name = |place| self.name(place).trim_matches('"').to_owned();
+        (0..self.plan.tables().len()).map(name).collect()
+    }
+
     /// The SQL that says whether all of them are there: anyone may drop a view.
     pub(crate) fn are_there(&self) -> String {
-        let each = (0..self.plan.tables().len()).map(|place| format!("to_regclass('{}') IS NOT NULL", self.name(place)));
+        let each = (0..self.plan.tables().len())
+            .map(|place| format!("to_regclass('{}') IS NOT NULL", self.name(place)));
         let each: Vec<String> = std::iter::once("true".to_owned()).chain(each).collect();
         format!("SELECT {}", each.join(" AND "))
     }
@@ -139,8 +146,9 @@ impl<'p> Tables<'p> {
     pub(crate) fn rename(&self, serving: bool) -> String {
         let then = Self { serving, ..*self };
         let each = 0..self.plan.tables().len();
-        let each =
-            each.map(|place| format!("ALTER TABLE IF EXISTS {} RENAME TO {};", self.name(place), then.name(place)));
+        let each = each.map(|place| {
+            format!("ALTER TABLE IF EXISTS {} RENAME TO {};", self.name(place), then.name(place))
+        });
         each.collect()
     }
 

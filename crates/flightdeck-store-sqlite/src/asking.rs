@@ -4,17 +4,13 @@ use std::sync::Arc;
 
 use flightdeck_store::view::search::words_of;
 use flightdeck_store::view::{
-    Compare, GenerationState, InvalidQuery, Row, Table, Term, Value, ViewCursor, ViewError, ViewPage, ViewQuery,
-    Visible, answering,
+    Compare, GenerationState, InvalidQuery, Table, Term, Value, ViewError, ViewPage, ViewQuery, Visible,
+    answering,
 };
 use rusqlite::{Connection, params_from_iter};
 
 use crate::generations::{self, NotDone};
-use crate::row::Damage;
 use crate::tables::{self, Bound, Tables, names};
-
-/// Rows that are looked at in one go when words are asked for.
-const ROWS_LOOKED_AT: usize = 256;
 
 /// Answers a question, within the read transaction that is open: rows and checkpoint are of one moment.
 pub(crate) fn ask(conn: &Connection, query: &ViewQuery) -> Result<ViewPage, NotDone> {
@@ -35,26 +31,29 @@ pub(crate) fn ask(conn: &Connection, query: &ViewQuery) -> Result<ViewPage, NotD
         .ok_or_else(|| ViewError::from(InvalidQuery::Table(query.table.clone())))?;
     let order = query.check(table).map_err(ViewError::from)?;
     let tables = Tables::of(id, &state.plan, state.serving);
-    let mut found = Vec::new();
-    let mut after = query.after.clone();
     // The index of words is a little behind the rows: each row that it may be wrong about is looked at, and read words decide.
     let exact = query.terms.is_empty();
     let worded = if exact { 0 } else { tables.worded(conn, place)? };
-    loop {
-        let mut sql = Sql::default();
-        sql.conditions(query, table, &Words { index: tables.words(place), todo: tables.todo(place), worded });
-        if let Some(after) = &after {
-            sql.behind(&after.0, &order);
-        }
-        let most = if exact { query.limit.get() + 1 } else { (query.limit.get() + 1).max(ROWS_LOOKED_AT) };
-        let rows = sql.rows(conn, table, &sql.text(table, &tables.name(place), &order, most))?;
-        let end = rows.len() < most;
-        after = rows.last().map(|row| ViewCursor::of(row, &order));
-        found.extend(rows.into_iter().filter(|row| exact || query.has_terms(words_of(table, row).as_deref())));
-        if end || found.len() >= most {
-            return Ok(ViewPage::cut(found, query.limit, &order, state.checkpoint, state.of.clone()));
+    let mut sql = Sql::default();
+    let words = Words { index: tables.words(place), todo: tables.todo(place), worded };
+    sql.conditions(query, table, &tables.name(place), &words);
+    if let Some(after) = &query.after {
+        sql.behind(&after.0, &order);
+    }
+    let most = query.limit.get() + 1;
+    // The text differs from question to question: it must not push out what is asked all the time.
+    let mut statement = conn.prepare(&sql.text(table, &tables.name(place), &order, exact.then_some(most)))?;
+    let mut found = statement.query(params_from_iter(sql.values.iter().map(Bound)))?;
+    let mut rows = Vec::new();
+    while rows.len() < most
+        && let Some(row) = found.next()?
+    {
+        let row = tables::read(table, row, 0)?;
+        if exact || query.has_terms(words_of(table, &row).as_deref()) {
+            rows.push(row);
         }
     }
+    Ok(ViewPage::cut(rows, query.limit, &order, state.checkpoint, state.of.clone()))
 }
 
 /// Where the words of a table are: in their index, but for rows that changed since, and those that have never been looked at.
@@ -77,18 +76,7 @@ impl Sql {
         format!("?{}", self.values.len())
     }
 
-    /// Runs it. The text differs from question to question: it must not push out what is asked all the time.
-    fn rows(&self, conn: &Connection, table: &Arc<Table>, text: &str) -> Result<Vec<Row>, Damage> {
-        let mut statement = conn.prepare(text)?;
-        let mut found = statement.query(params_from_iter(self.values.iter().map(Bound)))?;
-        let mut rows = Vec::new();
-        while let Some(row) = found.next()? {
-            rows.push(tables::read(table, row, 0)?);
-        }
-        Ok(rows)
-    }
-
-    fn conditions(&mut self, query: &ViewQuery, table: &Arc<Table>, words: &Words) {
+    fn conditions(&mut self, query: &ViewQuery, table: &Arc<Table>, name: &str, words: &Words) {
         for filter in &query.filters {
             let column = format!("\"{}\"", filter.column);
             let condition = match &filter.compare {
@@ -112,8 +100,8 @@ impl Sql {
             let place = self.bind(match_text(&query.terms).into());
             let Words { index, todo, worded } = words;
             self.conditions.push(format!(
-                "(fd_row IN (SELECT rowid FROM \"{index}\" WHERE \"{index}\" MATCH {place} \
-                 UNION ALL SELECT fd_row FROM \"{todo}\") OR fd_row > {worded})"
+                "fd_row IN (SELECT rowid FROM \"{index}\" WHERE \"{index}\" MATCH {place} \
+                 UNION ALL SELECT fd_row FROM \"{todo}\" UNION ALL SELECT fd_row FROM \"{name}\" WHERE fd_row > {worded})"
             ));
         }
         if let Visible::Some { column, exactly, beginning } = query.visible(table) {
@@ -155,7 +143,7 @@ impl Sql {
         self.conditions.push(if any.is_empty() { "0".to_owned() } else { format!("({})", any.join(" OR ")) });
     }
 
-    fn text(&self, table: &Table, name: &str, order: &[(&str, bool)], limit: usize) -> String {
+    fn text(&self, table: &Table, name: &str, order: &[(&str, bool)], limit: Option<usize>) -> String {
         let columns = names(table.columns().iter().map(|column| column.name.as_str()));
         let conditions = match self.conditions.is_empty() {
             true => String::new(),
@@ -165,7 +153,8 @@ impl Sql {
             .iter()
             .map(|(column, descending)| format!("\"{column}\" {}", if *descending { "DESC" } else { "ASC" }))
             .collect();
-        format!("SELECT {columns} FROM \"{name}\"{conditions} ORDER BY {} LIMIT {limit}", order.join(", "))
+        let limit = limit.map_or_else(String::new, |limit| format!(" LIMIT {limit}"));
+        format!("SELECT {columns} FROM \"{name}\"{conditions} ORDER BY {}{limit}", order.join(", "))
     }
 }
 

@@ -57,7 +57,7 @@ impl SqliteStore {
             Err(error) => return Err(error),
         };
         let mut check = LogCheck::with_views(&views);
-        damaged.into_iter().for_each(|damage| check.found(damage));
+        damaged.into_iter().for_each(|damage| check.found_in_views(damage));
         match self.read(|conn, _| structure(conn)).await {
             Ok(problems) => problems.into_iter().for_each(|what| check.problem(None, what)),
             Err(StoreError::Corrupt(problem)) => check.problem(None, problem.what),

@@ -4,8 +4,8 @@
 //! nothing else.
 
 use flightdeck_core::Position;
-use flightdeck_store::{Corruption, Recorded};
 use flightdeck_store::view::{Cache, Checkpoint, FoldError, Halt, HaltKind, Inline};
+use flightdeck_store::{Corruption, Recorded};
 use rusqlite::{Connection, ErrorCode, params};
 
 use crate::generations::{self, Stored};
@@ -151,7 +151,9 @@ impl View {
         let Some(Stored { state, .. }) = &mut self.stored else { return Ok(()) };
         let next = state.checkpoint.position.next();
         let (kind, position, error) = match damage {
-            Damage::Corrupt(Corruption { position: Some(at), what }) => (HaltKind::Corrupt, *at, what.clone()),
+            Damage::Corrupt(Corruption { position: Some(at), what }) => {
+                (HaltKind::Corrupt, *at, what.clone())
+            }
             Damage::Corrupt(Corruption { position: None, what }) => (HaltKind::Refused, next, what.clone()),
             Damage::Sql(error) => (HaltKind::Refused, next, error.to_string()),
         };

@@ -35,6 +35,8 @@ pub struct Verified {
     pub until: Position,
     /// What is wrong. Empty: nothing is.
     pub problems: Vec<Corruption>,
+    /// What is wrong with views, which can be thrown away and built again.
+    pub views: Vec<Corruption>,
 }
 
 /// A walk over a log that goes on behind whatever it finds wrong.
@@ -46,6 +48,9 @@ pub struct LogCheck {
     tags: u64,
     /// The events that views were folded up to last, and the hashes that they had then.
     folded: BTreeMap<Position, Vec<(Generation, Hash)>>,
+    /// How far views are.
+    reached: Vec<(Generation, Position)>,
+    views: Vec<Corruption>,
     problems: Vec<Corruption>,
 }
 
@@ -55,6 +60,7 @@ impl LogCheck {
     pub fn with_views(views: &[GenerationState]) -> Self {
         let mut check = Self::default();
         for state in views {
+            check.reached.push((state.of.clone(), state.checkpoint.position));
             if let Some((position, hash)) = state.checkpoint.folded {
                 check.folded.entry(position).or_default().push((state.of.clone(), hash));
             }
@@ -89,6 +95,11 @@ impl LogCheck {
     /// Takes in something that is wrong.
     pub fn problem(&mut self, position: Option<Position>, what: impl Into<String>) {
         self.found(Corruption { position, what: what.into() });
+    }
+
+    /// Takes in damage of what is kept of views.
+    pub fn found_in_views(&mut self, damage: Corruption) {
+        self.views.push(damage);
     }
 
     /// Takes in damage that was found.
@@ -130,7 +141,8 @@ impl LogCheck {
         self.tags += u64::try_from(event.tags.len()).unwrap_or(u64::MAX);
         for (view, hash) in self.folded.remove(&event.position).unwrap_or_default() {
             if hash != event.hash {
-                self.problem(Some(event.position), format!("the view {view} was folded from another event"));
+                let what = format!("the view {view} was folded from another event");
+                self.views.push(Corruption { position: Some(event.position), what });
             }
         }
     }
@@ -150,11 +162,12 @@ impl LogCheck {
     /// What was found.
     #[must_use]
     pub fn done(mut self, until: Position) -> Verified {
-        for (position, views) in std::mem::take(&mut self.folded) {
-            for (view, _) in views.into_iter().filter(|_| position > until) {
-                self.problem(Some(position), format!("the view {view} is folded further than the log goes"));
+        for (view, position) in std::mem::take(&mut self.reached) {
+            if position > until {
+                let what = format!("the view {view} is folded further than the log goes");
+                self.views.push(Corruption { position: Some(position), what });
             }
         }
-        Verified { events: self.events, until, problems: self.problems }
+        Verified { events: self.events, until, problems: self.problems, views: self.views }
     }
 }

@@ -8,7 +8,7 @@ use clap::{Args, Subcommand};
 use flightdeck_core::Position;
 use flightdeck_projections::{Admin, AdminError, Defined, Projection, Runner, StartError, Watcher};
 use flightdeck_store::Watcher as _;
-use flightdeck_store::view::{Generation, GenerationState, ViewError, ViewName};
+use flightdeck_store::view::{Generation, GenerationState, HaltKind, ViewError, ViewName};
 use serde_json::json;
 
 use crate::exit::{Failure, REFUSED, UNREACHABLE};
@@ -47,9 +47,11 @@ pub(crate) async fn run(arguments: Arguments, settings: &Settings, eyes: &Eyes) 
 }
 
 /// How a generation stands, in a word.
-fn word(state: &GenerationState) -> &'static str {
+fn word(state: &GenerationState, head: i64) -> &'static str {
     match (&state.halt, state) {
         (Some(halt), _) => halt.kind.as_str(),
+        // Whoever runs it will say so.
+        (None, state) if state.checkpoint.position.get() > head => HaltKind::Diverged.as_str(),
         (None, GenerationState { paused: true, .. }) => "paused",
         (None, GenerationState { serving: true, .. }) => "serving",
         (None, GenerationState { ready: true, .. }) => "ready",
@@ -74,14 +76,14 @@ async fn list(settings: &Settings, eyes: &Eyes) -> Result<(), Failure> {
             let skips: Vec<i64> = state.skips.iter().map(|position| position.get()).collect();
             let line = json!({
                 "projection": state.of.view.as_str(), "number": state.of.number, "build": state.of.build,
-                "state": word(state), "ready": state.ready, "serving": state.serving, "paused": state.paused,
+                "state": word(state, head), "ready": state.ready, "serving": state.serving, "paused": state.paused,
                 "position": at, "head": head, "lag": head - at, "halt": halt, "skips": skips,
                 "running": state.holder.is_some(),
             });
             writeln!(out, "{line}")?;
             continue;
         }
-        let word = word(state);
+        let word = word(state, head);
         let style = match word {
             "serving" | "ready" => GOOD,
             "building" | "paused" => ODD,
@@ -90,6 +92,7 @@ async fn list(settings: &Settings, eyes: &Eyes) -> Result<(), Failure> {
         let of = format!("{}.{}", state.of.number, state.of.build);
         let lag = match head - at {
             0 => "at the head".to_owned(),
+            lag if lag < 0 => format!("{} ahead of the log", number(lag.unsigned_abs())),
             lag => format!("{} behind", number(lag.unsigned_abs())),
         };
         let name = format!("{:<20}", state.of.view.as_str());
@@ -104,6 +107,11 @@ async fn list(settings: &Settings, eyes: &Eyes) -> Result<(), Failure> {
         writeln!(out, "no view was built yet")?;
     }
     Ok(out.flush()?)
+}
+
+/// Nobody makes a store by looking after the views of one that is not there.
+async fn is_there(settings: &Settings) -> Result<(), Failure> {
+    stores::read_views(settings).await.map(drop)
 }
 
 /// A view of ours.
@@ -121,6 +129,7 @@ fn known(name: &str) -> Result<(Arc<dyn Projection>, Defined), Failure> {
 
 async fn rebuild(name: &str, settings: &Settings, eyes: &Eyes) -> Result<(), Failure> {
     let (projection, defined) = known(name)?;
+    is_there(settings).await?;
     let writing = Writing::open(settings).await?;
     let rebuilt = build(&writing, projection, &defined).await;
     writing.close().await;
@@ -187,6 +196,7 @@ enum Act {
 
 async fn act(name: &str, act: Act, settings: &Settings, eyes: &Eyes) -> Result<(), Failure> {
     let view = ViewName::new(name).map_err(|error| Failure::usage(error.to_string()))?;
+    is_there(settings).await?;
     let writing = Writing::open(settings).await?;
     let (store, views) = writing.views();
     let admin = Admin::new(store, views);
@@ -225,6 +235,7 @@ impl From<ViewError> for Failure {
             ViewError::Unknown(_) => "see flightdeck projections for what there is",
             ViewError::NotReady(_) => "wait until it is built; flightdeck projections tells how far it is",
             ViewError::Changed { .. } => "use a flightdeck as it is released",
+            ViewError::NotOurs { .. } => "run it as that role, or make this one a member of it",
             ViewError::TableTaken { .. } => "rename or drop that table: the view's own has to be called so",
             _ => "try again; see flightdeck projections",
         };

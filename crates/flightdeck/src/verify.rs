@@ -24,6 +24,7 @@ pub(crate) async fn run(settings: &Settings, eyes: &Eyes) -> Result<(), Failure>
         let problems: Vec<_> = verified
             .problems
             .iter()
+            .chain(&verified.views)
             .map(|problem| json!({ "position": problem.position.map(|at| at.get()), "what": problem.what }))
             .collect();
         let line = json!({
@@ -32,12 +33,12 @@ pub(crate) async fn run(settings: &Settings, eyes: &Eyes) -> Result<(), Failure>
         });
         writeln!(out, "{line}")?;
     } else {
-        for problem in &verified.problems {
+        for problem in verified.problems.iter().chain(&verified.views) {
             let place =
                 problem.position.map_or_else(|| "beside the log".to_owned(), |at| format!("position {at}"));
             writeln!(out, "{}  {place}: {}", styled(BAD, "damaged"), problem.what)?;
         }
-        if verified.problems.is_empty() {
+        if verified.problems.is_empty() && verified.views.is_empty() {
             let rate = number(rate(&verified, seconds));
             writeln!(
                 out,
@@ -49,7 +50,15 @@ pub(crate) async fn run(settings: &Settings, eyes: &Eyes) -> Result<(), Failure>
         }
     }
     out.flush()?;
-    refuse(&verified)
+    refuse(&verified)?;
+    match verified.views.is_empty() {
+        true => Ok(()),
+        false => Err(Failure::new(
+            REFUSED,
+            "the log is whole, and views are not of it",
+            "build them anew: flightdeck projections rebuild NAME",
+        )),
+    }
 }
 
 #[expect(
@@ -62,7 +71,7 @@ fn rate(verified: &Verified, seconds: f64) -> u64 {
     (verified.events as f64 / seconds.max(0.001)) as u64
 }
 
-/// A failure when anything is damaged.
+/// A failure when anything is damaged, views aside: those can be thrown away.
 pub(crate) fn refuse(verified: &Verified) -> Result<(), Failure> {
     match verified.problems.len() {
         0 => Ok(()),

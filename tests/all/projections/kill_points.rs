@@ -28,6 +28,24 @@ fn killed_at(ground: &Ground, inline: bool, fault: &str, contents: u64) {
     assert!(found.iter().all(|at| at.is_some_and(|at| at.position == truth.head())), "{fault}: {found:?}");
 }
 
+/// Kills one that folds within its appends, once it does: the view is at the head then, wherever that was.
+#[track_caller]
+fn killed_within(fault: &str) {
+    let ground = Ground::sqlite();
+    ground.fill(FEW);
+    catch_up(Victim::start(viewing(&ground, true, 0, 5, FEW)));
+    let mut command = viewing(&ground, true, 100, 400, FEW);
+    command.env("FLIGHTDECK_FAULT", fault);
+    let mut process = Victim::start(command);
+    process.hear_for(Duration::from_secs(30));
+    let (said, status) = process.end();
+    assert!(!status.success(), "{fault} was not reached: {:?}", said.other);
+    let mut truth = Truth::default();
+    let [content, _] = ground.check(&mut truth);
+    assert_eq!(content.map(|at| at.position), Some(truth.head()), "{fault}");
+    assert!(truth.head().get() > i64::try_from(FEW).unwrap() + 50, "{fault}");
+}
+
 /// Lets a victim be held up at a kill point: it goes on, and nothing is other than without.
 #[track_caller]
 fn stalled_at(ground: &Ground, inline: bool, fault: &str, contents: u64) {
@@ -79,7 +97,9 @@ fn what_folds_on_postgres_and_is_killed_anywhere_goes_on_from_where_it_was() {
 #[test]
 fn what_folds_within_appends_and_is_killed_anywhere_goes_on_from_where_it_was() {
     all_kill(&["after-insert", "before-commit", "after-commit"], Ground::sqlite, true, FEW);
-    killed_at(&Ground::sqlite(), true, "before-commit:40:kill", FEW);
+    for point in ["after-insert", "before-commit", "after-commit", "after-answer"] {
+        killed_within(&format!("{point}:120:kill"));
+    }
 }
 
 #[test]

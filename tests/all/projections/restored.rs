@@ -1,13 +1,14 @@
 //! A log that is another one than views were folded from, as after a backup was restored: that is seen, told, and mended. (F37)
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use flightdeck_projections::{Runner, Running};
 use flightdeck_store::EventStore;
 use flightdeck_store::view::{HaltKind, ViewStore};
 use flightdeck_tests::contents::{self, Tally};
 use flightdeck_tests::gated::Gated;
-use flightdeck_tests::views::{Truth, whole};
+use flightdeck_tests::views::{Truth, name, whole};
 use flightdeck_views::ContentView;
 
 use super::{Ground, Opened, at_the_head, eventually, fill, open_sqlite, quick, states};
@@ -49,6 +50,10 @@ async fn is_told_and_built_anew(opened: &Opened, view: &str) {
     assert_eq!(halt.kind, HaltKind::Diverged, "{halt}");
     assert!(old.ready && old.serving && !new.ready && new.of.build == 2 && new.halt.is_none());
     assert_eq!(whole(&*views, view, 1).await.unwrap(), before, "it answers as before");
+    // However far it had come: it has not seen what is in this log.
+    let head = store.head().await.unwrap().cursor;
+    let early = running.watcher().wait_for(&name(view), 1, head, Duration::from_millis(300)).await;
+    assert!(early.is_err(), "nobody sees the end of this log yet: {early:?}");
     hand.go.send(()).unwrap();
     hand.ended.await.unwrap().unwrap();
     // The other view as well, if it is of another log, too.

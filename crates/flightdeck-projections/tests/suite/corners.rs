@@ -50,7 +50,10 @@ async fn a_view_of_a_users_own_survives_rebuilds() {
     let running = runner(&ground).projection(Counts::named("counts")).start().await.unwrap();
     ground.append("a-1", "Counted", "\"a\"").await;
     ready_at(&ground, 1).await;
-    sql(&ground, "CREATE VIEW many AS SELECT name FROM counts; CREATE VIEW broken AS SELECT some FROM nowhere");
+    sql(
+        &ground,
+        "CREATE VIEW many AS SELECT name FROM counts; CREATE VIEW broken AS SELECT some FROM nowhere",
+    );
     for build in 2..4 {
         rebuilt(&ground, build).await;
         let path = ground.folder.as_ref().unwrap().path().join("log.db");
@@ -146,6 +149,61 @@ async fn a_program_that_was_rolled_back_serves_again(ground: Ground) {
     running.stop().await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_inline_view_stands_before_damage_that_its_runner_meets() {
+    let ground = Ground::sqlite();
+    let running = runner(&ground).inline(Counts::named("counts")).start().await.unwrap();
+    ground.append("a-1", "Counted", "\"a\"").await;
+    ready_at(&ground, 1).await;
+    running.stop().await;
+    for _ in 0..3 {
+        ground.append("a-1", "Counted", "\"a\"").await;
+    }
+    sql(
+        &ground,
+        "DROP TRIGGER fd_log_never_changes; UPDATE fd_log SET checksum = checksum + 1 WHERE position = 3",
+    );
+    let running = runner(&ground).inline(Counts::named("counts")).start().await.unwrap();
+    eventually("it halts", async || ground.state("counts").await.halt.is_some()).await;
+    let state = ground.state("counts").await;
+    let halt = state.halt.unwrap();
+    assert_eq!((halt.kind, halt.position.get(), state.checkpoint.position.get()), (HaltKind::Corrupt, 3, 2));
+    // What can't be read can be left out, by whoever wants that.
+    admin(&ground).skip(&name("counts"), "ada").await.unwrap();
+    eventually("it goes on", async || ground.counts("counts", 1).await == [("a".to_owned(), 3)]).await;
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_build_whose_rows_are_refused_stands_however_long_it_folds() {
+    let ground = Ground::sqlite();
+    ground.append("a-1", "Counted", "\"a\"").await;
+    let plan = Defined::new(Arc::new(Counts::named("counts"))).unwrap().plan().clone();
+    ground.views.prepare(&plan).await.unwrap();
+    sql(&ground, "CREATE TRIGGER no BEFORE INSERT ON fd_view_1_0 BEGIN SELECT RAISE(ABORT, 'not here'); END");
+    let options = RunnerOptions { lease: Duration::from_millis(30), ..quick() };
+    let running = runner(&ground).options(options).projection(Counts::named("counts")).start().await.unwrap();
+    eventually("it stands", async || ground.state("counts").await.halt.is_some()).await;
+    let halt = ground.state("counts").await.halt.unwrap();
+    assert!(halt.kind == HaltKind::Refused && halt.error.contains("not here"), "{halt}");
+    running.stop().await;
+}
+
+async fn what_was_thrown_away_while_it_was_wanted_is_begun_anew(ground: Ground) {
+    ground.append("a-1", "Counted", "\"a\"").await;
+    let running = runner(&ground).projection(Counts::named("counts")).start().await.unwrap();
+    ready_at(&ground, 1).await;
+    // Another node, that has not heard of this one for long.
+    ground.views.discard(&ground.state("counts").await.of).await.unwrap();
+    eventually("it is built again", async || {
+        let all = ground.states("counts").await;
+        all.len() == 1 && all[0].ready && all[0].checkpoint.position.get() == 1
+    })
+    .await;
+    assert_eq!(ground.counts("counts", 1).await, [("a".to_owned(), 1)]);
+    running.stop().await;
+}
+
 async fn a_view_that_waits_is_not_built_anew(ground: Ground) {
     let running = runner(&ground).projection(Counts::named("counts")).start().await.unwrap();
     ground.append("a-1", "Counted", "\"a\"").await;
@@ -219,7 +277,10 @@ async fn a_search_finds_what_rows_say_at_that_very_moment(ground: Ground) {
     ground.append("a-1", "Counted", "\"apple\"").await;
     ready_at(&ground, 1).await;
     let ask = async |text: &str| {
-        let query = ViewQuery { limit: flightdeck_store::Limit::new(3).unwrap(), ..ViewQuery::of(name("counts"), 1, "counts") };
+        let query = ViewQuery {
+            limit: flightdeck_store::Limit::new(3).unwrap(),
+            ..ViewQuery::of(name("counts"), 1, "counts")
+        };
         let (mut query, mut found) = (query.text(text), 0);
         loop {
             let page = ground.views.ask(&query).await.unwrap();
@@ -238,7 +299,10 @@ async fn a_search_finds_what_rows_say_at_that_very_moment(ground: Ground) {
     }
     ground.append("a-1", "Bad", "1").await;
     eventually("it halts", async || ground.state("counts").await.halt.is_some()).await;
-    assert_eq!((ask("apple").await, ask("pear").await, ask("plum").await, ask("w17*").await), (0, 1, 300, 11));
+    assert_eq!(
+        (ask("apple").await, ask("pear").await, ask("plum").await, ask("w17*").await),
+        (0, 1, 300, 11)
+    );
     running.stop().await;
 }
 
@@ -261,6 +325,7 @@ async fn what_is_halted_does_not_try_for_ever(ground: Ground) {
 crate::on_both! {
     both_numbers_of_a_program_stay_over_a_long_stop
     a_program_that_was_rolled_back_serves_again
+    what_was_thrown_away_while_it_was_wanted_is_begun_anew
     a_view_that_waits_is_not_built_anew
     waiting_for_a_first_build_that_halted_ends_at_once
     keys_that_hang_halt_the_view

@@ -111,7 +111,8 @@ async fn what_is_appended_while_work_is_staged_is_counted_once() {
     let path = ground.folder.as_ref().unwrap().path().join("log.db");
     let staged = || {
         let conn = rusqlite::Connection::open(&path).unwrap();
-        let staged = conn.query_row("SELECT staged FROM fd_projection", [], |row| row.get::<_, Option<String>>(0));
+        let staged =
+            conn.query_row("SELECT staged FROM fd_projection", [], |row| row.get::<_, Option<String>>(0));
         staged.is_ok_and(|staged| staged.is_some())
     };
     eventually("something is staged", async || staged()).await;

@@ -21,13 +21,21 @@ struct Mails {
     sent: Arc<Mutex<Vec<i64>>>,
     fails: Arc<AtomicBool>,
     how: Arc<AtomicU8>,
+    slow: std::time::Duration,
     begin: Begin,
     number: u32,
 }
 
 impl Mails {
     fn new(begin: Begin) -> Self {
-        Self { sent: Arc::default(), fails: Arc::default(), how: Arc::default(), begin, number: 1 }
+        Self {
+            sent: Arc::default(),
+            fails: Arc::default(),
+            how: Arc::default(),
+            slow: std::time::Duration::ZERO,
+            begin,
+            number: 1,
+        }
     }
     fn sent(&self) -> Vec<i64> {
         self.sent.lock().unwrap().clone()
@@ -57,6 +65,7 @@ impl Reactor for Mails {
             }
             return Err("no mail goes out today".into());
         }
+        tokio::time::sleep(self.slow).await;
         self.sent.lock().unwrap().push(event.position.get());
         Ok(())
     }
@@ -168,6 +177,39 @@ async fn of_two_numbers_one_reacts_and_the_next_goes_on_where_it_stood(ground: G
     second.stop().await;
 }
 
+async fn waits_in_the_middle_of_a_page(ground: Ground) {
+    count(&ground, 200).await;
+    let mails = Mails { slow: std::time::Duration::from_millis(20), ..Mails::new(Begin::Beginning) };
+    let running = runner(&ground).reactor(mails.clone()).start().await.unwrap();
+    eventually("some are sent", async || mails.sent().len() >= 3).await;
+    let admin = Admin::new(Arc::clone(&ground.store), Arc::clone(&ground.views));
+    admin.pause(&name("mails"), "ada").await.unwrap();
+    let quiet = async || {
+        let before = mails.sent().len();
+        tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+        mails.sent().len() == before
+    };
+    eventually("it waits", quiet).await;
+    assert!(mails.sent().len() < 150, "{}", mails.sent().len());
+    running.stop().await;
+}
+
+async fn one_that_was_rolled_back_goes_on(ground: Ground) {
+    let mails = Mails::new(Begin::Now);
+    let options = RunnerOptions { unwanted: std::time::Duration::from_millis(300), ..quick() };
+    for number in [1, 2, 1] {
+        let own = Mails { number, ..mails.clone() };
+        let running = runner(&ground).options(options.clone()).reactor(own).start().await.unwrap();
+        let ready = async || {
+            ground.states("mails").await.iter().any(|state| state.of.number == number && state.ready)
+        };
+        eventually("it is ready", ready).await;
+        let position = ground.append("a-1", "Counted", "\"a\"").await.cursor.position().get();
+        eventually("it is sent", async || mails.sent().contains(&position)).await;
+        running.stop().await;
+    }
+}
+
 async fn is_not_reached_by_a_rebuild(ground: Ground) {
     let mails = Mails::new(Begin::Beginning);
     let running = runner(&ground).projection(Counts::named("counts")).reactor(mails.clone());
@@ -194,6 +236,8 @@ crate::on_both! {
     fails_a_few_times_and_then_halts
     one_that_panics_or_hangs_halts_like_one_that_fails
     one_that_halted_is_tried_again_by_a_program_that_starts
+    waits_in_the_middle_of_a_page
+    one_that_was_rolled_back_goes_on
     of_two_numbers_one_reacts_and_the_next_goes_on_where_it_stood
     is_not_reached_by_a_rebuild
 }

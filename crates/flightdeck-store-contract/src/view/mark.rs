@@ -73,7 +73,7 @@ pub(crate) async fn skips_for_good(subject: &dyn ViewSubject) {
     let (_store, views) = subject.open().await;
     let mut folder = Folder::first(&views, &plan("shelf", 1)).await;
     let mut expected = Vec::new();
-    for (kind, at) in [(HaltKind::Poison, 3), (HaltKind::NeedsUpgrade, 4), (HaltKind::Corrupt, 9)] {
+    for (kind, at) in [(HaltKind::Poison, 3), (HaltKind::Corrupt, 9)] {
         views.halt(&folder.lease, &halt(kind, at)).await.unwrap();
         skip(&views, folder.generation(), at).await.unwrap();
         expected.push(position(at));

@@ -310,6 +310,6 @@ impl Halt {
     /// Whether it is for the event at that position, and leaving that out helps.
     #[must_use]
     pub fn may_be_skipped_at(&self, position: flightdeck_core::Position) -> bool {
-        self.position == position && !matches!(self.kind, HaltKind::Diverged | HaltKind::Refused)
+        self.position == position && matches!(self.kind, HaltKind::Poison | HaltKind::Corrupt)
     }
 }

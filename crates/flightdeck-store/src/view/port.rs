@@ -265,6 +265,14 @@ pub enum ViewError {
         /// The table.
         table: String,
     },
+    /// Its tables belong to somebody else, who alone may change them.
+    #[error("the table {table} belongs to {owner}, who alone may build the view")]
+    NotOurs {
+        /// The table.
+        table: String,
+        /// Whose it is.
+        owner: String,
+    },
     /// It does not stand before that event.
     #[error("the view does not stand before the event at position {0}")]
     NotHalted(Position),

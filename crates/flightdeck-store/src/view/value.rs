@@ -203,7 +203,8 @@ impl Row {
     pub fn fits_indexes(&self) -> Result<(), FoldError> {
         let text = |value: &Value| if let Value::Text(text) = value { text.len() } else { 0 };
         let key: usize = self.key().iter().map(text).sum();
-        let index = |columns: &Vec<String>| key + columns.iter().map(|name| text(self.get(name))).sum::<usize>();
+        let index =
+            |columns: &Vec<String>| key + columns.iter().map(|name| text(self.get(name))).sum::<usize>();
         let most = self.table.indexes().iter().map(index).max().unwrap_or(key);
         match most > INDEXED_BYTES_MAX {
             true => Err(FoldError::new(format!(
