@@ -418,6 +418,7 @@ impl Advance {
             if hold.state.skips.contains(&halt.position) {
                 // Told to leave out an event that can't even be read.
                 hold.folded_to.position = halt.position;
+                self.hand_over(hold, true).await?;
                 return Ok(Turn::Again);
             }
             self.hand_over(hold, true).await?;

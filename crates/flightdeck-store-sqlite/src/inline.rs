@@ -117,10 +117,12 @@ impl View {
         let mut reader = Rows::new(conn, names);
         let mut halt = None;
         while let Some(row) = rows.next()? {
-            let event = reader.event(row)?;
-            if state.skips.contains(&event.position) {
+            let position: i64 = row.get(0)?;
+            // Also one that can't even be read.
+            if state.skips.iter().any(|skip| skip.get() == position) {
                 continue;
             }
+            let event = reader.event(row)?;
             match one(&self.inline, conn, &tables, cache, &event)? {
                 Ok(false) => {}
                 Ok(true) => to.folded = Some((event.position, event.hash)),

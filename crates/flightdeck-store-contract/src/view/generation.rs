@@ -298,7 +298,7 @@ pub(crate) async fn is_found_as_it_was_after_reopening(subject: &dyn ViewSubject
     let (store, views) = subject.open().await;
     let told = [("a", &[("number", 1.into()), ("text", "kept".into())][..]), ("b", &[])];
     let first = serving(&views, &plan("shelf", 1), &told).await;
-    views.halt(&first.lease, &halt(HaltKind::NeedsUpgrade, 5)).await.unwrap();
+    views.halt(&first.lease, &halt(HaltKind::Poison, 5)).await.unwrap();
     views.mark(first.generation(), Mark::Skip(position(5))).await.unwrap();
     views.mark(first.generation(), Mark::Pause).await.unwrap();
     serving(&views, &plan("shelf", 2), &[("two", &[])]).await;

@@ -6,8 +6,8 @@ use crate::given::position;
 use crate::view::ViewSubject;
 use crate::view::given::{Folder, Views, ask, checkpoint, generation, halt, ids, of, plan, serving};
 
-const KINDS: [HaltKind; 4] =
-    [HaltKind::Poison, HaltKind::NeedsUpgrade, HaltKind::Corrupt, HaltKind::Diverged];
+const KINDS: [HaltKind; 5] =
+    [HaltKind::Poison, HaltKind::NeedsUpgrade, HaltKind::Corrupt, HaltKind::Diverged, HaltKind::Refused];
 
 async fn skip(views: &Views, of: &Generation, at: i64) -> Result<(), ViewError> {
     views.mark(of, Mark::Skip(position(at))).await
@@ -109,15 +109,17 @@ pub(crate) async fn skips_only_where_it_stands(subject: &dyn ViewSubject) {
     assert_eq!(folder.state().await.skips, [position(5)]);
 }
 
-/// One that has diverged stands before no event, so there is none to leave out.
-pub(crate) async fn skips_nothing_where_it_has_diverged(subject: &dyn ViewSubject) {
+/// Where no event is to blame, or a newer program will read it, there is none to leave out.
+pub(crate) async fn skips_nothing_where_no_event_is_to_blame(subject: &dyn ViewSubject) {
     let (_store, views) = subject.open().await;
     let folder = Folder::first(&views, &plan("shelf", 1)).await;
-    views.halt(&folder.lease, &halt(HaltKind::Diverged, 5)).await.unwrap();
-    let refused = skip(&views, folder.generation(), 5).await;
-    assert!(matches!(refused, Err(ViewError::NotHalted(_))), "{refused:?}");
-    let state = folder.state().await;
-    assert_eq!((state.halt, state.skips), (Some(halt(HaltKind::Diverged, 5)), vec![]));
+    for kind in [HaltKind::Diverged, HaltKind::Refused, HaltKind::NeedsUpgrade] {
+        views.halt(&folder.lease, &halt(kind, 5)).await.unwrap();
+        let refused = skip(&views, folder.generation(), 5).await;
+        assert!(matches!(refused, Err(ViewError::NotHalted(_))), "{kind:?}: {refused:?}");
+        let state = folder.state().await;
+        assert_eq!((state.halt, state.skips), (Some(halt(kind, 5)), vec![]));
+    }
 }
 
 /// What is not there can be told nothing.

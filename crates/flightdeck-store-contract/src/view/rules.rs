@@ -122,7 +122,7 @@ macro_rules! for_each_view_rule {
                 resumes_what_has_halted
                 skips_for_good
                 skips_only_where_it_stands
-                skips_nothing_where_it_has_diverged
+                skips_nothing_where_no_event_is_to_blame
                 of_what_is_not_there_is_refused
             }
             ask {

@@ -101,7 +101,7 @@ pub(crate) const VIEW_TABLE: &[(By, &[&str])] = &[
     (By::ResumesOnlyWhatIsPaused, &["mark::resumes_what_has_halted"]),
     (By::RemembersTheLastSkip, &["mark::skips_for_good"]),
     (By::SkipsAnything, &["mark::skips_only_where_it_stands"]),
-    (By::SkipsWhatHasDiverged, &["mark::skips_nothing_where_it_has_diverged"]),
+    (By::SkipsWhatHasDiverged, &["mark::skips_nothing_where_no_event_is_to_blame"]),
     (By::MarksWhatIsNotThere, &["mark::of_what_is_not_there_is_refused"]),
     (By::AnswersByWhatServes, &["ask::is_answered_by_the_number_asked_for"]),
     (By::AnswersForItsNumberOnly, &["ask::is_answered_by_what_serves_before_its_number_is_ready"]),
