@@ -86,6 +86,9 @@ struct Hold {
     /// that was put off.
     served: bool,
     behind: bool,
+    /// Where the log ended when it was read last, and whether it had grown since the time before.
+    head: Position,
+    grows: bool,
     pressed: u32,
     take_over_at: Instant,
     put_off: u32,
@@ -263,6 +266,8 @@ impl Advance {
             untended: false,
             served: true,
             behind: false,
+            head: Position::START,
+            grows: false,
             pressed: 0,
             take_over_at: Instant::now(),
             put_off: 0,
@@ -288,7 +293,13 @@ impl Advance {
                 self.check_the_log(&mut hold).await?;
                 continue;
             }
-            match self.turn(&mut hold).await? {
+            let begun = Instant::now();
+            let turned = self.turn(&mut hold).await?;
+            if hold.grows && !hold.state.ready {
+                // Others append: a build takes no more than half of what there is.
+                sleep(begun.elapsed()).await;
+            }
+            match turned {
                 Turn::Again => {}
                 Turn::CaughtUp => self.rest(&mut hold, &mut head).await?,
                 Turn::Halted(halt) => {
@@ -598,9 +609,11 @@ impl Advance {
         Ok(())
     }
 
-    /// Reads the next page while this one is folded.
+    /// Reads the next page while this one is folded. Not while others append: they are not to share what they work with with two of
+    /// ours at once.
     fn read_ahead(&self, hold: &mut Hold, page: &LogPage) {
-        if !page.end && hold.stand.is_none() {
+        hold.grows = std::mem::replace(&mut hold.head, page.head.position()) != page.head.position();
+        if !page.end && !hold.grows && hold.stand.is_none() {
             let (store, query) = (Arc::clone(&self.store), self.query(page.scanned_to, None));
             let reading = tokio::spawn(async move { store.read_log(&query).await });
             hold.ahead = Some((page.scanned_to, reading));

@@ -318,7 +318,7 @@ pub(crate) async fn discard(client: &mut Client, schema: &Schema, of: &Generatio
 /// Gives a generation the indexes that it was folded without. It is not asked yet, so this may take as long as it takes.
 pub(crate) async fn index(client: &mut Client, lease: &Lease) -> Result<(), NotDone> {
     let tx = client.transaction().await?;
-    tx.batch_execute("SET LOCAL statement_timeout TO 0; SET LOCAL lock_timeout TO 0").await?;
+    tx.batch_execute("SET LOCAL statement_timeout TO 0; SET LOCAL lock_timeout TO 0; SET LOCAL max_parallel_maintenance_workers TO 0").await?;
     // One at a time also of those who have lost the lease.
     let lock = format!("flightdeck view {}", lease.of);
     let sql = "SELECT pg_advisory_xact_lock(hashtextextended(current_schema() || ' ' || $1, 0))";
@@ -334,6 +334,15 @@ pub(crate) async fn index(client: &mut Client, lease: &Lease) -> Result<(), NotD
     let sql = "UPDATE fd_projection SET indexed = true WHERE id = $1";
     tx.execute_typed(sql, &[(&stored.id, Type::INT8)]).await?;
     Ok(tx.commit().await?)
+}
+
+/// Has what is only listed taken into the indexes of a generation that has them.
+pub(crate) async fn take_listed(client: &Client, of: &Generation) -> Result<(), NotDone> {
+    let stored = get(client, of).await?;
+    if let Some(sql) = Tables::of(&stored).take_listed().filter(|_| stored.indexed) {
+        client.query_typed(&sql, &[]).await?;
+    }
+    Ok(())
 }
 
 /// What taking over comes to, among all of the view.

@@ -28,6 +28,8 @@ const CHUNK_BYTES: usize = 4 * 1024 * 1024;
 const AT_ONCE: usize = 3;
 /// Columns of an index, by the database's own limit.
 const INDEX_COLUMNS_MAX: usize = 32;
+/// How much may be listed before the one who lists more has to take it into an index, in KiB.
+const LISTED_KIB: u32 = 32 * 1024;
 /// A tsvector knows its words by their places in 20 bits; what is behind is not found.
 const WORDS_BYTES_MAX: usize = 1_000_000;
 /// Microseconds from 1970, where our times begin, to 2000, where the database's do.
@@ -90,25 +92,41 @@ impl<'p> Tables<'p> {
                 let over = indexed(table, columns);
                 let _ = write!(sql, "CREATE INDEX \"fd_view_{id}_{place}_{number}\" ON {name} ({over});");
             }
-            // Short lists of what is not yet in the index: the search goes through them, and whoever fills them up clears them.
-            let short = "WITH (gin_pending_list_limit = 256)";
+            // What is not yet in the index is listed, and goes there in one go every few seconds: each entry for itself would cost more
+            // than all the rest of the row. The search goes through the list as well.
+            let listed = format!("WITH (gin_pending_list_limit = {LISTED_KIB})");
             let lists = table.columns().iter().enumerate().filter(|(_, column)| column.kind == Kind::List);
             for (number, column) in lists {
                 let over = quoted(&column.name);
                 let _ = write!(
                     sql,
-                    "CREATE INDEX \"fd_view_{id}_{place}_has_{number}\" ON {name} USING gin ({over}) {short};"
+                    "CREATE INDEX \"fd_view_{id}_{place}_has_{number}\" ON {name} USING gin ({over}) {listed};"
                 );
             }
             if !table.searched().is_empty() {
                 let _ = write!(
                     sql,
-                    "CREATE INDEX \"fd_view_{id}_{place}_words\" ON {name} USING gin (fd_words) {short};"
+                    "CREATE INDEX \"fd_view_{id}_{place}_words\" ON {name} USING gin (fd_words) {listed};"
                 );
             }
             let _ = write!(sql, "ANALYZE {name};");
         }
         sql
+    }
+
+    /// The SQL that has what is only listed taken into the indexes; nothing when there is no such index.
+    pub(crate) fn take_listed(&self) -> Option<String> {
+        let mut each = Vec::new();
+        for (place, table) in self.plan.tables().iter().enumerate() {
+            let index =
+                |what: &str| format!("gin_clean_pending_list('\"fd_view_{}_{place}_{what}\"')", self.id);
+            let lists = table.columns().iter().enumerate().filter(|(_, column)| column.kind == Kind::List);
+            each.extend(lists.map(|(number, _)| index(&format!("has_{number}"))));
+            if !table.searched().is_empty() {
+                each.push(index("words"));
+            }
+        }
+        (!each.is_empty()).then(|| format!("SELECT {}", each.join(", ")))
     }
 
     /// The SQL that throws the tables away. What somebody has built on them with SQL of their own goes with them: left in

@@ -31,6 +31,8 @@ use crate::store::{PostgresStore, to_error};
 const IDLE: Duration = Duration::from_secs(60);
 /// How often it is looked for connections that have nothing to do.
 const SWEEP: Duration = Duration::from_secs(15);
+/// How often what is listed is taken into the indexes.
+const TEND_EVERY: Duration = Duration::from_secs(2);
 /// How often something is tried that others are in the way of.
 const ATTEMPTS: u32 = 6;
 
@@ -43,12 +45,16 @@ pub(crate) struct Views {
     known: Known,
     /// Nothing once the store is closed.
     lines: Mutex<Option<HashMap<Of, Arc<Line>>>>,
+    /// When what is listed was last taken into the indexes of a generation.
+    tended: Mutex<HashMap<Generation, Instant>>,
 }
 
 /// What a connection is for: the work on one generation, or a word to the table of generations.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum Of {
     One(Generation),
+    /// Taking into its indexes what is listed.
+    Listed(Generation),
     All,
 }
 
@@ -69,7 +75,8 @@ impl Views {
         let askers =
             Readers::that_ask(target, &dialing.schema, options, Arc::clone(&history), thread.clone())?;
         let lines = Mutex::new(Some(HashMap::new()));
-        Ok(Self { dialing, history, thread, askers, known: Known::default(), lines })
+        let (known, tended) = (Known::default(), Mutex::default());
+        Ok(Self { dialing, history, thread, askers, known, lines, tended })
     }
 
     /// The schema that everything lies in.
@@ -84,6 +91,19 @@ impl Views {
             if let Some(lines) = &mut *self.lines.lock().unwrap_or_else(PoisonError::into_inner) {
                 // What nobody else has a hold of can't be taken up meanwhile.
                 lines.retain(|_, line| Arc::strong_count(line) > 1 || used_lately(line));
+            }
+        }
+    }
+
+    /// Whether a generation was tended a moment ago; if not, it is from now on.
+    fn is_tended(&self, of: &Generation) -> bool {
+        let mut tended = self.tended.lock().unwrap_or_else(PoisonError::into_inner);
+        tended.retain(|_, at| at.elapsed() < TEND_EVERY);
+        match tended.contains_key(of) {
+            true => true,
+            false => {
+                tended.insert(of.clone(), Instant::now());
+                false
             }
         }
     }
@@ -281,6 +301,25 @@ impl ViewStore for PostgresStore {
                 })
             })
             .await
+    }
+
+    async fn tend(&self, lease: &Lease) -> Result<bool, ViewError> {
+        let views = self.views_to_write()?;
+        if views.is_tended(&lease.of) {
+            return Ok(false);
+        }
+        // Nobody waits for it: it takes as long as it takes, and what is folded meanwhile is listed again.
+        let (of, views) = (lease.of.clone(), Arc::clone(views));
+        views.thread.clone().spawn(async move {
+            let line = Of::Listed(of.clone());
+            let taken = views.over(line, move |client| {
+                Box::pin(async move { generations::take_listed(client, &of).await })
+            });
+            if let Err(error) = taken.await {
+                tracing::debug!(%error, "what is listed for an index was not taken into it");
+            }
+        });
+        Ok(false)
     }
 
     async fn discard(&self, of: &Generation) -> Result<(), ViewError> {
