@@ -17,7 +17,7 @@ fn tour(kind: &Kind, other: &Kind) {
     let desk = Desk::new();
     let store = desk.store(kind, "bank.db");
     let applied = done(&["migrate"], &store);
-    assert_eq!(applied.matches("applied").count(), 2, "{applied}");
+    assert_eq!(applied.matches("applied").count(), 3, "{applied}");
     let said = done(&["import", "--as-new", &desk.events("in.ndjson", EVENTS)], &store);
     let said: Value = serde_json::from_str(&said).unwrap();
     assert_eq!((said["events"].as_u64(), said["duplicates"].as_u64()), (Some(EVENTS), Some(0)));
