@@ -404,7 +404,7 @@ fn who_starts_while_another_migrates_waits_for_it() {
         tokio::time::sleep(Duration::from_secs(1)).await;
         assert!(!waiting.is_finished(), "it did not wait");
         slow.batch_execute("COMMIT").await.unwrap();
-        assert_eq!(waiting.await.unwrap().unwrap().len(), 2);
+        assert_eq!(waiting.await.unwrap().unwrap().len(), 3);
     });
 }
 
