@@ -295,8 +295,8 @@ impl Advance {
             }
             let begun = Instant::now();
             let turned = self.turn(&mut hold).await?;
-            if hold.grows && !hold.state.ready {
-                // Others append: a build takes no more than half of what there is.
+            if hold.grows && !hold.state.ready && !hold.behind {
+                // Others append: a build takes no more than half of what there is, until it is about to overtake.
                 sleep(begun.elapsed()).await;
             }
             match turned {

@@ -331,8 +331,9 @@ fn an_old_snapshot_makes_no_look_at_the_head_dearer() {
             raw.batch_execute("UPDATE naive SET position = position + 1").await.unwrap();
         }
         let after = (touched(&raw, look).await, touched(&raw, naive).await);
-        assert!(after.0 <= before.0 + 2, "{} pages before, {} after", before.0, after.0);
-        assert!(after.1 > before.1 + 5, "the script does not see what an old snapshot does to a counter");
+        // An index of a thousand events has a level more than one of a single event.
+        assert!(after.0 <= before.0 + 4, "{} pages before, {} after", before.0, after.0);
+        assert!(after.1 > before.1 + 20, "the script does not see what an old snapshot does to a counter");
         let size = "SELECT pg_relation_size('fd_sequencer')";
         assert_eq!(raw.query_one(size, &[]).await.unwrap().get::<_, i64>(0), 8_192);
     });

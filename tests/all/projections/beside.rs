@@ -100,8 +100,8 @@ async fn beside(way: &str, ground: Ground, inline: bool) {
     })
     .await;
     let (begin, appended) = (Instant::now(), load.appended.load(Ordering::SeqCst));
-    let second = Runner::new(Arc::clone(&store), Arc::clone(&views)).projection(NextContent);
-    let second = second.start().await.unwrap();
+    let second =
+        Runner::new(Arc::clone(&store), Arc::clone(&views)).projection(NextContent).start().await.unwrap();
     eventually("the new number serves", async || {
         let all = states(&*views, "content").await;
         all.iter().any(|state| state.of.number == 2 && state.serving)
