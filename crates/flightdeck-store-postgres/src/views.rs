@@ -340,6 +340,6 @@ impl ViewStore for PostgresStore {
     }
 
     fn work_limits(&self) -> WorkLimits {
-        WorkLimits { rows: 2_000, building_rows: 100_000, building_bytes: 64 * 1024 * 1024 }
+        WorkLimits { rows: 2_000, building_rows: 100_000, building_bytes: 192 * 1024 * 1024 }
     }
 }

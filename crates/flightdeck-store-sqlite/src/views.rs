@@ -29,7 +29,7 @@ const ROWS_MAX: usize = 2_000;
 /// Rows that are folded in memory before they are handed over, while nobody can ask for them: then each is written once.
 const BUILDING_ROWS: usize = 100_000;
 /// Bytes of them.
-const BUILDING_BYTES: usize = 64 * 1024 * 1024;
+const BUILDING_BYTES: usize = 192 * 1024 * 1024;
 /// Rows that one job stages, and bytes of them.
 const STAGE_ROWS: usize = 500;
 const STAGE_BYTES: usize = 512 * 1024;
