@@ -297,7 +297,10 @@ fn a_node_that_appended_in_calls_of_its_own_would_hold_everyone_up_when_stopped(
 
 /// How many pages a look at the head touches.
 async fn touched(client: &Client, what: &str) -> i64 {
-    let plan = client.simple_query(&format!("EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {what}")).await.unwrap();
+    let explain = format!("EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {what}");
+    // What a session looks up once about a table that has grown is not what a look costs.
+    client.simple_query(&explain).await.unwrap();
+    let plan = client.simple_query(&explain).await.unwrap();
     let text = |message: &SimpleQueryMessage| match message {
         SimpleQueryMessage::Row(row) => row.get(0).map(str::to_owned),
         _ => None,
@@ -331,9 +334,8 @@ fn an_old_snapshot_makes_no_look_at_the_head_dearer() {
             raw.batch_execute("UPDATE naive SET position = position + 1").await.unwrap();
         }
         let after = (touched(&raw, look).await, touched(&raw, naive).await);
-        // An index of a thousand events has a level more than one of a single event.
-        assert!(after.0 <= before.0 + 4, "{} pages before, {} after", before.0, after.0);
-        assert!(after.1 > before.1 + 20, "the script does not see what an old snapshot does to a counter");
+        assert!(after.0 <= before.0 + 2, "{} pages before, {} after", before.0, after.0);
+        assert!(after.1 > before.1 + 5, "the script does not see what an old snapshot does to a counter");
         let size = "SELECT pg_relation_size('fd_sequencer')";
         assert_eq!(raw.query_one(size, &[]).await.unwrap().get::<_, i64>(0), 8_192);
     });
