@@ -80,7 +80,7 @@ async fn ready_at(ground: &Ground, view: &str, position: i64) {
 
 async fn loses_nothing_of_a_page_that_is_folded_in_pieces(ground: Ground) {
     let running = Runner::new(Arc::clone(&ground.store), Arc::clone(&ground.views)).options(quick());
-    let running = running.projection(Fan { rows: 100, pad: 5_000 }).start().await.unwrap();
+    let running = running.projection(Fan { rows: 100, pad: 13_000 }).start().await.unwrap();
     eventually("it is ready", async || ground.state("fan").await.ready).await;
     // More rows than one piece of work may have, and more bytes than are held for long, in one page; and each row twice.
     let events: Vec<NewEvent> = (0..80).chain(0..80).map(fanned).collect();
