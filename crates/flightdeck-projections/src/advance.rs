@@ -23,6 +23,8 @@ use crate::watch::{Seen, Watcher};
 
 /// How often in a row it is tried to overtake the generation in use before the loop rests.
 const PRESSED_MAX: u32 = 16;
+/// For how many times as long as it took to hand something over nothing more of a build is, unless it is much.
+const HANDING_OVER_SHARE: u32 = 6;
 
 /// What a generation's loop works with.
 pub(crate) struct Advance {
@@ -79,6 +81,8 @@ struct Hold {
     /// Since when what is seen of it is not older than what is known, and since when nothing was handed over.
     since: Instant,
     handed_over: Instant,
+    /// How long that took.
+    handing_over: Duration,
     /// When the store last did what it puts off, and whether there was more of it.
     tended: Instant,
     untended: bool,
@@ -262,6 +266,7 @@ impl Advance {
             folded_to,
             since: Instant::now(),
             handed_over: Instant::now(),
+            handing_over: Duration::ZERO,
             tended: Instant::now(),
             untended: false,
             served: true,
@@ -590,16 +595,18 @@ impl Advance {
         let limits = self.views.work_limits();
         let full = hold.cache.touched() >= limits.building_rows
             || hold.cache.bytes() >= limits.building_bytes
-            || hold.handed_over.elapsed() >= self.options.building_for;
+            || hold.handed_over.elapsed()
+                >= self.options.building_for.max(hold.handing_over * HANDING_OVER_SHARE);
         if hold.folded_to == hold.state.checkpoint || !(now || hold.state.ready || full) {
             return Ok(());
         }
         let (lease, from, to) = (hold.lease.clone(), hold.state.checkpoint, hold.folded_to);
         let work = Work { lease, from, to, changes: hold.cache.changes() };
+        let begun = Instant::now();
         self.views.apply(work).await?;
         hold.cache.settle();
         hold.state.checkpoint = to;
-        hold.handed_over = Instant::now();
+        (hold.handed_over, hold.handing_over) = (Instant::now(), begun.elapsed());
         self.watcher.hint(&self.of, to);
         // What the store has put off must not be put off for as long as there is something to fold.
         if hold.state.ready && hold.tended.elapsed() >= self.options.tend {

@@ -4,7 +4,7 @@
 //! moves the checkpoint, in one transaction, and only if the generation's row still says what it was begun with. Both lock
 //! tables first and the row then, so neither ever waits for the other in a circle.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use flightdeck_core::Position;
 use flightdeck_store::chain::Hash;
@@ -15,6 +15,7 @@ use flightdeck_store::view::{
 use flightdeck_store::{Reason, StoreError, view};
 use futures_util::FutureExt as _;
 use futures_util::future::join;
+use tokio::sync::watch;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Error, GenericClient, Row, Transaction};
@@ -22,6 +23,7 @@ use tokio_postgres::{Client, Error, GenericClient, Row, Transaction};
 use crate::connection::Session;
 use crate::fault::kill_point;
 use crate::options::Schema;
+use crate::pace::Pace;
 use crate::row::Damage;
 use crate::store::to_error;
 use crate::tables::{self, Tables};
@@ -316,7 +318,7 @@ pub(crate) async fn discard(client: &mut Client, schema: &Schema, of: &Generatio
 }
 
 /// Gives a generation the indexes that it was folded without. It is not asked yet, so this may take as long as it takes.
-pub(crate) async fn index(client: &mut Client, lease: &Lease) -> Result<(), NotDone> {
+pub(crate) async fn index(client: &mut Client, lease: &Lease, mut pace: Pace) -> Result<(), NotDone> {
     let tx = client.transaction().await?;
     tx.batch_execute("SET LOCAL statement_timeout TO 0; SET LOCAL lock_timeout TO 0; SET LOCAL max_parallel_maintenance_workers TO 0").await?;
     // One at a time also of those who have lost the lease.
@@ -330,7 +332,11 @@ pub(crate) async fn index(client: &mut Client, lease: &Lease) -> Result<(), NotD
     if stored.indexed {
         return Ok(());
     }
-    tx.batch_execute(&Tables::of(&stored).index()).await?;
+    for sql in Tables::of(&stored).index() {
+        let begun = Instant::now();
+        tx.batch_execute(&sql).await?;
+        pace.give_way(begun.elapsed()).await;
+    }
     let sql = "UPDATE fd_projection SET indexed = true WHERE id = $1";
     tx.execute_typed(sql, &[(&stored.id, Type::INT8)]).await?;
     Ok(tx.commit().await?)
@@ -519,7 +525,11 @@ async fn skip(client: &Client, of: &Generation, position: Position) -> Result<()
 }
 
 /// Puts and removes rows and moves the checkpoint, in one transaction.
-pub(crate) async fn apply(client: &Client, work: &Work) -> Result<(), NotDone> {
+pub(crate) async fn apply(
+    client: &Client,
+    work: &Work,
+    head: &watch::Receiver<Position>,
+) -> Result<(), NotDone> {
     let mut attempt = 1;
     loop {
         let (begun, stored) = join(client.batch_execute("BEGIN"), find(client, &work.lease.of)).await;
@@ -527,7 +537,7 @@ pub(crate) async fn apply(client: &Client, work: &Work) -> Result<(), NotDone> {
         let tried = match check(stored?, work) {
             Ok(stored) => {
                 kill_point!("view-before-rows");
-                write(client, &stored, work).await
+                write(client, &stored, work, head).await
             }
             Err(refused) => Err(refused),
         };
@@ -564,10 +574,17 @@ fn check(stored: Option<Stored>, work: &Work) -> Result<Stored, NotDone> {
 
 /// Writes rows, and then moves the checkpoint if the generation's row is as it was. This is the fence: it comes last, so that
 /// whoever wants the lease does not wait for the rows; two who write the same rows meet there, and only one of them here.
-async fn write(client: &Client, stored: &Stored, work: &Work) -> Result<bool, NotDone> {
+async fn write(
+    client: &Client,
+    stored: &Stored,
+    work: &Work,
+    head: &watch::Receiver<Position>,
+) -> Result<bool, NotDone> {
     let mut writes = tables::writes(client, Tables::of(stored), &work.changes);
     writes.push(advance(client, stored, work).boxed());
-    let moved = tables::send(writes).await?;
+    // What can be asked is folded as soon as it can be.
+    let mut pace = if stored.state.ready { Pace::full() } else { Pace::beside(head.clone()) };
+    let moved = tables::send(writes, &mut pace).await?;
     kill_point!("view-after-rows");
     Ok(moved == 1)
 }

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::error::Error as StdError;
 use std::fmt::Write as _;
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::{BufMut as _, BytesMut};
 use flightdeck_core::Timestamp;
@@ -18,18 +19,19 @@ use tokio_postgres::types::{FromSql, IsNull, ToSql, Type, to_sql_checked};
 use tokio_postgres::{Client, Error};
 
 use crate::generations::Stored;
+use crate::pace::Pace;
 use crate::row::Damage;
 
 /// Rows that go into one statement at the most.
-const CHUNK_ROWS: usize = 5_000;
+const CHUNK_ROWS: usize = 1_000;
 /// Bytes that go into one statement, unless a single row has more.
-const CHUNK_BYTES: usize = 4 * 1024 * 1024;
+const CHUNK_BYTES: usize = 1024 * 1024;
 /// Statements that are on their way at once.
 const AT_ONCE: usize = 3;
 /// Columns of an index, by the database's own limit.
 const INDEX_COLUMNS_MAX: usize = 32;
-/// How much may be listed before the one who lists more has to take it into an index, in KiB.
-const LISTED_KIB: u32 = 32 * 1024;
+/// How much may be listed before the one who lists more has to take it into an index, in KiB. It is taken in long before that.
+const LISTED_KIB: u32 = 512 * 1024;
 /// A tsvector knows its words by their places in 20 bits; what is behind is not found.
 const WORDS_BYTES_MAX: usize = 1_000_000;
 /// Microseconds from 1970, where our times begin, to 2000, where the database's do.
@@ -83,14 +85,14 @@ impl<'p> Tables<'p> {
         sql
     }
 
-    /// The SQL that makes all further indexes, and has the tables looked over, so that the first who asks is answered well.
-    pub(crate) fn index(&self) -> String {
-        let mut sql = String::new();
+    /// The statements that make all further indexes, and have the tables looked over, so that the first who asks is answered well.
+    pub(crate) fn index(&self) -> Vec<String> {
+        let mut sql = Vec::new();
         for (place, table) in self.plan.tables().iter().enumerate() {
             let (name, id) = (self.name(place), self.id);
             for (number, columns) in table.indexes().iter().enumerate() {
                 let over = indexed(table, columns);
-                let _ = write!(sql, "CREATE INDEX \"fd_view_{id}_{place}_{number}\" ON {name} ({over});");
+                sql.push(format!("CREATE INDEX \"fd_view_{id}_{place}_{number}\" ON {name} ({over})"));
             }
             // What is not yet in the index is listed, and goes there in one go every few seconds: each entry for itself would cost more
             // than all the rest of the row. The search goes through the list as well.
@@ -98,18 +100,16 @@ impl<'p> Tables<'p> {
             let lists = table.columns().iter().enumerate().filter(|(_, column)| column.kind == Kind::List);
             for (number, column) in lists {
                 let over = quoted(&column.name);
-                let _ = write!(
-                    sql,
-                    "CREATE INDEX \"fd_view_{id}_{place}_has_{number}\" ON {name} USING gin ({over}) {listed};"
-                );
+                sql.push(format!(
+                    "CREATE INDEX \"fd_view_{id}_{place}_has_{number}\" ON {name} USING gin ({over}) {listed}"
+                ));
             }
             if !table.searched().is_empty() {
-                let _ = write!(
-                    sql,
-                    "CREATE INDEX \"fd_view_{id}_{place}_words\" ON {name} USING gin (fd_words) {listed};"
-                );
+                sql.push(format!(
+                    "CREATE INDEX \"fd_view_{id}_{place}_words\" ON {name} USING gin (fd_words) {listed}"
+                ));
             }
-            let _ = write!(sql, "ANALYZE {name};");
+            sql.push(format!("ANALYZE {name}"));
         }
         sql
     }
@@ -472,10 +472,22 @@ pub(crate) fn writes<'w>(
 }
 
 /// Sends statements, a few at a time, and returns how many rows the last one changed.
-pub(crate) async fn send(writes: Vec<BoxFuture<'_, Result<u64, Error>>>) -> Result<u64, Error> {
-    // They go onto the wire in this order, whatever is answered when: a connection does one after the other.
-    let changed: Vec<u64> = stream::iter(writes).buffered(AT_ONCE).try_collect().await?;
-    Ok(changed.last().copied().unwrap_or_default())
+pub(crate) async fn send(
+    mut writes: Vec<BoxFuture<'_, Result<u64, Error>>>,
+    pace: &mut Pace,
+) -> Result<u64, Error> {
+    let mut last = 0;
+    while !writes.is_empty() {
+        let (begun, behind) = (Instant::now(), writes.split_off(pace.at_once(AT_ONCE).min(writes.len())));
+        // They go onto the wire in this order, whatever is answered when: a connection does one after the other.
+        let changed: Vec<u64> = stream::iter(writes).buffered(AT_ONCE).try_collect().await?;
+        last = changed.last().copied().unwrap_or_default();
+        writes = behind;
+        if !writes.is_empty() {
+            pace.give_way(begun.elapsed()).await;
+        }
+    }
+    Ok(last)
 }
 
 fn chunks(rows: &[Row]) -> impl Iterator<Item = &[Row]> {

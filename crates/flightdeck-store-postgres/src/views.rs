@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use flightdeck_store::Reason;
+use flightdeck_store::{EventStore as _, Reason};
 use flightdeck_store::view::{
     Generation, GenerationState, Halt, Holder, Lease, Mark, Plan, Row, TakenOver, ViewError, ViewPage,
     ViewQuery, ViewStore, Wanted, Work, WorkLimits,
@@ -25,14 +25,20 @@ use crate::generations::{self, NotDone};
 use crate::history::History;
 use crate::open::{Dialing, OpenError};
 use crate::options::{Options, Schema};
+use crate::pace::Pace;
 use crate::store::{PostgresStore, to_error};
 
 /// For how long a connection may have nothing to do.
 const IDLE: Duration = Duration::from_secs(60);
 /// How often it is looked for connections that have nothing to do.
 const SWEEP: Duration = Duration::from_secs(15);
-/// How often what is listed is taken into the indexes.
+/// How often what is listed is taken into the indexes at the most, and for how many times as long as that took it is left alone:
+/// the more comes together, the less each entry costs.
 const TEND_EVERY: Duration = Duration::from_secs(2);
+const TEND_SHARE: u32 = 15;
+const TEND_PAUSE_MAX: Duration = Duration::from_secs(15);
+/// Nobody takes longer for it and still is at it.
+const TENDING_MAX: Duration = Duration::from_secs(600);
 /// How often something is tried that others are in the way of.
 const ATTEMPTS: u32 = 6;
 
@@ -45,7 +51,7 @@ pub(crate) struct Views {
     known: Known,
     /// Nothing once the store is closed.
     lines: Mutex<Option<HashMap<Of, Arc<Line>>>>,
-    /// When what is listed was last taken into the indexes of a generation.
+    /// Before when what is listed for a generation's indexes is not to be taken into them again.
     tended: Mutex<HashMap<Generation, Instant>>,
 }
 
@@ -95,17 +101,21 @@ impl Views {
         }
     }
 
-    /// Whether a generation was tended a moment ago; if not, it is from now on.
-    fn is_tended(&self, of: &Generation) -> bool {
+    /// Whether a generation is to be tended now; if so, it is not again until that is through and has been for a while.
+    fn is_to_be_tended(&self, of: &Generation) -> bool {
         let mut tended = self.tended.lock().unwrap_or_else(PoisonError::into_inner);
-        tended.retain(|_, at| at.elapsed() < TEND_EVERY);
-        match tended.contains_key(of) {
-            true => true,
-            false => {
-                tended.insert(of.clone(), Instant::now());
-                false
-            }
+        tended.retain(|_, not_before| *not_before > Instant::now());
+        let to_be = !tended.contains_key(of);
+        if to_be {
+            tended.insert(of.clone(), Instant::now() + TENDING_MAX);
         }
+        to_be
+    }
+
+    /// A generation has been tended, and that took so long.
+    fn has_tended(&self, of: Generation, took: Duration) {
+        let pause = (took * TEND_SHARE).clamp(TEND_EVERY, TEND_PAUSE_MAX);
+        self.tended.lock().unwrap_or_else(PoisonError::into_inner).insert(of, Instant::now() + pause);
     }
 
     pub(crate) fn close(&self) {
@@ -268,7 +278,10 @@ impl ViewStore for PostgresStore {
     async fn apply(&self, work: Work) -> Result<(), ViewError> {
         let line = Of::One(work.lease.of.clone());
         let views = self.views_to_write()?;
-        views.over(line, move |client| Box::pin(async move { generations::apply(client, &work).await })).await
+        let head = self.watch();
+        views
+            .over(line, move |client| Box::pin(async move { generations::apply(client, &work, &head).await }))
+            .await
     }
 
     async fn halt(&self, lease: &Lease, halt: &Halt) -> Result<(), ViewError> {
@@ -290,13 +303,13 @@ impl ViewStore for PostgresStore {
     }
 
     async fn take_over(&self, lease: &Lease) -> Result<TakenOver, ViewError> {
-        let lease = lease.clone();
+        let (lease, head) = (lease.clone(), self.watch());
         let views = self.views_to_write()?;
         views
             .change(move |client, dialing| {
-                let lease = lease.clone();
+                let (lease, pace) = (lease.clone(), Pace::beside(head.clone()));
                 Box::pin(async move {
-                    generations::index(client, &lease).await?;
+                    generations::index(client, &lease, pace).await?;
                     generations::take_over(client, &dialing.schema, &lease).await
                 })
             })
@@ -305,12 +318,13 @@ impl ViewStore for PostgresStore {
 
     async fn tend(&self, lease: &Lease) -> Result<bool, ViewError> {
         let views = self.views_to_write()?;
-        if views.is_tended(&lease.of) {
+        if !views.is_to_be_tended(&lease.of) {
             return Ok(false);
         }
         // Nobody waits for it: it takes as long as it takes, and what is folded meanwhile is listed again.
         let (of, views) = (lease.of.clone(), Arc::clone(views));
         views.thread.clone().spawn(async move {
+            let (begun, tended) = (Instant::now(), of.clone());
             let line = Of::Listed(of.clone());
             let taken = views.over(line, move |client| {
                 Box::pin(async move { generations::take_listed(client, &of).await })
@@ -318,6 +332,7 @@ impl ViewStore for PostgresStore {
             if let Err(error) = taken.await {
                 tracing::debug!(%error, "what is listed for an index was not taken into it");
             }
+            views.has_tended(tended, begun.elapsed());
         });
         Ok(false)
     }
