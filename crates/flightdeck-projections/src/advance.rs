@@ -78,6 +78,8 @@ struct Hold {
     /// What is folded, and not handed over yet when the generation is being built.
     cache: Cache,
     folded_to: Checkpoint,
+    /// What was handed over last, if the store may still be at it. All that comes next counts on its going well.
+    under_way: Option<JoinHandle<Result<Duration, ViewError>>>,
     /// Since when what is seen of it is not older than what is known, and since when nothing was handed over.
     since: Instant,
     handed_over: Instant,
@@ -264,6 +266,7 @@ impl Advance {
             lease,
             state,
             folded_to,
+            under_way: None,
             since: Instant::now(),
             handed_over: Instant::now(),
             handing_over: Duration::ZERO,
@@ -286,28 +289,35 @@ impl Advance {
         if !hold.state.has_diverged() && !std::mem::replace(&mut self.began, true) {
             hold.state.halt = None;
         }
+        let ended = self.advance(&mut hold, seen).await;
+        // Whatever ended it, nothing of this is under way when somebody looks where the generation stands.
+        self.through(&mut hold).await.and(ended)
+    }
+
+    async fn advance(&mut self, hold: &mut Hold, seen: &mut watch::Receiver<Seen>) -> Result<(), Broke> {
         let mut head = self.store.watch();
         let mut checked = false;
         loop {
             head.mark_unchanged();
-            if !self.obey(&mut hold, seen).await? {
+            if !self.obey(hold, seen).await? {
                 return Ok(());
             }
             // Only now: what was told to wait is not built anew by itself.
             if !std::mem::replace(&mut checked, true) {
-                self.check_the_log(&mut hold).await?;
+                self.check_the_log(hold).await?;
                 continue;
             }
             let begun = Instant::now();
-            let turned = self.turn(&mut hold).await?;
+            let turned = self.turn(hold).await?;
             if hold.grows && !hold.state.ready && !hold.behind {
                 // Others append: a build takes no more than half of what there is, until it is about to overtake.
                 sleep(begun.elapsed()).await;
             }
             match turned {
                 Turn::Again => {}
-                Turn::CaughtUp => self.rest(&mut hold, &mut head).await?,
+                Turn::CaughtUp => self.rest(hold, &mut head).await?,
                 Turn::Halted(halt) => {
+                    self.through(hold).await?;
                     tracing::error!(view = %self.of, %halt, "a view comes to a halt");
                     self.views.halt(&hold.lease, &halt).await?;
                     // What was seen before that knows nothing of it.
@@ -363,6 +373,7 @@ impl Advance {
 
     /// Goes back to where the store says that it stands.
     async fn start_again(&self, hold: &mut Hold) -> Result<(), Broke> {
+        self.through(hold).await?;
         if let Some(state) = self.look().await? {
             hold.folded_to = state.checkpoint;
             hold.state = state;
@@ -462,6 +473,7 @@ impl Advance {
         if hold.folded_to == hold.state.checkpoint
             && hold.cache.bytes() >= self.views.work_limits().building_bytes / 2
         {
+            self.through(hold).await?;
             hold.cache.clear();
         }
         match halt {
@@ -590,24 +602,44 @@ impl Advance {
         Ok(None)
     }
 
-    /// Hands over what is folded: at once for a generation that can be asked, in larger pieces for one that is being built.
+    /// Hands over what is folded: at once for a generation that can be asked, in larger pieces for one that is being built. Nobody
+    /// waits for the store here: what comes next is read and folded meanwhile.
     async fn hand_over(&self, hold: &mut Hold, now: bool) -> Result<(), Broke> {
+        if hold.under_way.as_ref().is_some_and(JoinHandle::is_finished) {
+            self.through(hold).await?;
+        }
         let limits = self.views.work_limits();
+        let pause = self.options.building_for.max(hold.handing_over * HANDING_OVER_SHARE);
         let full = hold.cache.touched() >= limits.building_rows
             || hold.cache.bytes() >= limits.building_bytes
-            || hold.handed_over.elapsed()
-                >= self.options.building_for.max(hold.handing_over * HANDING_OVER_SHARE);
+            || (hold.under_way.is_none() && hold.handed_over.elapsed() >= pause);
         if hold.folded_to == hold.state.checkpoint || !(now || hold.state.ready || full) {
             return Ok(());
         }
+        self.through(hold).await?;
         let (lease, from, to) = (hold.lease.clone(), hold.state.checkpoint, hold.folded_to);
         let work = Work { lease, from, to, changes: hold.cache.changes() };
-        let begun = Instant::now();
-        self.views.apply(work).await?;
         hold.cache.settle();
         hold.state.checkpoint = to;
-        (hold.handed_over, hold.handing_over) = (Instant::now(), begun.elapsed());
-        self.watcher.hint(&self.of, to);
+        let (views, watcher, of) = (Arc::clone(&self.views), self.watcher.clone(), self.of.clone());
+        hold.under_way = Some(tokio::spawn(async move {
+            let begun = Instant::now();
+            views.apply(work).await?;
+            watcher.hint(&of, to);
+            Ok(begun.elapsed())
+        }));
+        Ok(())
+    }
+
+    /// Waits until the store is through with what was handed over.
+    async fn through(&self, hold: &mut Hold) -> Result<(), Broke> {
+        let Some(under_way) = hold.under_way.take() else { return Ok(()) };
+        hold.handing_over = under_way.await.unwrap_or_else(|broke| {
+            // It was given up in the middle of it, as the program ends: where it stands is for the next one to see.
+            self.complain(&broke);
+            Err(ViewError::Fenced)
+        })?;
+        hold.handed_over = Instant::now();
         // What the store has put off must not be put off for as long as there is something to fold.
         if hold.state.ready && hold.tended.elapsed() >= self.options.tend {
             self.views.tend(&hold.lease).await?;
@@ -629,13 +661,17 @@ impl Advance {
 
     /// It has caught up: if it was being built, it takes over.
     async fn caught_up(&self, hold: &mut Hold) -> Result<(), Broke> {
-        if hold.state.ready {
-            // Bit by bit: what comes to be folded meanwhile does not wait for all of it.
-            hold.untended = self.views.tend(&hold.lease).await?;
-        } else {
-            while self.views.tend(&hold.lease).await? {}
+        if !(hold.state.ready && hold.grows) {
+            self.through(hold).await?;
         }
-        (hold.tended, hold.behind) = (Instant::now(), false);
+        hold.behind = false;
+        if !hold.state.ready {
+            while self.views.tend(&hold.lease).await? {}
+        } else if hold.under_way.is_none() {
+            // Bit by bit: what comes to be folded meanwhile does not wait for all of it, and what was handed over not at all.
+            hold.untended = self.views.tend(&hold.lease).await?;
+            hold.tended = Instant::now();
+        }
         // One that is ready and does not serve takes over when nobody else serves any more.
         if !(hold.state.ready && hold.served) && Instant::now() >= hold.take_over_at {
             self.take_over(hold).await?;
@@ -644,6 +680,7 @@ impl Advance {
     }
 
     async fn take_over(&self, hold: &mut Hold) -> Result<(), Broke> {
+        self.through(hold).await?;
         // A look is cheaper than an attempt.
         let all = self.views.generations().await?;
         hold.behind = matches!(succession(&all, &self.of), Some(Succession::Behind(_)));
@@ -674,6 +711,9 @@ impl Advance {
     async fn rest(&self, hold: &mut Hold, head: &mut watch::Receiver<Position>) -> Result<(), Broke> {
         let soon = !hold.state.ready || hold.untended;
         let most = if soon { self.options.linger } else { self.options.poll };
+        if !head.has_changed().unwrap_or(false) {
+            self.through(hold).await?;
+        }
         if let Ok(Err(_closed)) = timeout(most, head.changed()).await {
             sleep(most).await;
         }

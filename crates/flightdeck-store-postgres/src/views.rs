@@ -9,11 +9,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use flightdeck_store::{EventStore as _, Reason};
 use flightdeck_store::view::{
     Generation, GenerationState, Halt, Holder, Lease, Mark, Plan, Row, TakenOver, ViewError, ViewPage,
     ViewQuery, ViewStore, Wanted, Work, WorkLimits,
 };
+use flightdeck_store::{EventStore as _, Reason};
 use futures_util::future::BoxFuture;
 use tokio::runtime::Handle;
 use tokio::time::sleep;
