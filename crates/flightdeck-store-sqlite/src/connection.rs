@@ -40,8 +40,8 @@ fn to_write(path: &Path, options: &Options) -> rusqlite::Result<Connection> {
     Ok(conn)
 }
 
-/// Opens the one connection that writes. What makes a commit durable is read back.
-pub(crate) fn writer(path: &Path, options: &Options) -> Result<Connection, NotOpened> {
+/// Opens a file to write it in such a way that what is written is durable. What makes it so is read back.
+fn durable(path: &Path, options: &Options) -> Result<Connection, NotOpened> {
     let conn = to_write(path, options)?;
     let mode: String = conn.pragma_update_and_check(None, "journal_mode", "wal", |row| row.get(0))?;
     expect("journal_mode", "wal", mode)?;
@@ -50,12 +50,25 @@ pub(crate) fn writer(path: &Path, options: &Options) -> Result<Connection, NotOp
     let as_set: i64 = conn.pragma_query_value(None, "synchronous", |row| row.get(0))?;
     let number = if synchronous == "FULL" { "2" } else { "0" };
     expect("synchronous", number, as_set.to_string())?;
+    // Copying the WAL back is ours to do (`wal.rs`).
+    conn.pragma_update(None, "wal_autocheckpoint", 0)?;
+    Ok(conn)
+}
+
+/// Opens the connection that copies the WAL back, and writes nothing else.
+pub(crate) fn copier(path: &Path, options: &Options) -> Result<Connection, NotOpened> {
+    let conn = durable(path, options)?;
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+    Ok(conn)
+}
+
+/// Opens the one connection that writes events and rows.
+pub(crate) fn writer(path: &Path, options: &Options) -> Result<Connection, NotOpened> {
+    let conn = durable(path, options)?;
     conn.pragma_update(None, "foreign_keys", true)?;
     // Tables of views change their names. What somebody else's view in the file speaks of keeps its name, and is not our business.
     conn.pragma_update(None, "legacy_alter_table", true)?;
     conn.pragma_update(None, "cache_size", -WRITER_CACHE_KIB)?;
-    // Copying it back is the writer's to do (`wal.rs`).
-    conn.pragma_update(None, "wal_autocheckpoint", 0)?;
     conn.pragma_update(None, "journal_size_limit", WAL_BYTES_MAX)?;
     if let Some(pages) = options.pages_max {
         conn.pragma_update(None, "max_page_count", pages)?;

@@ -24,6 +24,7 @@ use crate::reader;
 use crate::row::Damage;
 use crate::store::{SqliteStore, Way, Writing};
 use crate::thread;
+use crate::wal::Copier;
 
 /// The oldest SQLite that may be linked: older ones can lose a WAL that is being reset.
 const SQLITE_MIN: i32 = 3_051_003;
@@ -230,8 +231,11 @@ impl SqliteStore {
         let (head, watched) = watch::channel(tip.position);
         let (jobs, queue) = mpsc::channel(options.queue_appends_max.max(1));
         let stopped = watch::Sender::new(false);
+        let copier = connection::copier(&path, &options).map_err(|why| at.not_opened(why))?;
+        let copier = Copier::start(copier).map_err(|source| OpenError::Io { path: path.clone(), source })?;
         let thread = thread::Thread {
             conn,
+            copier,
             lock,
             epoch: epoch.clone(),
             clock: Arc::clone(&options.clock),

@@ -17,12 +17,13 @@ use crate::inline::InlineViews;
 use crate::ledger::Ledger;
 use crate::lock::Lock;
 use crate::options::Reserve;
-use crate::wal;
+use crate::wal::{self, Copier};
 use crate::writer::{Job, Next, Writer};
 
 /// What the thread takes with it.
 pub(crate) struct Thread {
     pub(crate) conn: Connection,
+    pub(crate) copier: Copier,
     pub(crate) lock: Lock,
     pub(crate) epoch: Epoch,
     pub(crate) clock: Arc<dyn Clock>,
@@ -38,8 +39,9 @@ impl Thread {
     }
 
     fn run(self, mut jobs: mpsc::Receiver<Job>) {
-        let Self { conn, lock, epoch, clock, head, path, reserve, stopped } = self;
+        let Self { conn, mut copier, lock, epoch, clock, head, path, reserve, stopped } = self;
         wal::take_over(&conn);
+        let copying = &mut copier;
         let work = || -> Next {
             let ledger = match Ledger::open(&conn, epoch) {
                 Ok(ledger) => ledger,
@@ -59,11 +61,13 @@ impl Thread {
                 below_reserve: None,
                 views,
                 inline,
+                copier: copying,
             };
             writer.run(&mut jobs)
         };
         // A panic answers nobody: whoever waits is told that the outcome is unknown.
         let ended = catch_unwind(AssertUnwindSafe(work)).unwrap_or(Next::Stop);
+        copier.end();
         if ended == Next::Stop {
             stopped.send_replace(true);
             jobs.close();

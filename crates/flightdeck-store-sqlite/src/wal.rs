@@ -1,14 +1,24 @@
 //! The write-ahead log: how long it is, and copying it back into the file.
 //!
 //! SQLite copies it back by itself after some commits, and tells nobody when that fails: pages that could not be
-//! flushed are tried again later, on a disk that has already lied. So the writer does it, and hears of it.
+//! flushed are tried again later, on a disk that has already lied. So we do it, and hear of it: most of it beside the writer, which
+//! is not to stand still for a tenth of a second, and the rest, which came meanwhile, by the writer itself. Only
+//! when nothing is left does the next commit begin at the front of the file again.
 
 use std::cell::Cell;
+use std::sync::mpsc;
+use std::thread::JoinHandle;
 
 use rusqlite::Connection;
 
 /// Pages of 4 KiB that it grows by before it is copied back: 32 MB.
 pub(crate) const CHECKPOINT_PAGES: i32 = 8_000;
+/// Pages at which the writer waits until it is copied back: 128 MB.
+const PAGES_MAX: i32 = 32_000;
+/// So few pages are left to the writer, ...
+const LEFT_PAGES: i64 = 500;
+/// ... or what is left after so many times.
+const TIMES: usize = 5;
 
 thread_local! {
     /// How long it was after the last commit of this thread, which has one connection that writes.
@@ -32,5 +42,81 @@ pub(crate) fn pages() -> i32 {
 /// Copies back what no reader needs any more. What is left is the next one's.
 pub(crate) fn checkpoint(conn: &Connection) -> rusqlite::Result<()> {
     PAGES.set(0);
-    conn.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))
+    copy(conn).map(drop)
+}
+
+/// Copies back what no reader needs any more, and says how many pages are copied by now.
+fn copy(conn: &Connection) -> rusqlite::Result<i64> {
+    conn.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| row.get(2))
+}
+
+/// Copies it back on a connection and a thread of its own.
+pub(crate) struct Copier {
+    asks: mpsc::Sender<()>,
+    copied: mpsc::Receiver<rusqlite::Result<()>>,
+    works: bool,
+    thread: JoinHandle<()>,
+}
+
+impl Copier {
+    pub(crate) fn start(conn: Connection) -> std::io::Result<Self> {
+        let (asks, asked) = mpsc::channel();
+        let (answer, copied) = mpsc::channel();
+        let thread = std::thread::Builder::new().name("flightdeck-copier".to_owned()).spawn(move || {
+            while asked.recv().is_ok() {
+                if answer.send(copy_most(&conn)).is_err() {
+                    return;
+                }
+            }
+        })?;
+        Ok(Self { asks, copied, works: false, thread })
+    }
+
+    /// Has it copied back when it has grown enough, and copies the rest when most of it is.
+    pub(crate) fn see_to_it(&mut self, conn: &Connection) -> rusqlite::Result<()> {
+        if pages() < CHECKPOINT_PAGES {
+            return Ok(());
+        }
+        if !self.works {
+            // When there is nobody to ask, nobody answers either.
+            drop(self.asks.send(()));
+            self.works = true;
+        }
+        let copied = match pages() < PAGES_MAX {
+            true => self.copied.try_recv(),
+            false => self.copied.recv().map_err(mpsc::TryRecvError::from),
+        };
+        match copied {
+            Err(mpsc::TryRecvError::Empty) => Ok(()),
+            Ok(Err(error)) => {
+                self.works = false;
+                Err(error)
+            }
+            Ok(Ok(())) | Err(mpsc::TryRecvError::Disconnected) => {
+                self.works = false;
+                checkpoint(conn)
+            }
+        }
+    }
+
+    /// Ends it, when it is through with what it is at.
+    pub(crate) fn end(self) {
+        drop((self.asks, self.copied));
+        if self.thread.join().is_err() {
+            tracing::error!("copying back the WAL broke off");
+        }
+    }
+}
+
+/// Copies again and again what has come meanwhile, until that is little.
+fn copy_most(conn: &Connection) -> rusqlite::Result<()> {
+    let mut before = 0;
+    for _ in 0..TIMES {
+        let copied = copy(conn)?;
+        if copied - before < LEFT_PAGES {
+            break;
+        }
+        before = copied;
+    }
+    Ok(())
 }

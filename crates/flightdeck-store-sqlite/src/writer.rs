@@ -25,7 +25,7 @@ use crate::options::Reserve;
 use crate::row::Damage;
 use crate::snapshots;
 use crate::views::{On, ViewJob};
-use crate::wal;
+use crate::wal::Copier;
 
 /// Appends in one group.
 const GROUP_APPENDS_MAX: usize = 1_000;
@@ -106,6 +106,7 @@ pub(crate) struct Writer<'c> {
     /// What is to be done to views, in the order in which it came.
     pub(crate) views: VecDeque<Box<dyn ViewJob>>,
     pub(crate) inline: InlineViews,
+    pub(crate) copier: &'c mut Copier,
 }
 
 impl Writer<'_> {
@@ -262,13 +263,10 @@ impl Writer<'_> {
         }
     }
 
-    /// Copies the WAL back into the file when it has grown enough. SQLite would do so by itself, and keep an I/O error on
+    /// Has the WAL copied back into the file when it has grown enough. SQLite would do so by itself, and keep an I/O error on
     /// the way for itself as well.
-    fn checkpoint(&self) -> Next {
-        if wal::pages() < wal::CHECKPOINT_PAGES {
-            return Next::GoOn;
-        }
-        match wal::checkpoint(self.conn) {
+    fn checkpoint(&mut self) -> Next {
+        match self.copier.see_to_it(self.conn) {
             Ok(()) => Next::GoOn,
             Err(error) if error.sqlite_error_code() == Some(ErrorCode::SystemIoFailure) => {
                 tracing::error!(%error, "the storage failed in a checkpoint, and the store stops");
