@@ -1,6 +1,6 @@
 //! The tables of a generation: making, naming and emptying them, loading rows by their keys, and writing what changed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -159,23 +159,22 @@ impl Tables {
                     self.remember(conn, place, row, worded)?;
                 }
             }
-            let (update, insert) = self.statements(place, table);
+            let mut statements = Statements::of(self.name(place), table);
             for row in &changed.put {
-                let number = self.row_number(conn, place, table, row.key())?;
-                let values = || row.values().iter();
-                let number = match number {
-                    Some(number) => {
-                        let number = Value::Integer(number);
-                        let values = values().chain(std::iter::once(&number)).map(Bound);
-                        conn.prepare_cached(&update)?.execute(params_from_iter(values))?;
-                        number
-                    }
-                    None => {
-                        conn.prepare_cached(&insert)?.execute(params_from_iter(values().map(Bound)))?;
-                        Value::Integer(conn.last_insert_rowid())
-                    }
+                let Some((number, before)) = self.row(conn, place, table, row.key())? else {
+                    let values = params_from_iter(row.values().iter().map(Bound));
+                    conn.prepare_cached(&statements.insert)?.execute(values)?;
+                    self.remember(conn, place, conn.last_insert_rowid(), worded)?;
+                    continue;
                 };
-                if let Value::Integer(number) = number {
+                let differ = Differ::between(before.as_ref(), row);
+                if differ.is_nothing() {
+                    continue;
+                }
+                let at = Value::Integer(number);
+                let values = differ.of(row.values()).chain(std::iter::once(&at)).map(Bound);
+                conn.prepare_cached(statements.update(differ))?.execute(params_from_iter(values))?;
+                if differ.meets(statements.searched) {
                     self.remember(conn, place, number, worded)?;
                 }
             }
@@ -196,18 +195,19 @@ impl Tables {
         statement.query_row(params_from_iter(key.iter().map(Bound)), |row| row.get(0)).optional()
     }
 
-    /// What changes a row, and what adds one. They fail by FAIL: by ABORT, SQLite would copy every page that they touch, for
-    /// taking back a single statement.
-    fn statements(&self, place: usize, table: &Table) -> (String, String) {
-        let (name, columns) = (self.name(place), table.columns());
-        let set = columns.iter().enumerate().map(|(at, column)| format!("\"{}\" = ?{}", column.name, at + 1));
-        let set: Vec<String> = set.collect();
-        let places: Vec<String> = (1..=columns.len()).map(|place| format!("?{place}")).collect();
-        let all = names(columns.iter().map(|column| column.name.as_str()));
-        (
-            format!("UPDATE OR FAIL \"{name}\" SET {} WHERE rowid = ?{}", set.join(", "), columns.len() + 1),
-            format!("INSERT OR FAIL INTO \"{name}\" ({all}) VALUES ({})", places.join(", ")),
-        )
+    /// The row with that key and its number, if it is there; of a row that can't be read, as somebody has left it, only the number.
+    fn row(
+        &self,
+        conn: &Connection,
+        place: usize,
+        table: &Arc<Table>,
+        key: &[Value],
+    ) -> rusqlite::Result<Option<(i64, Option<Row>)>> {
+        let columns = names(table.columns().iter().map(|column| column.name.as_str()));
+        let sql = format!("SELECT rowid, {columns} FROM \"{}\"{}", self.name(place), equal(table, key.len()));
+        let mut statement = conn.prepare_cached(&sql)?;
+        let found = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, read(table, row, 1).ok()));
+        statement.query_row(params_from_iter(key.iter().map(Bound)), found).optional()
     }
 
     /// The last row whose words have been looked at: those behind it have never been.
@@ -311,6 +311,70 @@ impl Tables {
             }
         }
         Ok(true)
+    }
+}
+
+/// The statements that write rows into a table. They fail by FAIL: by ABORT, SQLite would copy every page that they touch, for
+/// taking back a single statement.
+struct Statements<'t> {
+    name: String,
+    table: &'t Table,
+    insert: String,
+    updates: HashMap<u64, String>,
+    searched: Differ,
+}
+
+impl<'t> Statements<'t> {
+    fn of(name: String, table: &'t Table) -> Self {
+        let places: Vec<String> = (1..=table.columns().len()).map(|place| format!("?{place}")).collect();
+        let all = names(table.columns().iter().map(|column| column.name.as_str()));
+        let insert = format!("INSERT OR FAIL INTO \"{name}\" ({all}) VALUES ({})", places.join(", "));
+        let searched = table.searched().iter().filter_map(|column| table.place(column));
+        let searched = Differ(searched.fold(0, |all, place| all | (1 << place)));
+        Self { name, table, insert, updates: HashMap::new(), searched }
+    }
+
+    /// What changes these cells of a row. SQLite takes a row out of every index over a column that is set and puts it in again,
+    /// whether or not it holds something else then.
+    fn update(&mut self, differ: Differ) -> &str {
+        self.updates.entry(differ.0).or_insert_with(|| {
+            let set = differ.of(self.table.columns()).enumerate();
+            let set: Vec<String> =
+                set.map(|(at, column)| format!("\"{}\" = ?{}", column.name, at + 1)).collect();
+            format!(
+                "UPDATE OR FAIL \"{}\" SET {} WHERE rowid = ?{}",
+                self.name,
+                set.join(", "),
+                set.len() + 1
+            )
+        })
+    }
+}
+
+/// In which columns a row differs from what it was: a bit for each, of which there are at most 64.
+#[derive(Debug, Clone, Copy)]
+struct Differ(u64);
+
+impl Differ {
+    /// In all of them, if it is not known what it was.
+    fn between(before: Option<&Row>, now: &Row) -> Self {
+        let differs =
+            |place: usize, value: &Value| before.is_none_or(|before| before.values()[place] != *value);
+        let each = now.values().iter().enumerate();
+        Self(each.fold(0, |all, (place, value)| all | (u64::from(differs(place, value)) << place)))
+    }
+
+    const fn is_nothing(self) -> bool {
+        self.0 == 0
+    }
+
+    const fn meets(self, other: Self) -> bool {
+        self.0 & other.0 != 0
+    }
+
+    /// Those of a row's values, or columns, in which it differs.
+    fn of<T>(self, each: &[T]) -> impl Iterator<Item = &T> {
+        each.iter().enumerate().filter(move |(place, _)| self.0 >> place & 1 == 1).map(|(_, each)| each)
     }
 }
 

@@ -79,7 +79,7 @@ impl Copier {
         }
         if !self.works {
             // When there is nobody to ask, nobody answers either.
-            drop(self.asks.send(()));
+            let _nobody = self.asks.send(());
             self.works = true;
         }
         let copied = match pages() < PAGES_MAX {
