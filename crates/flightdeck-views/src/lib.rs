@@ -1,17 +1,24 @@
 //! FlightDeck's own read models, each a projection in a file of its own.
 //!
-//! So far there is [`content`]. Whoever knows nothing of FlightDeck reads them with SQL: `SELECT title, status FROM content`.
+//! There are [`content`], [`presentations`] (with their slides) and [`users`]. Whoever knows nothing of FlightDeck reads them
+//! with SQL: `SELECT title, status FROM content`, or `SELECT place, title FROM slides ORDER BY presentation_id, place`.
 
 pub mod content;
+pub mod presentations;
+pub mod users;
+
+mod subject;
 
 use std::sync::Arc;
 
 use flightdeck_projections::Projection;
 
 pub use crate::content::ContentView;
+pub use crate::presentations::PresentationsView;
+pub use crate::users::UsersView;
 
 /// All of them.
 #[must_use]
 pub fn all() -> Vec<Arc<dyn Projection>> {
-    vec![Arc::new(ContentView)]
+    vec![Arc::new(ContentView), Arc::new(PresentationsView), Arc::new(UsersView)]
 }
