@@ -2,10 +2,17 @@
 //!
 //! There are [`content`], [`presentations`] (with their slides) and [`users`]. Whoever knows nothing of FlightDeck reads them
 //! with SQL: `SELECT title, status FROM content`, or `SELECT place, title FROM slides ORDER BY presentation_id, place`.
+//!
+//! Beside them is what no table says: the [`history`] of one content, presentation or user, event by event, what it was at any
+//! moment, and the [difference](diff) between two.
 
 pub mod content;
 pub mod presentations;
 pub mod users;
+
+pub mod diff;
+pub mod history;
+pub mod thing;
 
 mod subject;
 
