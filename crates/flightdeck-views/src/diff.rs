@@ -78,13 +78,14 @@ pub enum Became {
 }
 
 impl Difference {
-    /// What differs between two faces; `None` is a thing that is not there.
+    /// What differs between two faces; `None` is a thing that is not there. At most `words_max` words are compared, the first ones.
     #[must_use]
-    pub fn between(before: Option<&Face>, after: Option<&Face>) -> Self {
+    pub fn between(before: Option<&Face>, after: Option<&Face>, words_max: usize) -> Self {
         let nothing = Face::default();
         let (before, after) = (before.unwrap_or(&nothing), after.unwrap_or(&nothing));
-        let changes = changes(&before.fields, &after.fields);
-        Self { changes, slides: slide_changes(&before.slides, &after.slides) }
+        let mut left = words_max;
+        let changes = changes(&before.fields, &after.fields, &mut left);
+        Self { changes, slides: slide_changes(&before.slides, &after.slides, &mut left) }
     }
 
     /// Whether nothing differs.
@@ -119,23 +120,28 @@ impl Change {
 type Fields = [(&'static str, Facet)];
 
 /// Fields of the face afterwards come in its order, and those that only were there before follow.
-fn changes(before: &Fields, after: &Fields) -> Vec<Change> {
+fn changes(before: &Fields, after: &Fields, left: &mut usize) -> Vec<Change> {
     fn find<'f>(fields: &'f Fields, name: &str) -> Option<&'f Facet> {
         fields.iter().find(|(known, _)| *known == name).map(|(_, facet)| facet)
     }
     let gone = before.iter().filter(|(name, _)| find(after, name).is_none());
     let names = after.iter().chain(gone).map(|(name, _)| *name);
-    names.filter_map(|name| change(name, find(before, name), find(after, name))).collect()
+    names.filter_map(|name| change(name, find(before, name), find(after, name), left)).collect()
 }
 
-fn change(field: &'static str, before: Option<&Facet>, after: Option<&Facet>) -> Option<Change> {
+fn change(
+    field: &'static str,
+    before: Option<&Facet>,
+    after: Option<&Facet>,
+    left: &mut usize,
+) -> Option<Change> {
     if before == after {
         return None;
     }
     let (mut pieces, mut moves) = (None, None);
     match (before, after) {
         (Some(Facet::Text(Some(before))), Some(Facet::Text(Some(after)))) => {
-            pieces = Some(words(before, after));
+            pieces = Some(words(before, after, left));
         }
         (Some(Facet::List(before)), Some(Facet::List(after))) => moves = Some(items(before, after)),
         _ => {}
@@ -144,7 +150,7 @@ fn change(field: &'static str, before: Option<&Facet>, after: Option<&Facet>) ->
     Some(Change { field, before, after, words: pieces, items: moves })
 }
 
-fn slide_changes(before: &[SlideFace], after: &[SlideFace]) -> Vec<SlideChange> {
+fn slide_changes(before: &[SlideFace], after: &[SlideFace], left: &mut usize) -> Vec<SlideChange> {
     fn places(slides: &[SlideFace]) -> HashMap<&str, usize> {
         slides.iter().enumerate().map(|(place, slide)| (slide.id.as_str(), place)).collect()
     }
@@ -166,7 +172,7 @@ fn slide_changes(before: &[SlideFace], after: &[SlideFace]) -> Vec<SlideChange> 
             what,
             place_before,
             place_after,
-            changes: changes(was, is),
+            changes: changes(was, is, left),
         })
     };
     after.iter().chain(gone).filter_map(change).collect()

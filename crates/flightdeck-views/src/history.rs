@@ -15,13 +15,15 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use thiserror::Error;
 
-use crate::diff::Difference;
+use crate::diff::{Difference, WORDS_MAX};
 use crate::thing::{Face, Thing};
 
 /// Events of one page of a history.
 pub const HISTORY_EVENTS_MAX: usize = 200;
 /// What one page of a history tells, in bytes of JSON, about; a page always has at least one event when there is one.
 pub const HISTORY_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Words that are compared at most to tell what one event changed: fewer than [`WORDS_MAX`], for a page has many of them.
+pub const HISTORY_WORDS_MAX: usize = 2_000;
 /// Events of one stream that are folded to answer one question.
 pub const FOLDED_EVENTS_MAX: usize = 100_000;
 
@@ -215,7 +217,7 @@ impl<T: Thing> Chronicle<T> {
         let difference = before
             .as_ref()
             .zip(after.as_ref())
-            .map(|(before, after)| Difference::between(before.as_ref(), after.as_ref()));
+            .map(|(before, after)| Difference::between(before.as_ref(), after.as_ref(), HISTORY_WORDS_MAX));
         self.face = after;
         let data = event.data.json().map(|data| String::from_utf8_lossy(data.as_bytes()).into_owned());
         Ok(Entry {
@@ -399,7 +401,7 @@ pub async fn compare<T: Thing>(
     }
     let mut seen = |seen: Option<Seen>| seen.map_or_else(|| chronicle.look(), Ok);
     let ((from, before), (to, after)) = (seen(before)?, seen(after)?);
-    Ok(Compared { from, to, difference: Difference::between(before.as_ref(), after.as_ref()) })
+    Ok(Compared { from, to, difference: Difference::between(before.as_ref(), after.as_ref(), WORDS_MAX) })
 }
 
 /// What a thing was like, and the last event before that.

@@ -6,8 +6,13 @@ use flightdeck_domain::presentation::{self, Presentation};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::{Difference, Items, Piece, WORDS_MAX, items, words};
+use super::{Difference, Items, Piece, WORDS_MAX, items};
 use crate::thing::{Face, Thing};
+
+fn words(before: &str, after: &str) -> Vec<Piece> {
+    let mut left = WORDS_MAX;
+    super::words(before, after, &mut left)
+}
 
 fn pieces(before: &str, after: &str) -> Value {
     serde_json::to_value(words(before, after)).unwrap()
@@ -146,7 +151,7 @@ fn content(patches: &[&str]) -> Option<Face> {
 }
 
 fn difference(before: Option<&Face>, after: Option<&Face>) -> Value {
-    serde_json::to_value(Difference::between(before, after)).unwrap()
+    serde_json::to_value(Difference::between(before, after, WORDS_MAX)).unwrap()
 }
 
 #[test]
@@ -180,6 +185,20 @@ fn a_field_differs_as_its_kind_does() {
     let (none, some) = (content(&[]), content(&["\"description\":\"About\""]));
     let expected = json!({"changes": [{"field": "description", "before": null, "after": "About"}]});
     assert_eq!(difference(none.as_ref(), some.as_ref()), expected);
+}
+
+#[test]
+fn all_texts_of_a_thing_share_the_words_that_are_compared() {
+    let one = content(&[r#""title":"a b c","content":"a b c""#]);
+    let two = content(&[r#""title":"x b y","content":"x b y""#]);
+    // Each has five words before and five after; what is compared has the word in the middle kept.
+    for (most, expected) in
+        [(20, [true, true]), (19, [true, false]), (10, [true, false]), (9, [false, false])]
+    {
+        let found = Difference::between(one.as_ref(), two.as_ref(), most).changes;
+        let kept = |at: usize| found[at].words.iter().flatten().any(|piece| matches!(piece, Piece::Kept(_)));
+        assert_eq!([kept(0), kept(1)], expected, "{most}");
+    }
 }
 
 /// A presentation whose slides say what they are called, after these events.

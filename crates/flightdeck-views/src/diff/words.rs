@@ -3,8 +3,8 @@
 use serde::Serialize;
 use similar::{Algorithm, DiffOp, capture_diff_slices};
 
-/// Words that are compared at most, of both texts together and without what they begin and end with alike. Of texts that differ
-/// in more, all in between counts as replaced.
+/// Words that are compared at most for one difference: those of all its texts before and after, without what they begin and end with
+/// alike. Of a text that would take more, all in between counts as replaced.
 pub const WORDS_MAX: usize = 20_000;
 
 /// A piece of the difference between two texts: `{"kept":"Hello "}`.
@@ -31,8 +31,9 @@ impl Piece {
 }
 
 /// What two texts have in common and what not, word by word. Where something was replaced, what was removed comes first.
+/// At most `left` words are compared, and so many fewer are left then.
 #[must_use]
-pub fn words(before: &str, after: &str) -> Vec<Piece> {
+pub fn words(before: &str, after: &str, left: &mut usize) -> Vec<Piece> {
     let (old, new) = (cut(before), cut(after));
     let head = old.iter().zip(&new).take_while(|(old, new)| old == new).count();
     let rest = old.len().min(new.len()) - head;
@@ -42,9 +43,10 @@ pub fn words(before: &str, after: &str) -> Vec<Piece> {
     let (old, new) = (&old[head..old.len() - tail], &new[head..new.len() - tail]);
     let mut pieces = Pieces::default();
     pieces.keep(begin);
-    if old.len() + new.len() > WORDS_MAX {
+    if old.len() + new.len() > *left {
         pieces.replace(old, new);
     } else {
+        *left -= old.len() + new.len();
         for op in capture_diff_slices(Algorithm::Myers, old, new) {
             let (was, is) = (&old[op.old_range()], &new[op.new_range()]);
             match op {

@@ -16,8 +16,8 @@ use flightdeck_store::{Append, Data, Direction, EventStore, MemoryStore, NewEven
 use serde_json::{Value, json};
 
 use super::{
-    Chronicle, Entry, Events, HISTORY_BYTES_MAX, HISTORY_EVENTS_MAX, HistoryError, HistoryPage, HistoryQuery,
-    Moment, as_of, compare, history,
+    Chronicle, Entry, Events, HISTORY_BYTES_MAX, HISTORY_EVENTS_MAX, HISTORY_WORDS_MAX, HistoryError,
+    HistoryPage, HistoryQuery, Moment, as_of, compare, history,
 };
 use crate::thing::Thing;
 
@@ -215,6 +215,23 @@ async fn a_page_is_bounded_in_events_and_in_bytes() {
         assert_eq!(all, expected);
         assert!(pages > 2, "{pages}");
     }
+}
+
+#[tokio::test]
+async fn a_history_compares_fewer_words_than_a_comparison_does() {
+    let store = store();
+    happens(&store, "content-1", "ContentCreated", 2, CREATED).await;
+    for word in ["old", "new"] {
+        let text = format!("{word} same ").repeat(HISTORY_WORDS_MAX / 4);
+        let data = format!(r#"{{"contentId":"1","content":"{text}"}}"#);
+        happens(&store, "content-1", "ContentUpdated", 1, &data).await;
+    }
+    let pieces = |difference: &Value| difference["changes"][0]["words"].as_array().map(Vec::len);
+    let told = json(&page(&store, &HistoryQuery::default()).await);
+    assert_eq!(pieces(&told["entries"][2]), Some(3), "replaced, but for the end");
+    let (from, to) = (Moment::Version(version(2)), Moment::Version(version(3)));
+    let compared = compare::<Content>(&store, &stream("content-1"), from, to).await.unwrap();
+    assert_eq!(pieces(&json(&compared)), Some(3 * HISTORY_WORDS_MAX / 4));
 }
 
 #[tokio::test]
