@@ -7,6 +7,8 @@ use flightdeck_projections::{Projection, Reads};
 use flightdeck_store::Recorded;
 use flightdeck_store::view::{FoldError, Key, Kind, Row, Rows, Table, Value};
 
+use crate::subject::subject;
+
 /// The name of the view, and of its one table.
 pub const NAME: &str = "content";
 /// The number of this projection. Whatever changes what is read, kept or folded takes the next one.
@@ -54,30 +56,24 @@ impl Projection for ContentView {
     }
 
     fn keys(&self, event: &Recorded) -> Result<Vec<Key>, FoldError> {
-        Ok(vec![Key::of(NAME, id(event)?)])
+        Ok(vec![Key::of(NAME, subject(event)?)])
     }
 
     fn fold(&self, event: &Recorded, rows: &mut Rows<'_>) -> Result<(), FoldError> {
         let data = event.data_bytes();
         match Event::from_stored(event.event_type.as_str(), event.schema, data)? {
             // As the decider has it: what can't follow changes nothing.
-            Some(Event::Created(new)) if rows.get(NAME, id(event)?).is_none() => {
-                rows.put(NAME, created(id(event)?, &new, event.recorded_at))
+            Some(Event::Created(new)) if rows.get(NAME, subject(event)?).is_none() => {
+                rows.put(NAME, created(subject(event)?, &new, event.recorded_at))
             }
             Some(Event::Created(_)) | None => Ok(()),
-            Some(Event::Updated(change)) => rows.change(NAME, id(event)?, |row| {
+            Some(Event::Updated(change)) => rows.change(NAME, subject(event)?, |row| {
                 updated(row, &change)?;
                 row.set("updated_at", event.recorded_at)
             }),
-            Some(Event::Deleted(_)) => rows.remove(NAME, id(event)?),
+            Some(Event::Deleted(_)) => rows.remove(NAME, subject(event)?),
         }
     }
-}
-
-/// The content is what its stream is named after, whatever its data says.
-fn id(event: &Recorded) -> Result<&str, FoldError> {
-    let id = event.stream.as_str().split_once('-').map(|(_, id)| id);
-    id.ok_or_else(|| FoldError::new(format!("{} is no stream of a content", event.stream)))
 }
 
 fn created(id: &str, new: &Created, at: flightdeck_core::Timestamp) -> [Value; 11] {
