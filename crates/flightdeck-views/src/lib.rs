@@ -1,17 +1,73 @@
 //! FlightDeck's own read models, each a projection in a file of its own.
 //!
-//! So far there is [`content`]. Whoever knows nothing of FlightDeck reads them with SQL: `SELECT title, status FROM content`.
+//! - [`content`]: the contents that are there.
+//! - What visitors did, from their facts: [`user_activity`] (each visitor, with its timeline), [`sessions`], [`pages`], and
+//!   [`site_analytics`] (totals, and series by hour, day, week and month of any [`zone`]).
+//! - The log itself: [`log_days`] (events by type and day) and [`log_streams`] (streams by when something last happened in them).
+//!
+//! Whoever knows nothing of FlightDeck reads them with SQL: `SELECT title, status FROM content`. In a program there is a function
+//! for each question beside the view that answers it; what a caller may see goes along with it ([`Asked`]).
+//!
+//! Answers about consent are no facts, and are counted nowhere. A fact whose data is gone (erased, archived) is not counted by a view
+//! that is built after that.
+
+mod asked;
+mod fact;
 
 pub mod content;
+pub mod log_days;
+pub mod log_streams;
+pub mod pages;
+pub mod sessions;
+pub mod site_analytics;
+pub mod user_activity;
+pub mod visitors;
+pub mod zone;
 
 use std::sync::Arc;
 
 use flightdeck_projections::Projection;
 
+pub use crate::asked::Asked;
 pub use crate::content::ContentView;
+pub use crate::log_days::LogDaysView;
+pub use crate::log_streams::LogStreamsView;
+pub use crate::pages::PagesView;
+pub use crate::sessions::SessionsView;
+pub use crate::site_analytics::SiteAnalyticsView;
+pub use crate::user_activity::UserActivityView;
 
 /// All of them.
 #[must_use]
 pub fn all() -> Vec<Arc<dyn Projection>> {
-    vec![Arc::new(ContentView)]
+    vec![
+        Arc::new(ContentView),
+        Arc::new(UserActivityView),
+        Arc::new(SessionsView),
+        Arc::new(PagesView),
+        Arc::new(SiteAnalyticsView),
+        Arc::new(LogDaysView),
+        Arc::new(LogStreamsView),
+    ]
+}
+
+#[cfg(test)]
+mod ground;
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use flightdeck_projections::Defined;
+
+    #[test]
+    fn all_can_be_run_and_no_two_want_the_same_table() {
+        let mut names = BTreeSet::new();
+        for projection in super::all() {
+            let defined = Defined::new(projection).unwrap();
+            for table in defined.plan().tables() {
+                assert!(names.insert(table.name().to_owned()), "{} is there twice", table.name());
+            }
+        }
+    }
 }
