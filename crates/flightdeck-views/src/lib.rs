@@ -70,4 +70,25 @@ mod tests {
             }
         }
     }
+
+    #[test]
+    fn whatever_is_listed_in_an_order_has_an_index_of_it() {
+        for (view, table, columns) in [
+            ("user_activity", "user_activity", &["facts"][..]),
+            ("user_activity", "user_activity", &["views"]),
+            ("user_activity", "user_activity", &["last_active"]),
+            ("sessions", "sessions", &["visitor", "number"]),
+            ("sessions", "sessions", &["ended_at"]),
+            ("pages", "pages", &["views"]),
+            ("pages", "pages", &["facts"]),
+            ("pages", "pages", &["last_viewed"]),
+            ("log_streams", "log_streams", &["last_at"]),
+            ("log_streams", "log_streams", &["category", "last_at"]),
+        ] {
+            let found = super::all().into_iter().find(|projection| projection.name() == view).unwrap();
+            let tables = found.tables();
+            let indexes = tables.iter().find(|known| known.name() == table).unwrap().indexes();
+            assert!(indexes.iter().any(|index| index == columns), "{table} by {columns:?}");
+        }
+    }
 }
