@@ -44,10 +44,11 @@ pub trait Projection: Send + Sync + 'static {
     fn fold(&self, event: &Recorded, rows: &mut Rows<'_>) -> Result<(), FoldError>;
 }
 
-/// Which events are read: types, each perhaps only in the streams of one category.
+/// Which events are read: types, each perhaps only in the streams of one category; or all that there are.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Reads {
     sources: Vec<Source>,
+    everything: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,14 +66,22 @@ impl Reads {
         D::Event: StoredEvents,
     {
         let types = D::Event::TYPES.iter().map(|stored| (stored.name.to_owned(), stored.schema().get()));
-        Self { sources: vec![Source { category: Some(D::CATEGORY.to_owned()), types: types.collect() }] }
+        let source = Source { category: Some(D::CATEGORY.to_owned()), types: types.collect() };
+        Self { sources: vec![source], everything: false }
     }
 
     /// Events of these types, in their first shape, wherever they are.
     #[must_use]
     pub fn types<'n>(names: impl IntoIterator<Item = &'n str>) -> Self {
         let types = names.into_iter().map(|name| (name.to_owned(), 1)).collect();
-        Self { sources: vec![Source { category: None, types }] }
+        Self { sources: vec![Source { category: None, types }], everything: false }
+    }
+
+    /// Every event there is, of whatever type and shape, those in the system's own streams included: for what looks at the
+    /// log itself, and not into its data.
+    #[must_use]
+    pub fn everything() -> Self {
+        Self { sources: Vec::new(), everything: true }
     }
 
     /// The same types, in the streams of one category only.
@@ -88,6 +97,7 @@ impl Reads {
     #[must_use]
     pub fn and(mut self, other: Self) -> Self {
         self.sources.extend(other.sources);
+        self.everything |= other.everything;
         self
     }
 
@@ -98,6 +108,7 @@ impl Reads {
             format!("{}: {}", source.category.as_deref().unwrap_or("*"), types.join(" "))
         };
         let mut sources: Vec<String> = self.sources.iter().map(source).collect();
+        sources.extend(self.everything.then(|| "*: *".to_owned()));
         sources.sort();
         sources.join("\n")
     }
@@ -105,6 +116,9 @@ impl Reads {
     /// What the log is asked for: a little more than is read, when there are several sources.
     fn filter(&self) -> Result<Filter, WordError> {
         let mut filter = Filter::default();
+        if self.everything {
+            return Ok(filter);
+        }
         for source in &self.sources {
             for name in source.types.keys() {
                 filter.types.push(TypePattern::Exact(EventType::new(name)?));
@@ -128,7 +142,7 @@ impl Reads {
             self.sources.iter().filter(of).filter_map(|source| source.types.get(event.event_type.as_str()));
         let known = known.max();
         match known {
-            None => Ok(false),
+            None => Ok(self.everything),
             Some(known) if event.schema.get() <= *known => Ok(true),
             Some(known) => Err(Halt {
                 kind: HaltKind::NeedsUpgrade,
@@ -189,7 +203,7 @@ impl Defined {
     ) -> Result<Self, InvalidProjection> {
         let plan = Plan::new(name, number, tables, &reads.fingerprint())?;
         let filter = reads.filter().map_err(|error| InvalidProjection::Reads(name, error))?;
-        if filter.types.is_empty() {
+        if filter.types.is_empty() && !reads.everything {
             return Err(InvalidProjection::ReadsNothing(name));
         }
         filter.check().map_err(|error| InvalidProjection::ReadsTooMuch(name, error))?;

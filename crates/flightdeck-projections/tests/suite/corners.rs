@@ -228,8 +228,9 @@ async fn waiting_for_a_first_build_that_halted_ends_at_once(ground: Ground) {
     running.stop().await;
 }
 
-/// Names its rows only after a long while; keeps words; reads more types than can be asked for.
+/// Names its rows only after a long while; keeps words; reads more types than can be asked for, or whatever there is.
 enum Odd {
+    Everything,
     HangsInKeys,
     Words,
     TooManyTypes,
@@ -242,6 +243,7 @@ impl Projection for Odd {
     fn reads(&self) -> Reads {
         let many: Vec<String> = (0..65).map(|number| format!("Type{number}")).collect();
         match self {
+            Self::Everything => Reads::everything(),
             Self::TooManyTypes => Reads::types(many.iter().map(String::as_str)),
             Self::Words | Self::HangsInKeys => Reads::types(["Counted", "Bad"]),
         }
@@ -262,6 +264,24 @@ impl Projection for Odd {
         let text: String = serde_json::from_slice(event.data_bytes())?;
         rows.put("counts", [event.stream.as_str().into(), text.into()])
     }
+}
+
+async fn a_view_of_everything_sees_every_type_shape_and_stream(ground: Ground) {
+    let running = runner(&ground).projection(Odd::Everything).start().await.unwrap();
+    for (stream, event_type, schema) in [("a-1", "Counted", 1), ("b", "Unheard", 9), ("$c-1", "Own", 2)] {
+        ground.append_of(stream, event_type, schema, &format!("\"{event_type}\"")).await;
+    }
+    ready_at(&ground, 3).await;
+    let found = ground.views.ask(&ViewQuery::of(name("counts"), 1, "counts")).await.unwrap().rows;
+    let texts: Vec<_> = found.iter().filter_map(|row| row.text("text")).collect();
+    assert_eq!(texts, ["Own", "Counted", "Unheard"]);
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_view_of_everything_sees_every_type_shape_and_stream_on_every_store() {
+    a_view_of_everything_sees_every_type_shape_and_stream(Ground::memory()).await;
+    a_view_of_everything_sees_every_type_shape_and_stream(Ground::sqlite()).await;
 }
 
 async fn keys_that_hang_halt_the_view(ground: Ground) {

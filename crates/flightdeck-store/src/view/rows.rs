@@ -97,6 +97,8 @@ pub type Changes = Vec<TableChanges>;
 struct Slot {
     stored: Option<Row>,
     now: Option<Row>,
+    /// Whether it may have changed since the last [`Cache::settle`].
+    touched: bool,
 }
 
 #[derive(Debug)]
@@ -107,8 +109,8 @@ struct Held {
     ordered: BTreeSet<Box<[Value]>>,
     /// The beginnings of keys whose rows are all here.
     whole: BTreeSet<Box<[Value]>>,
-    /// Keys that may have changed since the last [`Cache::settle`].
-    touched: BTreeSet<Box<[Value]>>,
+    /// Keys of the rows that were touched, each once. Put in order when they are asked for: a fold touches a row far more often.
+    touched: Vec<Box<[Value]>>,
 }
 
 /// Rows held for a batch of events.
@@ -127,7 +129,7 @@ impl Cache {
             rows: HashMap::new(),
             ordered: BTreeSet::new(),
             whole: BTreeSet::new(),
-            touched: BTreeSet::new(),
+            touched: Vec::new(),
         };
         Self { tables: plan.tables().iter().map(held).collect(), bytes: 0 }
     }
@@ -169,7 +171,10 @@ impl Cache {
             let held = &mut self.tables[place];
             if !held.rows.contains_key(row.key()) {
                 self.bytes += 2 * row.bytes();
-                held.insert(row.key().into(), Slot { stored: Some(row.clone()), now: Some(row) });
+                held.insert(
+                    row.key().into(),
+                    Slot { stored: Some(row.clone()), now: Some(row), touched: false },
+                );
             }
         }
         for (place, key) in keys {
@@ -223,12 +228,14 @@ impl Cache {
         let mut changes = Changes::new();
         for held in &self.tables {
             let (mut put, mut gone) = (Vec::new(), Vec::new());
-            for key in &held.touched {
+            let mut touched: Vec<&Box<[Value]>> = held.touched.iter().collect();
+            touched.sort_unstable();
+            for key in touched {
                 match held.rows.get(key) {
-                    Some(Slot { stored, now: Some(now) }) if stored.as_ref() != Some(now) => {
+                    Some(Slot { stored, now: Some(now), .. }) if stored.as_ref() != Some(now) => {
                         put.push(now.clone())
                     }
-                    Some(Slot { stored: Some(_), now: None }) => gone.push(key.clone()),
+                    Some(Slot { stored: Some(_), now: None, .. }) => gone.push(key.clone()),
                     _ => {}
                 }
             }
@@ -268,6 +275,7 @@ impl Cache {
             for key in std::mem::take(&mut held.touched) {
                 if let Some(slot) = held.rows.get_mut(&key) {
                     slot.stored.clone_from(&slot.now);
+                    slot.touched = false;
                 }
             }
         }
@@ -414,10 +422,10 @@ impl Rows<'_> {
         if let Some(slot) = held.rows.get_mut(&key) {
             self.cache.bytes += bytes.saturating_sub(slot.now.as_ref().map_or(0, Row::bytes));
             let was = std::mem::replace(&mut slot.now, now);
-            self.undo.push((place, key.clone(), was));
-        }
-        if !held.touched.contains(&key) {
-            held.touched.insert(key);
+            if !std::mem::replace(&mut slot.touched, true) {
+                held.touched.push(key.clone());
+            }
+            self.undo.push((place, key, was));
         }
         Ok(())
     }

@@ -1,0 +1,143 @@
+//! What a visitor did, as the views that count it see it.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use flightdeck_analytics::visitor::{Event, Visitor};
+use flightdeck_analytics::words::{PageId, PageTitle, Referrer};
+use flightdeck_core::{StoredEvents, Timestamp};
+use flightdeck_projections::Reads;
+use flightdeck_store::chain::sha256;
+use flightdeck_store::view::{FoldError, Row, Rows, Value};
+use flightdeck_store::{Data, Recorded};
+
+/// Bytes of a page in a key: with a visitor's id and what else is in one it fits into every index.
+const PAGE_BYTES_MAX: usize = 1_000;
+/// What is kept of a longer one; a digest of all of it follows.
+const PAGE_BYTES_KEPT: usize = 900;
+
+/// What was done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    View,
+    Click,
+    Form,
+    Other,
+}
+
+impl Kind {
+    /// The column in which such facts are counted.
+    const fn column(self) -> &'static str {
+        match self {
+            Self::View => "views",
+            Self::Click => "clicks",
+            Self::Form => "forms",
+            Self::Other => "others",
+        }
+    }
+}
+
+/// Something that a visitor did.
+#[derive(Debug, Clone)]
+pub(crate) struct Fact<'e> {
+    /// Who: what its stream is named after, whatever its data says.
+    pub(crate) visitor: &'e str,
+    pub(crate) kind: Kind,
+    /// When the server heard of it. When the log took it in is a little later, and not what the fact says.
+    pub(crate) at: Timestamp,
+    /// Where, as it stands in keys.
+    pub(crate) page: Option<Value>,
+    pub(crate) title: Option<PageTitle>,
+    pub(crate) referrer: Option<Referrer>,
+}
+
+/// The events among which facts are: all of a visitor's.
+pub(crate) fn reads() -> Reads {
+    Reads::events_of::<Visitor>()
+}
+
+impl<'e> Fact<'e> {
+    /// The fact that an event is. An answer to whether it may be recorded is none, and neither is one whose data is gone.
+    pub(crate) fn of(event: &'e Recorded) -> Result<Option<Self>, FoldError> {
+        let Some((_, visitor)) = event.stream.as_str().split_once('-') else { return Ok(None) };
+        if matches!(event.data, Data::Tombstone(_)) {
+            return Ok(None);
+        }
+        let read = Event::from_stored(event.event_type.as_str(), event.schema, event.data_bytes())?;
+        let other = |at, page: Option<PageId>| (Kind::Other, at, page, None, None);
+        let (kind, at, page, title, referrer) = match read {
+            Some(Event::PageViewed(fact)) => {
+                (Kind::View, fact.timestamp, Some(fact.page_id), fact.title, fact.referrer)
+            }
+            Some(Event::ButtonClicked(fact)) => (Kind::Click, fact.timestamp, fact.page_id, None, None),
+            Some(Event::FormSubmitted(fact)) => (Kind::Form, fact.timestamp, fact.page_id, None, None),
+            Some(Event::ElementInteraction(fact)) => other(fact.timestamp, fact.page_id),
+            Some(Event::SystemEvent(fact)) => other(fact.timestamp, fact.page_id),
+            Some(Event::ConsentAccepted(_) | Event::ConsentDeclined(_) | Event::ConsentReset(_)) | None => {
+                return Ok(None);
+            }
+        };
+        let page = page.map(|page| page_key(page.as_str()));
+        Ok(Some(Self { visitor, kind, at, page, title, referrer }))
+    }
+}
+
+/// A page as it stands in keys: what is too long for an index is cut, with a digest of all of it behind.
+pub(crate) fn page_key(page: &str) -> Value {
+    if page.len() <= PAGE_BYTES_MAX {
+        return page.into();
+    }
+    let mut key = page[..page.floor_char_boundary(PAGE_BYTES_KEPT)].to_owned();
+    key.push('…');
+    for byte in &sha256(page.as_bytes())[..16] {
+        // Writing to a text can't fail.
+        let _written = write!(key, "{byte:02x}");
+    }
+    Value::Text(Arc::from(key))
+}
+
+/// Changes the row with that key; where there is none, the one that `new` gives is put first, and changed like any other.
+pub(crate) fn upsert(
+    rows: &mut Rows<'_>,
+    table: &str,
+    key: &[Value],
+    new: impl FnOnce() -> Vec<Value>,
+    change: impl FnOnce(&mut Row) -> Result<(), FoldError>,
+) -> Result<(), FoldError> {
+    if rows.find(table, key).is_none() {
+        rows.put(table, new())?;
+    }
+    let found = rows.find(table, key).cloned();
+    let mut row = found.ok_or_else(|| FoldError::new("a row that was put is not there"))?;
+    change(&mut row)?;
+    rows.put_row(row)
+}
+
+/// One more fact of that kind: in all, and in the column of its kind if the table has one.
+pub(crate) fn count(row: &mut Row, kind: Kind) -> Result<(), FoldError> {
+    add_one(row, "facts")?;
+    match row.integer(kind.column()) {
+        Some(_) => add_one(row, kind.column()),
+        None => Ok(()),
+    }
+}
+
+/// One more in a column of numbers.
+pub(crate) fn add_one(row: &mut Row, column: &str) -> Result<(), FoldError> {
+    let before = row.integer(column).unwrap_or(0);
+    row.set(column, before + 1)
+}
+
+/// Widens a span of time to hold a moment. Facts come in the order of the log, and a clock may have gone back.
+pub(crate) fn widen(row: &mut Row, first: &str, last: &str, at: Timestamp) -> Result<(), FoldError> {
+    if row.time(first).is_none_or(|before| at < before) {
+        row.set(first, at)?;
+    }
+    if row.time(last).is_none_or(|before| at > before) {
+        row.set(last, at)?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

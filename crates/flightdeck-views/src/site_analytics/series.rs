@@ -1,0 +1,214 @@
+//! Asking `site_analytics`: a time cut into hours, days, weeks or months of a zone, and totals.
+//!
+//! A series has every bucket of its time, also those in which nothing happened. Each is covered by the coarsest rows that fit into
+//! it, so that a month by day is some 700 to 850 rows of hours and quarters in whatever zone, and 30 of days in UTC; rows of one grain
+//! come by one range, or by a list when they lie far apart. No fact is in two of the rows, so what is folded while the pages of an
+//! answer are read is counted once or not at all.
+
+use std::sync::Arc;
+
+use flightdeck_analytics::words::PageId;
+use flightdeck_core::Timestamp;
+use flightdeck_store::StreamPattern;
+use flightdeck_store::view::{Compare, InvalidPlan, Row, Value, ViewError, ViewName, ViewQuery, ViewStore};
+use thiserror::Error;
+
+use super::cover::{Grain, cover};
+use super::{NAME, NUMBER, SITE, time};
+use crate::fact::page_key;
+use crate::visitors::Union;
+use crate::zone::{InvalidSpan, Step, Zone, borders};
+
+/// Values of one condition of a query.
+const LIST_MAX: usize = 200;
+
+/// What is asked.
+#[derive(Debug, Clone)]
+pub struct Series {
+    /// From when on. The series begins with the bucket that this is in.
+    pub from: Timestamp,
+    /// Until when, itself excluded. The series ends with the bucket that the moment before is in.
+    pub to: Timestamp,
+    /// How long a bucket is.
+    pub step: Step,
+    /// Where hours, days, weeks and months begin.
+    pub zone: Zone,
+    /// Of which page; `None` is the whole site.
+    pub page: Option<PageId>,
+    /// The streams that the caller may read; `None` is all. Who may not read all of them gets a series of nothing.
+    pub streams: Option<Vec<StreamPattern>>,
+}
+
+/// What happened in a time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bucket {
+    /// When it begins.
+    pub start: Timestamp,
+    /// When the next one begins.
+    pub end: Timestamp,
+    /// What was counted in it.
+    pub totals: Totals,
+}
+
+/// What was counted.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Pages that were looked at.
+    pub views: i64,
+    /// Buttons that were clicked.
+    pub clicks: i64,
+    /// Forms that were sent.
+    pub forms: i64,
+    /// These, and all else that visitors did.
+    pub facts: i64,
+    /// How many different visitors did that.
+    pub unique: i64,
+    /// Whether that is exact, and no estimate.
+    pub unique_is_exact: bool,
+}
+
+/// Why there is no answer.
+#[derive(Debug, Error)]
+pub enum SeriesError {
+    /// The time can't be cut like that.
+    #[error(transparent)]
+    Span(#[from] InvalidSpan),
+    /// The view can't be asked.
+    #[error(transparent)]
+    View(#[from] ViewError),
+}
+
+impl From<InvalidPlan> for SeriesError {
+    fn from(error: InvalidPlan) -> Self {
+        Self::View(error.into())
+    }
+}
+
+/// Sums of rows.
+#[derive(Default)]
+struct Sum {
+    totals: Totals,
+    visitors: Union,
+}
+
+impl Sum {
+    fn add(&mut self, row: &Row) {
+        let number = |column: &str| row.integer(column).unwrap_or(0);
+        self.totals.views += number("views");
+        self.totals.clicks += number("clicks");
+        self.totals.forms += number("forms");
+        self.totals.facts += number("facts");
+        self.visitors.add(row.text("visitor_set").unwrap_or_default());
+    }
+
+    fn finish(self) -> Totals {
+        let (unique, unique_is_exact) = self.visitors.count();
+        Totals { unique, unique_is_exact, ..self.totals }
+    }
+}
+
+/// The rows of one grain that are wanted, and the bucket that each is for.
+pub(super) struct Wanted {
+    grain: Grain,
+    pub(super) starts: Vec<(i64, usize)>,
+}
+
+impl Wanted {
+    fn add(all: &mut Vec<Self>, grain: Grain, start: i64, bucket: usize) {
+        match all.iter_mut().find(|wanted| wanted.grain == grain) {
+            Some(wanted) => wanted.starts.push((start, bucket)),
+            None => all.push(Self { grain, starts: vec![(start, bucket)] }),
+        }
+    }
+
+    /// The questions by which they come. More may come with them, which is left out.
+    pub(super) fn queries(&self, base: &ViewQuery) -> Vec<ViewQuery> {
+        let base = base.clone().filter("grain", Compare::Equal(self.grain.value()));
+        let (Some((first, _)), Some((last, _))) = (self.starts.first(), self.starts.last()) else {
+            return Vec::new();
+        };
+        let between = usize::try_from((last - first) / self.grain.seconds()).unwrap_or(usize::MAX);
+        if between <= 2 * self.starts.len() {
+            let (before, behind) = (time(first - 1), time(last + 1));
+            let range = base.filter("start", Compare::More(before));
+            return vec![range.filter("start", Compare::Less(behind))];
+        }
+        let list = |starts: &[(i64, usize)]| {
+            let starts: Vec<Value> = starts.iter().map(|(start, _)| time(*start)).collect();
+            base.clone().filter("start", Compare::OneOf(starts))
+        };
+        self.starts.chunks(LIST_MAX).map(list).collect()
+    }
+
+    fn bucket(&self, row: &Row) -> Option<usize> {
+        let start = row.time("start")?.micros().div_euclid(1_000_000);
+        let at = self.starts.binary_search_by_key(&start, |(start, _)| *start).ok()?;
+        Some(self.starts[at].1)
+    }
+}
+
+pub(super) fn wanted(borders: &[i64], of_page: bool) -> Vec<Wanted> {
+    let mut all = Vec::new();
+    for (bucket, between) in borders.windows(2).enumerate() {
+        for (grain, start) in cover(between[0], between[1], of_page) {
+            Wanted::add(&mut all, grain, start, bucket);
+        }
+    }
+    all
+}
+
+pub(super) fn rows_of(
+    page: Option<&PageId>,
+    streams: Option<Vec<StreamPattern>>,
+) -> Result<ViewQuery, InvalidPlan> {
+    let page = page.map_or_else(|| Value::Text(Arc::from(SITE)), |page| page_key(page.as_str()));
+    let query = ViewQuery::of(ViewName::new(NAME)?, NUMBER, NAME);
+    Ok(ViewQuery { streams, ..query }.filter("page", Compare::Equal(page)))
+}
+
+/// What happened, bucket by bucket.
+///
+/// # Errors
+/// When the time ends before it begins or has more than [`BUCKETS_MAX`](crate::zone::BUCKETS_MAX) buckets, or when the view
+/// can't be asked.
+pub async fn series(views: &dyn ViewStore, asked: Series) -> Result<Vec<Bucket>, SeriesError> {
+    let borders = borders(asked.from, asked.to, asked.step, &asked.zone)?;
+    let base = rows_of(asked.page.as_ref(), asked.streams)?;
+    let mut sums: Vec<Sum> = borders.windows(2).map(|_| Sum::default()).collect();
+    for wanted in wanted(&borders, asked.page.is_some()) {
+        for query in wanted.queries(&base) {
+            let mut query = Some(query);
+            while let Some(asking) = query.take() {
+                let page = views.ask(&asking).await?;
+                for row in &page.rows {
+                    if let Some(bucket) = wanted.bucket(row) {
+                        sums[bucket].add(row);
+                    }
+                }
+                query = asking.next(&page);
+            }
+        }
+    }
+    let at = |second: i64| match time(second) {
+        Value::Time(time) => time,
+        _ => asked.to,
+    };
+    let bucket = |(between, sum): (&[i64], Sum)| Bucket {
+        start: at(between[0]),
+        end: at(between[1]),
+        totals: sum.finish(),
+    };
+    Ok(borders.windows(2).zip(sums).map(bucket).collect())
+}
+
+/// What happened on the whole site, ever.
+///
+/// # Errors
+/// When the view can't be asked.
+pub async fn totals(views: &dyn ViewStore, streams: Option<Vec<StreamPattern>>) -> Result<Totals, ViewError> {
+    let query = rows_of(None, streams)?.filter("grain", Compare::Equal(Grain::All.value()));
+    let page = views.ask(&query).await?;
+    let mut sum = Sum::default();
+    page.rows.iter().for_each(|row| sum.add(row));
+    Ok(sum.finish())
+}
