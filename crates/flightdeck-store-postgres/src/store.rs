@@ -179,6 +179,10 @@ impl PostgresStore {
         Ok(&self.0.views)
     }
 
+    pub(crate) fn options(&self) -> &Options {
+        &self.0.options
+    }
+
     pub(crate) fn names(&self) -> &Names {
         &self.0.names
     }

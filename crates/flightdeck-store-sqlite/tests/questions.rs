@@ -60,7 +60,8 @@ fn ask() -> impl Strategy<Value = Ask> {
     let events = (select(&PATHS[..]), select(&VALUES[..])).prop_map(|(path, value)| {
         LogQuestion::with_data(Pointer::parse(path).unwrap(), Scalar::from_json(value).unwrap()).ask
     });
-    let alike = select(&STREAMS[..]).prop_map(|stream| LogQuestion::alike(StreamId::new(stream).unwrap()).ask);
+    let alike =
+        select(&STREAMS[..]).prop_map(|stream| LogQuestion::alike(StreamId::new(stream).unwrap()).ask);
     let others = select(vec![Ask::Days, Ask::Silent { limit: Limit::MAX }]);
     proptest::prop_oneof![events, alike, others]
 }

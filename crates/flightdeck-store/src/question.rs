@@ -5,6 +5,7 @@
 //! an [`Ask`]. Whatever it is, its [`Budget`] bounds the stretch that one answer looks at, and the time that it takes.
 
 mod answer;
+mod average;
 mod finding;
 mod number;
 mod pointer;
@@ -22,6 +23,7 @@ use crate::event::Recorded;
 use crate::read::{After, Filter, InvalidRead, Limit};
 
 pub use self::answer::{OneByOne, Reads, answer};
+pub use self::average::{DayAverage, averages};
 pub use self::finding::Finding;
 pub use self::number::Number;
 pub use self::pointer::Pointer;
@@ -324,7 +326,7 @@ impl Day {
     /// The day of a moment.
     #[must_use]
     pub fn of(moment: Timestamp) -> Self {
-        let micros = moment.micros().div_euclid(DAY_MICROS) * DAY_MICROS;
+        let micros = Self(moment).number() * DAY_MICROS;
         // The first moment there is begins a day, so that none of them goes below it.
         Self(Timestamp::from_micros(micros).unwrap_or(moment))
     }
@@ -333,6 +335,11 @@ impl Day {
     #[must_use]
     pub const fn begins(self) -> Timestamp {
         self.0
+    }
+
+    /// Its number, counted from the first of 1970.
+    const fn number(self) -> i64 {
+        self.0.micros().div_euclid(DAY_MICROS)
     }
 
     /// The day behind it; `None` behind the last of the year 9999.

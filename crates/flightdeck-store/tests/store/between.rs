@@ -6,9 +6,8 @@ use async_trait::async_trait;
 use flightdeck_core::{EventId, Position, SchemaNumber, StreamId};
 use flightdeck_store::chain::sha256;
 use flightdeck_store::{
-    Append, AppendError, Appended, Data, EventStore, Head, LogAnswer, LogPage, LogQuery, LogQuestion,
-    MemoryStore, Reason, Recorded, RequestKey, Secret, Snapshot, StoreError, StreamInfo, StreamPage,
-    StreamQuery, StreamsPage, StreamsQuery,
+    Append, AppendError, Appended, Data, EventStore, Head, LogPage, LogQuery, MemoryStore, Reason, Recorded,
+    RequestKey, Secret, Snapshot, StoreError, StreamInfo, StreamPage, StreamQuery, StreamsPage, StreamsQuery,
 };
 use futures_util::future::BoxFuture;
 use tokio::sync::watch;
@@ -114,9 +113,6 @@ impl EventStore for Between {
     }
     async fn secret(&self) -> Result<Secret, StoreError> {
         self.inner.secret().await
-    }
-    async fn question(&self, question: &LogQuestion) -> Result<LogAnswer, StoreError> {
-        self.inner.question(question).await
     }
     async fn save_snapshot(&self, stream: &StreamId, snapshot: Snapshot) -> Result<(), StoreError> {
         match self.keeps_no_snapshots {
