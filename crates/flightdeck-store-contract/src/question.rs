@@ -631,7 +631,7 @@ pub(crate) async fn goes_by_the_head_that_it_says(subject: &dyn Subject) {
         let store = Arc::clone(&store);
         async move {
             for round in 0..10 {
-                if number % 2 == 0 {
+                if number.is_multiple_of(2) {
                     append(&store, [numbered(&format!("a-{number}"), round), event("a-1")]).await;
                     continue;
                 }
