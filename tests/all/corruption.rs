@@ -5,8 +5,8 @@ use std::path::Path;
 
 use flightdeck_core::{Category, Position, StreamId, Tag};
 use flightdeck_store::{
-    Direction, EventStore, Filter, LogQuery, Recorded, StoreError, StreamInfo, StreamPattern, StreamQuery,
-    StreamsQuery, TypePattern,
+    Ask, Direction, EventStore, Filter, Limit, LogQuery, LogQuestion, Recorded, StoreError, StreamInfo,
+    StreamPattern, StreamQuery, StreamsQuery, TypePattern,
 };
 use flightdeck_store_sqlite::{Options, SqliteStore};
 use rusqlite::Connection;
@@ -237,6 +237,13 @@ fn damage_is_reported_with_its_position_and_verify_lists_all_of_it() {
         let positions: Vec<_> = verified.problems.iter().filter_map(|problem| problem.position).collect();
         assert_eq!(positions.len(), 2, "{:?}", verified.problems);
         assert_eq!(positions[0], position);
+        // Nothing is counted, compared or called silent by what is damaged.
+        let silent = Ask::Silent { limit: Limit::MAX };
+        for ask in [Ask::Days, silent, LogQuestion::alike(StreamId::new("story-8").unwrap()).ask] {
+            let answer = store.question(&LogQuestion::of(ask)).await;
+            let Err(StoreError::Corrupt(corruption)) = answer else { panic!("{answer:?}") };
+            assert_eq!(corruption.position, Some(position));
+        }
         // Appends go on: what is damaged is old, and is not what they rest on.
         store.append(flightdeck_tests::append(99)).await.unwrap();
         store.close().await;

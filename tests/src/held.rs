@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_trait::async_trait;
 use flightdeck_core::{EventId, Position, SchemaNumber, StreamId, Tag};
 use flightdeck_store::{
-    Append, AppendError, Appended, EventStore, Head, LogPage, LogQuery, Recorded, RequestKey, Secret,
-    Snapshot, StoreError, StreamInfo, StreamPage, StreamQuery, StreamsPage, StreamsQuery,
+    Append, AppendError, Appended, EventStore, Head, LogAnswer, LogPage, LogQuery, LogQuestion, Recorded,
+    RequestKey, Secret, Snapshot, StoreError, StreamInfo, StreamPage, StreamQuery, StreamsPage, StreamsQuery,
 };
 use tokio::sync::{oneshot, watch};
 
@@ -78,6 +78,9 @@ impl EventStore for Held {
     }
     async fn last_tagged(&self, tag: &Tag) -> Result<Option<Recorded>, StoreError> {
         self.inner.last_tagged(tag).await
+    }
+    async fn question(&self, question: &LogQuestion) -> Result<LogAnswer, StoreError> {
+        self.inner.question(question).await
     }
     async fn save_snapshot(&self, stream: &StreamId, snapshot: Snapshot) -> Result<(), StoreError> {
         self.inner.save_snapshot(stream, snapshot).await

@@ -50,6 +50,17 @@ pub const PAGE_BYTES_MAX: usize = 1024 * 1024;
 /// Events that one page of a filtered read looks at before it says how far it came.
 pub const PAGE_SCAN_EVENTS_MAX: i64 = 10_000;
 
+/// Events of the log, whether they pass or not, that one answer to a question looks at.
+pub const QUESTION_EVENTS_MAX: i64 = 1_000_000;
+/// How long one answer to a question may take, in milliseconds.
+pub const QUESTION_TIME_MS_MAX: u64 = 10_000;
+/// Rows of a count by day and type.
+pub const QUESTION_ROWS_MAX: usize = 10_000;
+/// The path that a question looks at, in bytes.
+pub const QUESTION_PATH_BYTES_MAX: usize = 1_000;
+/// The value that a question looks for, in bytes.
+pub const QUESTION_VALUE_BYTES_MAX: usize = 4_096;
+
 /// The folded state of one stream, kept as a snapshot, in bytes.
 pub const SNAPSHOT_BYTES_MAX: usize = 4 * 1024 * 1024;
 
@@ -81,6 +92,11 @@ mod tests {
             bytes(super::PAGE_EVENTS_MAX),
             bytes(super::PAGE_BYTES_MAX),
             super::PAGE_SCAN_EVENTS_MAX,
+            super::QUESTION_EVENTS_MAX,
+            i64::try_from(super::QUESTION_TIME_MS_MAX).unwrap(),
+            bytes(super::QUESTION_ROWS_MAX),
+            bytes(super::QUESTION_PATH_BYTES_MAX),
+            bytes(super::QUESTION_VALUE_BYTES_MAX),
             bytes(super::SNAPSHOT_BYTES_MAX),
         ];
         let mut rows = String::from("| limit | what | at most |\n| --- | --- | --- |\n");

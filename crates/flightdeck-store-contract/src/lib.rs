@@ -69,6 +69,7 @@ mod condition;
 mod follow;
 mod idempotency;
 mod log;
+mod question;
 mod secret;
 mod snapshot;
 mod stream;

@@ -232,6 +232,33 @@ macro_rules! for_each_rule {
                 goes_on_after_reopening
                 keeps_its_epoch_when_reopened
             }
+            question {
+                finds_a_value_at_its_path
+                follows_a_path_to_the_letter
+                compares_numbers_by_their_value
+                tells_kinds_of_values_apart
+                finds_a_value_in_metadata
+                comes_whole_in_answers_of_any_size
+                has_answers_of_a_mebibyte_at_most
+                looks_only_as_far_as_its_budget
+                goes_on_when_its_time_is_up
+                after_excludes_and_until_includes
+                from_includes_and_to_excludes
+                shows_nothing_that_does_not_pass
+                counts_events_by_day_and_type
+                refuses_to_count_more_than_its_budget
+                refuses_to_count_when_its_time_is_up
+                refuses_more_rows_than_an_answer_has
+                lists_streams_by_their_silence
+                lists_silent_streams_in_answers_of_any_size
+                is_silent_by_its_very_last_event
+                finds_streams_of_a_similar_mix
+                breaks_ties_by_name
+                is_like_others_only
+                goes_by_the_head_that_it_says
+                refuses_a_cursor_of_another_epoch
+                refuses_what_has_no_end
+            }
             follow {
                 gives_history_and_says_where_it_ends
                 has_caught_up_at_once_on_an_empty_log

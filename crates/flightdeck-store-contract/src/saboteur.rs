@@ -5,6 +5,7 @@
 //! their own and wants to see it catch something.
 
 mod append;
+mod question;
 mod read;
 mod sabotage;
 mod snapshot;

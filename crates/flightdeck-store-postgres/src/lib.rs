@@ -103,6 +103,7 @@ mod listener;
 mod migrate;
 mod names;
 mod open;
+mod question;
 mod reader;
 mod row;
 mod snapshots;

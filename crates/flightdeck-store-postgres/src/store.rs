@@ -11,9 +11,9 @@ use flightdeck_store::chain::Sealed;
 use flightdeck_store::settle::{Identity, unknown};
 use flightdeck_store::system::SystemClock;
 use flightdeck_store::{
-    Append, AppendError, Appended, Condition, EventStore, Head, LogPage, LogQuery, NewEvent, Reason,
-    Recorded, RequestKey, Secret, Snapshot, StoreError, StreamInfo, StreamPage, StreamQuery, StreamsPage,
-    StreamsQuery,
+    Append, AppendError, Appended, Condition, EventStore, Head, LogAnswer, LogPage, LogQuery, LogQuestion,
+    NewEvent, Reason, Recorded, RequestKey, Secret, Snapshot, StoreError, StreamInfo, StreamPage,
+    StreamQuery, StreamsPage, StreamsQuery,
 };
 use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
@@ -25,6 +25,7 @@ use crate::history::History;
 use crate::ledger::{Asked, Looked, Settled};
 use crate::names::Names;
 use crate::options::{Options, Schema};
+use crate::question::ByPage;
 use crate::reader::{self, LogRead};
 use crate::row::Damage;
 use crate::thread::Thread;
@@ -176,6 +177,10 @@ impl PostgresStore {
     pub(crate) fn views_to_write(&self) -> Result<&Arc<Views>, StoreError> {
         self.0.writing.check()?;
         Ok(&self.0.views)
+    }
+
+    pub(crate) fn options(&self) -> &Options {
+        &self.0.options
     }
 
     pub(crate) fn names(&self) -> &Names {
@@ -333,6 +338,10 @@ impl EventStore for PostgresStore {
 
     async fn event(&self, id: EventId) -> Result<Option<Recorded>, StoreError> {
         reader::event(&self.session().await?, self.names(), id).await.map_err(to_error)
+    }
+
+    async fn question(&self, question: &LogQuestion) -> Result<LogAnswer, StoreError> {
+        flightdeck_store::question::answer(&ByPage(self), question).await
     }
 
     async fn save_snapshot(&self, stream: &StreamId, snapshot: Snapshot) -> Result<(), StoreError> {

@@ -35,6 +35,13 @@ pub(crate) async fn find(session: &Session, stream: &StreamId) -> Result<Option<
     rows.first().map(read).transpose()
 }
 
+/// What is known of some streams, in no order. Those that never were are left out.
+pub(crate) async fn find_all(session: &Session, streams: &[StreamId]) -> Result<Vec<StreamInfo>, Damage> {
+    let names: Vec<&str> = streams.iter().map(StreamId::as_str).collect();
+    let rows = session.query(select_streams!("st.name = ANY ($1)"), &[&names]).await?;
+    rows.iter().map(read).collect()
+}
+
 /// A page of the list of streams. The names of a category lie together: `c`, and what begins with `c-`.
 pub(crate) async fn list(session: &Session, query: &StreamsQuery) -> Result<StreamsPage, Damage> {
     let category = query.category.as_ref().map(AsRef::<str>::as_ref);

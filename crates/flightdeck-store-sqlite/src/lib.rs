@@ -91,6 +91,7 @@ mod lock;
 mod migrate;
 mod names;
 mod open;
+mod question;
 mod reader;
 mod row;
 mod snapshots;

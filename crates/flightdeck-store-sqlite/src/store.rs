@@ -10,8 +10,9 @@ use flightdeck_core::{Epoch, EventId, Position, SchemaNumber, StreamId};
 use flightdeck_store::chain::Sealed;
 use flightdeck_store::settle::{Identity, unknown};
 use flightdeck_store::{
-    Append, AppendError, Appended, EventStore, Head, LogPage, LogQuery, NewEvent, Reason, Recorded,
-    RequestKey, Secret, Snapshot, StoreError, StreamInfo, StreamPage, StreamQuery, StreamsPage, StreamsQuery,
+    Append, AppendError, Appended, EventStore, Head, LogAnswer, LogPage, LogQuery, LogQuestion, NewEvent,
+    Reason, Recorded, RequestKey, Secret, Snapshot, StoreError, StreamInfo, StreamPage, StreamQuery,
+    StreamsPage, StreamsQuery,
 };
 use r2d2_sqlite::SqliteConnectionManager;
 use rusqlite::{Connection, ErrorCode};
@@ -22,6 +23,7 @@ use crate::ledger;
 use crate::names::Names;
 use crate::open::{Watched, permits};
 use crate::options::Options;
+use crate::question::ByPage;
 use crate::reader::{self, LogRead};
 use crate::row::Damage;
 use crate::snapshots;
@@ -348,6 +350,10 @@ impl EventStore for SqliteStore {
 
     async fn event(&self, id: EventId) -> Result<Option<Recorded>, StoreError> {
         self.read(move |conn, names| ledger::event_of(conn, names, id)).await
+    }
+
+    async fn question(&self, question: &LogQuestion) -> Result<LogAnswer, StoreError> {
+        flightdeck_store::question::answer(&ByPage(self), question).await
     }
 
     async fn save_snapshot(&self, stream: &StreamId, snapshot: Snapshot) -> Result<(), StoreError> {

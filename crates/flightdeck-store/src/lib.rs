@@ -11,6 +11,8 @@
 //! - the [`MemoryStore`]: the smallest honest store, for tests and for reading how a store works;
 //! - [`Handler`]: load a stream, fold it, decide, append, and try again when someone was faster; [`Secret`] hides what tags must not say;
 //! - [`follow`](fn@follow): the log as an endless stream, from any cursor through history to live;
+//! - [`question`](mod@question): what can be asked of the log (values in its JSON, counts by day, streams that are silent or alike), and
+//!   how it is answered by reads;
 //! - [`chain`]: the byte layout of hashes and checksums; [`admit`](mod@admit): the one order in which an append is checked;
 //! - [`page`], [`stored`] and [`settle`]: filling a page, making an event of a row, and what a refused repetition is told,
 //!   for whoever writes a store;
@@ -64,6 +66,7 @@ pub mod migrate;
 pub mod page;
 pub mod part;
 pub mod port;
+pub mod question;
 pub mod read;
 pub mod secret;
 pub mod settle;
@@ -84,6 +87,7 @@ pub use crate::handle::{Context, HandleError, Handled, Handler, Loaded};
 pub use crate::memory::MemoryStore;
 pub use crate::migrate::{MigrateError, Step};
 pub use crate::port::EventStore;
+pub use crate::question::{Ask, Budget, Found, LogAnswer, LogQuestion, TooMuch};
 pub use crate::read::{
     After, Corruption, Direction, Filter, Head, InvalidRead, Limit, LogPage, LogQuery, Snapshot, StoreError,
     StreamInfo, StreamPage, StreamPattern, StreamQuery, StreamsPage, StreamsQuery, TypePattern,

@@ -1,5 +1,7 @@
 //! The in-memory store: the smallest honest one. It keeps every rule of the port but the power cut.
 
+mod question;
+
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -16,6 +18,7 @@ use crate::chain::{Hash, Place, Sealed};
 use crate::event::Recorded;
 use crate::page::{Filling, Span};
 use crate::port::EventStore;
+use crate::question::{LogAnswer, LogQuestion};
 use crate::read::{
     Direction, Filter, Head, Limit, LogPage, LogQuery, Snapshot, StoreError, StreamInfo, StreamPage,
     StreamQuery, StreamsPage, StreamsQuery,
@@ -280,6 +283,10 @@ impl EventStore for MemoryStore {
     async fn event(&self, id: EventId) -> Result<Option<Recorded>, StoreError> {
         let log = self.log();
         Ok(log.ids.get(&id).and_then(|position| log.at(*position)).cloned())
+    }
+
+    async fn question(&self, question: &LogQuestion) -> Result<LogAnswer, StoreError> {
+        self.answer(question)
     }
 
     async fn save_snapshot(&self, stream: &StreamId, snapshot: Snapshot) -> Result<(), StoreError> {

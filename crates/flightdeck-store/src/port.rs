@@ -6,6 +6,7 @@ use tokio::sync::watch;
 
 use crate::append::{Append, AppendError, Appended, Reason, RequestKey};
 use crate::event::Recorded;
+use crate::question::{LogAnswer, LogQuestion, OneByOne, answer};
 use crate::read::{
     Direction, Filter, Head, Limit, LogPage, LogQuery, Snapshot, StoreError, StreamInfo, StreamPage,
     StreamQuery, StreamsPage, StreamsQuery,
@@ -144,6 +145,39 @@ pub trait EventStore: Send + Sync + 'static {
                 (None, Some(next)) => query = next,
             }
         }
+    }
+
+    /// Answers a question about the events of the log.
+    ///
+    /// What holds for every question:
+    ///
+    /// - It is about the events behind `after` up to `until` that were recorded at `from` or later and before `to`, and that pass the
+    ///   filter: what a read with the filter does not show, an answer does not either.
+    /// - An answer says the head that it goes by, how far it looked, and whether that was everything. It looks at a stretch no longer
+    ///   than its budget, whether events pass or not.
+    /// - A cursor of another epoch is refused, and so are a filter and a value without end.
+    ///
+    /// For events by a value, and for silent streams:
+    ///
+    /// - An answer ends where it is full, at the end of its budget, or when its time is up. Whoever always goes on from there gets
+    ///   everything, in the order of the log, and nothing twice. However little time there is, an answer looks at something.
+    /// - A value is found at its path (RFC 6901) and nowhere else; of members with the same name the last one counts. Only values
+    ///   of the same kind are the same: numbers by their decimal value, whatever its size, and texts by their characters.
+    /// - Metadata is asked as one object, with the server's members beside the client's. Data that is gone has no values.
+    /// - A stream is silent if no event of it, whatever it is, stands behind the one that was found. It is listed by that event.
+    ///
+    /// For counts by day, and for streams that are alike:
+    ///
+    /// - They come whole or not at all: more events than the budget has, more rows than an answer has, or more time than there is, is
+    ///   refused as too much.
+    /// - Events are counted by the day in UTC when they were recorded, and by type; days and types without any are left out.
+    /// - Streams are similar by the cosine of how many events they have of each type, the most similar first, and by name where they
+    ///   are equally so. Those that have no type in common, and the stream itself, are left out.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    async fn question(&self, question: &LogQuestion) -> Result<LogAnswer, StoreError> {
+        answer(&OneByOne(self), question).await
     }
 
     /// Keeps a snapshot of a stream in place of the one before.

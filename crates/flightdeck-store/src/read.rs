@@ -10,6 +10,7 @@ use thiserror::Error;
 use crate::append::{Reason, Source};
 use crate::chain::Hash;
 use crate::event::Recorded;
+use crate::question::TooMuch;
 
 /// From where a read goes on: behind a bare position, or behind a cursor, which is only good in its own epoch.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -115,6 +116,14 @@ pub enum InvalidRead {
         found: usize,
         /// How many there may be.
         most: usize,
+    },
+    /// A value that is looked for is longer than any that may be.
+    #[error("a value of {bytes} bytes, and {bytes_max} is the most")]
+    TooLong {
+        /// How many bytes it has.
+        bytes: usize,
+        /// How many it may have.
+        bytes_max: usize,
     },
 }
 
@@ -444,6 +453,9 @@ pub enum StoreError {
     /// No store can answer that.
     #[error(transparent)]
     Invalid(#[from] InvalidRead),
+    /// A question would have been too much for one answer.
+    #[error(transparent)]
+    TooMuch(#[from] TooMuch),
     /// What was to be read is damaged, and was not handed out.
     #[error(transparent)]
     Corrupt(#[from] Corruption),

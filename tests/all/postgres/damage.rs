@@ -2,8 +2,8 @@
 
 use flightdeck_core::{Position, Tag};
 use flightdeck_store::{
-    Append, AppendError, Direction, EventStore, Filter, LogQuery, Outcome, Reason, Recorded, StoreError,
-    StreamPattern, StreamQuery,
+    Append, AppendError, Ask, Direction, EventStore, Filter, LogQuery, LogQuestion, Outcome, Reason,
+    Recorded, StoreError, StreamPattern, StreamQuery,
 };
 use flightdeck_store_postgres::PostgresStore;
 use tokio_postgres::Client;
@@ -40,6 +40,8 @@ async fn every_read(
         let query = StreamQuery { direction, ..StreamQuery::of(event.stream.clone()) };
         answers.push(("stream", store.read_stream(&query).await.map(|page| page.events)));
     }
+    let counted = store.question(&LogQuestion::of(Ask::Days)).await;
+    answers.push(("question", counted.map(|_| Vec::new())));
     answers.push(("id", store.event(event.id).await.map(|event| event.into_iter().collect())));
     answers
 }

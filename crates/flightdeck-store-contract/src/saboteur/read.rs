@@ -273,7 +273,7 @@ fn begins_like(text: &str, prefix: &str) -> bool {
     text.len() >= prefix.len() && text.chars().zip(prefix.chars()).all(alike)
 }
 
-fn rework_filter(sabotage: By, filter: &mut Filter) {
+pub(super) fn rework_filter(sabotage: By, filter: &mut Filter) {
     match sabotage {
         By::MatchesStreamsByPrefix => filter.streams.iter_mut().for_each(|pattern| {
             if let StreamPattern::Exact(name) = pattern {

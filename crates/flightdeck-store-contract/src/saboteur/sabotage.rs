@@ -267,6 +267,45 @@ sabotages! {
     /// Begins a new epoch whenever it is opened.
     BeginsAnEpochWhenReopened,
 
+    /// Compares the whole data, whatever the path.
+    LooksAtTheWholeValue,
+    /// Takes a tilde in a path for a tilde.
+    TakesPathsLiterally,
+    /// Rounds numbers that are looked for to doubles.
+    ComparesNumbersAsDoubles,
+    /// Takes a text that looks like another value for that.
+    TakesTextsForNumbers,
+    /// Looks into the data when the metadata is asked.
+    AsksDataForMetadata,
+    /// Loses the first of what each later answer has.
+    LosesTheFirstOfLaterAnswers,
+    /// Fills answers beyond 1 MiB.
+    FillsAnswers,
+    /// Looks at the whole log for one answer, however long it takes.
+    IgnoresBudgets,
+    /// Looks at the event at `after` of a question too.
+    IncludesAfterOfQuestions,
+    /// Looks at events of the very moment `to` too.
+    IncludesTo,
+    /// Looks at all events for an answer, whether they pass or not.
+    IgnoresFiltersOfQuestions,
+    /// Counts events for the day after.
+    MistakesDays,
+    /// Counts nothing where there is too much, in place of refusing it.
+    CutsCounts,
+    /// Lists silent streams by name.
+    ListsTheSilentByName,
+    /// Calls a stream silent behind its last event that passes, whatever follows.
+    ForgetsWhatFollows,
+    /// Finds all streams to be equally similar that have anything in common.
+    FindsAllAlike,
+    /// Lists streams that are equally similar from the last name to the first.
+    BreaksTiesBackwards,
+    /// Finds a stream to be like itself.
+    FindsItselfAlike,
+    /// Says another head than an answer goes by.
+    SaysAnotherHead,
+
     /// Cuts large snapshots.
     CutsSnapshots,
     /// Gives a snapshot for any schema.

@@ -8,8 +8,9 @@ use async_trait::async_trait;
 use flightdeck_core::{Cursor, Epoch, EventId, Position, SchemaNumber, StreamId, Tag, Timestamp, Version};
 use flightdeck_store::chain::Hash;
 use flightdeck_store::{
-    Append, AppendError, Appended, EventStore, Filter, Head, LogPage, LogQuery, MemoryStore, Recorded,
-    RequestKey, Secret, Snapshot, StoreError, StreamInfo, StreamPage, StreamQuery, StreamsPage, StreamsQuery,
+    Append, AppendError, Appended, EventStore, Filter, Head, LogAnswer, LogPage, LogQuery, LogQuestion,
+    MemoryStore, Recorded, RequestKey, Secret, Snapshot, StoreError, StreamInfo, StreamPage, StreamQuery,
+    StreamsPage, StreamsQuery,
 };
 use tokio::sync::watch;
 
@@ -186,6 +187,10 @@ impl EventStore for Sabotaged {
                 (None, Some(next)) => query = next,
             }
         }
+    }
+
+    async fn question(&self, question: &LogQuestion) -> Result<LogAnswer, StoreError> {
+        self.sabotaged_question(question).await
     }
 
     async fn save_snapshot(&self, stream: &StreamId, snapshot: Snapshot) -> Result<(), StoreError> {

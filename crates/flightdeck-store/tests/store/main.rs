@@ -6,4 +6,5 @@ mod between;
 mod follow;
 mod handle;
 mod marks;
+mod question;
 mod snapshots;

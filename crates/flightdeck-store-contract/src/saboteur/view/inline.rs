@@ -6,8 +6,9 @@ use async_trait::async_trait;
 use flightdeck_core::{EventId, Position, SchemaNumber, StreamId, Tag};
 use flightdeck_store::view::{GenerationState, Halt, HaltKind, Inline, ViewStore as _, Work};
 use flightdeck_store::{
-    Append, AppendError, Appended, EventStore, Head, LogPage, LogQuery, MemoryStore, Reason, Recorded,
-    RequestKey, Secret, Snapshot, StoreError, StreamInfo, StreamPage, StreamQuery, StreamsPage, StreamsQuery,
+    Append, AppendError, Appended, EventStore, Head, LogAnswer, LogPage, LogQuery, LogQuestion, MemoryStore,
+    Reason, Recorded, RequestKey, Secret, Snapshot, StoreError, StreamInfo, StreamPage, StreamQuery,
+    StreamsPage, StreamsQuery,
 };
 use tokio::sync::watch;
 
@@ -163,6 +164,10 @@ impl EventStore for InlineStore {
 
     async fn last_tagged(&self, tag: &Tag) -> Result<Option<Recorded>, StoreError> {
         self.inner.last_tagged(tag).await
+    }
+
+    async fn question(&self, question: &LogQuestion) -> Result<LogAnswer, StoreError> {
+        self.inner.question(question).await
     }
 
     async fn save_snapshot(&self, stream: &StreamId, snapshot: Snapshot) -> Result<(), StoreError> {
