@@ -1,9 +1,11 @@
 //! Views whose next piece of work is held until the test lets it go: how a race of two who fold is scripted on any store.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use flightdeck_store::Reason;
 use flightdeck_store::view::{
     Checkpoint, Generation, GenerationState, Halt, Holder, Inline, Lease, Mark, Plan, Row, TakenOver,
     ViewError, ViewPage, ViewQuery, ViewStore, Wanted, Work, WorkLimits,
@@ -14,6 +16,7 @@ use tokio::sync::oneshot;
 pub struct Gated {
     inner: Arc<dyn ViewStore>,
     hold: Mutex<Option<Held>>,
+    loses: AtomicBool,
 }
 
 struct Held {
@@ -37,7 +40,7 @@ impl Gated {
     /// A hand on `inner`.
     #[must_use]
     pub fn new(inner: Arc<dyn ViewStore>) -> Arc<Self> {
-        Arc::new(Self { inner, hold: Mutex::new(None) })
+        Arc::new(Self { inner, hold: Mutex::new(None), loses: AtomicBool::new(false) })
     }
 
     /// Holds the next piece of work on that view, which is folded then, and not written.
@@ -47,6 +50,11 @@ impl Gated {
         let held = Held { view: view.to_owned(), says, gone, ends };
         *self.hold.lock().unwrap_or_else(PoisonError::into_inner) = Some(held);
         Hand { came, go, ended }
+    }
+
+    /// Loses what is held when it is let go: the store never hears of it.
+    pub fn lose(&self) {
+        self.loses.store(true, Ordering::SeqCst);
     }
 }
 
@@ -61,7 +69,10 @@ impl ViewStore for Gated {
         let _whoever_waits = says.send((work.from, work.to));
         // Who holds it may be gone.
         drop(gone.await);
-        let done = self.inner.apply(work).await;
+        let done = match self.loses.swap(false, Ordering::SeqCst) {
+            true => Err(ViewError::failed(Reason::Unreachable, None)),
+            false => self.inner.apply(work).await,
+        };
         drop(ends.send(done.as_ref().map_err(ToString::to_string).copied()));
         done
     }

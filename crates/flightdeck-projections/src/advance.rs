@@ -17,6 +17,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
 use crate::batch::{self, Batch, Current, Folded};
+use crate::kept::Kept;
 use crate::projection::Defined;
 use crate::runner::RunnerOptions;
 use crate::watch::{Seen, Watcher};
@@ -120,31 +121,6 @@ fn whole(error: &dyn std::error::Error) -> String {
     text
 }
 
-/// A lease that is kept until this is gone.
-pub(crate) struct Kept {
-    views: Arc<dyn ViewStore>,
-    lease: Lease,
-    end: watch::Sender<()>,
-    task: JoinHandle<()>,
-}
-
-impl Kept {
-    /// Keeps it no longer. What was under way is through then.
-    pub(crate) async fn end(self) -> (Arc<dyn ViewStore>, Lease) {
-        drop(self.end);
-        drop(self.task.await);
-        (self.views, self.lease)
-    }
-
-    /// Keeps it no longer, and gives it back.
-    pub(crate) async fn give_back(self) {
-        let (views, lease) = self.end().await;
-        if let Err(error) = views.give_back(&lease).await {
-            tracing::debug!(view = %lease.of, %error, "a lease could not be given back; it runs out");
-        }
-    }
-}
-
 impl Advance {
     /// Folds until it is told to stop, or the generation is gone.
     pub(crate) async fn run(mut self) {
@@ -180,7 +156,7 @@ impl Advance {
                     continue;
                 }
             };
-            *kept = Some(self.keep(lease.clone()));
+            *kept = Some(Kept::keep(&self.views, lease.clone(), self.options.lease));
             let begins_at = self.look().await.ok().flatten().map(|state| state.checkpoint);
             let mut ended = self.hold(lease.clone(), &mut seen).await;
             // What has come further in between has not failed time after time.
@@ -240,21 +216,6 @@ impl Advance {
 
     pub(crate) fn complain(&self, error: &impl std::error::Error) {
         tracing::warn!(view = %self.of, %error, "a view can't go on just now");
-    }
-
-    /// Keeps a lease by a task of its own: a fold or a write may take longer than it lasts.
-    pub(crate) fn keep(&self, lease: Lease) -> Kept {
-        let (views, lasting) = (Arc::clone(&self.views), self.options.lease);
-        let (end, mut ended) = watch::channel(());
-        let kept = lease.clone();
-        let task = tokio::spawn(async move {
-            // Whoever is gone does not keep it any more.
-            while timeout(lasting / 3, ended.changed()).await.is_err() {
-                // When it is lost, the next piece of work is refused.
-                drop(views.lease(&kept.of, &kept.holder, lasting).await);
-            }
-        });
-        Kept { views: Arc::clone(&self.views), lease, end, task }
     }
 
     /// Works as long as the lease is good.

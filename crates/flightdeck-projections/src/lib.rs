@@ -23,6 +23,7 @@
 
 mod advance;
 mod batch;
+mod kept;
 
 pub mod admin;
 pub mod kit;

@@ -13,7 +13,8 @@ use flightdeck_store::{Corruption, LogQuery, Recorded, StoreError};
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
-use crate::advance::{Advance, Kept};
+use crate::advance::Advance;
+use crate::kept::Kept;
 use crate::projection::Reads;
 use crate::watch::Seen;
 
@@ -86,7 +87,7 @@ impl React {
         loop {
             match advance.views.lease(&advance.of, &advance.holder, advance.options.lease).await {
                 Ok(Some(lease)) => {
-                    *kept = Some(advance.keep(lease.clone()));
+                    *kept = Some(Kept::keep(&advance.views, lease.clone(), advance.options.lease));
                     let ended = self.hold(&lease, &mut seen, !std::mem::replace(&mut began, true)).await;
                     if let Some(kept) = kept.take() {
                         kept.end().await;

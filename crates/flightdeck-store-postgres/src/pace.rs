@@ -46,3 +46,35 @@ impl Pace {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use flightdeck_core::Position;
+    use tokio::sync::watch;
+    use tokio::time::Instant;
+
+    use super::Pace;
+
+    const TOOK: Duration = Duration::from_millis(100);
+
+    async fn pauses(pace: &mut Pace) -> Duration {
+        let begun = Instant::now();
+        pace.give_way(TOOK).await;
+        begun.elapsed()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn it_pauses_only_after_others_have_appended() {
+        let head = watch::Sender::new(Position::START);
+        let mut pace = Pace::beside(head.subscribe());
+        assert_eq!(pauses(&mut pace).await, Duration::ZERO);
+        head.send_replace(Position::new(7).unwrap());
+        assert_eq!(pace.at_once(3), 1);
+        assert!(pauses(&mut pace).await >= 2 * TOOK);
+        assert_eq!((pauses(&mut pace).await, pace.at_once(3)), (Duration::ZERO, 3));
+        head.send_replace(Position::new(8).unwrap());
+        assert_eq!(pauses(&mut Pace::full()).await, Duration::ZERO);
+    }
+}

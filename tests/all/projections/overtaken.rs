@@ -68,6 +68,38 @@ fn a_runner_that_the_writer_overtakes_is_refused() {
     });
 }
 
+/// The next page is folded while the store is still at work on the one before; when that is lost, so is what was folded on it.
+#[test]
+fn what_is_folded_on_work_that_is_lost_is_folded_again() {
+    block_on(async {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Arc::new(open_sqlite(&folder.path().join("log.db")));
+        fill(&*store, CONTENTS).await;
+        let gated = Gated::new(Arc::clone(&store) as _);
+        let runner = Runner::new(Arc::clone(&store) as _, Arc::clone(&gated) as _).options(quick());
+        let running = runner.projection(Tally).projection(ContentView).start().await.unwrap();
+        at_the_head(&*store, &running, "content", 1).await;
+        let hand = gated.hold("content");
+        let lost = store.append(contents::append(2, CONTENTS)).await.unwrap();
+        let (_, to) = hand.came.await.unwrap();
+        assert_eq!(to.position, lost.cursor.position());
+        // There is no work on `content` now but what is held; this is folded, and has to wait.
+        let waits = gated.hold("content");
+        store.append(contents::append(3, CONTENTS)).await.unwrap();
+        at_the_head(&*store, &running, "tally", 1).await;
+        gated.lose();
+        hand.go.send(()).unwrap();
+        assert!(hand.ended.await.unwrap().is_err());
+        let (from, _) = waits.came.await.unwrap();
+        assert!(from.position < lost.cursor.position(), "it begins where the store stands: {from:?}");
+        waits.go.send(()).unwrap();
+        at_the_head(&*store, &running, "content", 1).await;
+        Truth::default().check(&*store, &*store).await;
+        running.stop().await;
+        store.close().await;
+    });
+}
+
 /// Two nodes that both stand before the same piece of work: the one that has lost the lease is refused although nothing was folded
 /// since.
 #[test]

@@ -1,0 +1,109 @@
+//! How many pages are written, and where they go: what shows only in the files.
+#![expect(clippy::unwrap_used, reason = "a test that fails is what is wanted here")]
+
+use std::path::Path;
+use std::time::Duration;
+
+use flightdeck_core::{EventType, Json, Position, StreamId};
+use flightdeck_store::view::{
+    Checkpoint, Holder, Kind, Lease, Plan, Row, Table, TableChanges, Value, ViewStore as _, Work,
+};
+use flightdeck_store::{Append, EventStore as _, NewEvent};
+use flightdeck_store_sqlite::{Options, SqliteStore};
+
+fn open(folder: &Path) -> SqliteStore {
+    SqliteStore::open(folder.join("log.db"), Options::default()).unwrap()
+}
+
+fn large(stream: &str) -> NewEvent {
+    let data = Json::new(format!("\"{}\"", "x".repeat(60_000)), 1 << 20).unwrap();
+    NewEvent::new(StreamId::new(stream).unwrap(), EventType::new("Grew").unwrap(), data)
+}
+
+/// The WAL is copied back beside the writer, who goes on writing into it: and yet it begins anew, again and again.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_wal_begins_anew_while_all_write() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    let writing: Vec<_> = (0..4)
+        .map(|caller| {
+            let store = store.clone();
+            tokio::spawn(async move {
+                for _ in 0..200 {
+                    let events = (0..5).map(|_| large(&format!("a-{caller}")));
+                    store.append(Append::of(events)).await.unwrap();
+                }
+            })
+        })
+        .collect();
+    for writes in writing {
+        writes.await.unwrap();
+    }
+    let bytes = |name: &str| std::fs::metadata(folder.path().join(name)).unwrap().len();
+    let (file, wal) = (bytes("log.db"), bytes("log.db-wal"));
+    store.close().await;
+    assert!(file > 120_000_000, "what was copied back is in the file: {file}");
+    assert!(wal < 180_000_000, "the WAL has not kept all that was ever written: {wal}");
+}
+
+struct Pages {
+    store: SqliteStore,
+    plan: Plan,
+    lease: Lease,
+    at: Checkpoint,
+}
+
+impl Pages {
+    async fn new(folder: &Path) -> Self {
+        let store = open(folder);
+        let table = Table::named("pages").key("id", Kind::Text).column("title", Kind::Text);
+        let table = table.column("views", Kind::Integer).index(&["views"]).search(&["title"]);
+        let plan = Plan::new("pages", 1, vec![table], "").unwrap();
+        let of = store.prepare(&plan).await.unwrap().of;
+        let holder = Holder::from_random(7);
+        let lease = store.lease(&of, &holder, Duration::from_secs(60)).await.unwrap().unwrap();
+        Self { store, plan, lease, at: Checkpoint::START }
+    }
+
+    async fn put(&mut self, title: &str, views: i64) {
+        let table = &self.plan.tables()[0];
+        let values: Vec<Value> = vec!["home".into(), title.into(), views.into()];
+        let put = vec![Row::new(table, values).unwrap()];
+        let changes = vec![TableChanges { table: table.clone(), put, gone: Vec::new() }];
+        let to = Checkpoint { position: Position::new(self.at.position.get() + 1).unwrap(), folded: None };
+        let work = Work { lease: self.lease.clone(), from: self.at, to, changes };
+        self.store.apply(work).await.unwrap();
+        self.at = to;
+    }
+
+    async fn tend(&self) {
+        while self.store.tend(&self.lease).await.unwrap() {}
+    }
+}
+
+/// Of a row whose words are what they were, the words are not looked at again; of one whose words are others, they are.
+#[tokio::test]
+async fn only_words_that_changed_are_indexed_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut pages = Pages::new(folder.path()).await;
+    let conn = rusqlite::Connection::open(folder.path().join("log.db")).unwrap();
+    let todo = || -> i64 {
+        let sql = "SELECT name FROM sqlite_schema WHERE name LIKE 'fd_view_%_todo'";
+        let name: String = conn.query_row(sql, [], |row| row.get(0)).unwrap();
+        conn.query_row(&format!("SELECT count(*) FROM {name}"), [], |row| row.get(0)).unwrap()
+    };
+    pages.put("Home", 1).await;
+    pages.tend().await;
+    pages.put("Home", 2).await;
+    assert_eq!(todo(), 0);
+    pages.put("At home", 2).await;
+    assert_eq!(todo(), 1);
+    let table: String = conn
+        .query_row("SELECT name FROM sqlite_schema WHERE name GLOB 'fd_view_*_0'", [], |row| row.get(0))
+        .unwrap();
+    let found = conn.query_row(&format!("SELECT title, views FROM {table}"), [], |row| {
+        Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?))
+    });
+    assert_eq!(found.unwrap(), ("At home".to_owned(), 2));
+    pages.store.close().await;
+}
