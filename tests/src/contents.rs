@@ -198,7 +198,7 @@ pub fn is_of_a_content(event: &Recorded) -> bool {
     event.stream.as_str().starts_with("content-") && TYPES.contains(&event.event_type.as_str())
 }
 
-fn id(story: u128, number: u64, part: u64) -> EventId {
+pub(crate) fn id(story: u128, number: u64, part: u64) -> EventId {
     let number = (story << 80) | (u128::from(number) << 8) | u128::from(part);
     EventId::new(Uuid::from_u128(0x0192_0000_0000_7000_8000_0000_0000_0000 | number)).unwrap()
 }

@@ -9,6 +9,8 @@
 pub mod contents;
 pub mod gated;
 pub mod held;
+pub mod set_clock;
+pub mod site;
 pub mod viewing;
 pub mod views;
 

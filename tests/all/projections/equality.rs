@@ -1,10 +1,9 @@
 //! One history, folded in every way there is: the rows are the same, and so is the checkpoint. (T10)
 
-use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use flightdeck_core::{Clock, Timestamp};
+use flightdeck_core::Timestamp;
 use flightdeck_projections::live::Live;
 use flightdeck_projections::{Admin, Defined, Projection, Runner, RunnerOptions, Running};
 use flightdeck_store::system::SystemIds;
@@ -14,6 +13,7 @@ use flightdeck_store::view::{
 use flightdeck_store::{Append, EventStore, Limit, MemoryStore, NewEvent, Recorded};
 use flightdeck_store_sqlite::SqliteStore;
 use flightdeck_tests::contents::{Dice, History, Shelves, is_of_a_content};
+use flightdeck_tests::set_clock::SetClock;
 use flightdeck_tests::views::{assert_same, defined, name, whole};
 use flightdeck_tests::whole_log;
 use flightdeck_views::ContentView;
@@ -30,21 +30,9 @@ const EVENTS: usize = 50_000;
 const SHORT_EVENTS_SQLITE: i64 = 4_000;
 const SHORT_EVENTS_POSTGRES: i64 = 150;
 
-/// A clock that a test sets before each append, so that the same moments are in every log.
-#[derive(Default)]
-struct Set(AtomicI64);
-
-impl Clock for Set {
-    fn now(&self) -> Timestamp {
-        Timestamp::from_micros(self.0.load(Ordering::SeqCst)).unwrap()
-    }
-}
-
-impl Set {
-    fn set(&self, append: usize) {
-        let micros = 1_700_000_000_000_000 + i64::try_from(append).unwrap() * 1_234_567;
-        self.0.store(micros, Ordering::SeqCst);
-    }
+/// When an append happens: the same moment in every log.
+fn moment(append: usize) -> Timestamp {
+    Timestamp::from_micros(1_700_000_000_000_000 + i64::try_from(append).unwrap() * 1_234_567).unwrap()
 }
 
 /// What the views must be in the end.
@@ -91,12 +79,12 @@ fn expected() -> &'static Expected {
 
 async fn expect() -> Expected {
     let (mut history, mut appends, mut of_contents) = (History::of(SEED), Vec::new(), 0);
-    let clock = Arc::new(Set::default());
+    let clock = Arc::new(SetClock::default());
     let log = MemoryStore::with(Arc::clone(&clock) as _, Arc::new(SystemIds::default()));
     let mut read = Vec::new();
     while of_contents < EVENTS {
         let events = history.append();
-        clock.set(appends.len());
+        clock.set(moment(appends.len()));
         log.append(Append::of(events.clone())).await.unwrap();
         let is_one = |event: &&NewEvent| {
             event.stream.as_str().starts_with("content-") && event.event_type.as_str() != "Noted"
@@ -124,9 +112,9 @@ async fn expect() -> Expected {
 }
 
 /// Appends what is expected to have happened.
-async fn append_all(store: &dyn EventStore, clock: &Set) {
+async fn append_all(store: &dyn EventStore, clock: &SetClock) {
     for (number, events) in expected().appends.iter().enumerate() {
-        clock.set(number);
+        clock.set(moment(number));
         store.append(Append::of(events.clone())).await.unwrap();
     }
 }
@@ -183,7 +171,12 @@ async fn runs(runner: Runner, inline: bool) -> Running {
 }
 
 /// Folds while it is appended, compares, builds anew, and compares again.
-async fn live_and_rebuilt(way: &str, store: Arc<dyn EventStore>, views: Arc<dyn ViewStore>, clock: &Set) {
+async fn live_and_rebuilt(
+    way: &str,
+    store: Arc<dyn EventStore>,
+    views: Arc<dyn ViewStore>,
+    clock: &SetClock,
+) {
     let running = runs(Runner::new(Arc::clone(&store), Arc::clone(&views)), false).await;
     let begun = Instant::now();
     append_all(&*store, clock).await;
@@ -197,8 +190,8 @@ async fn live_and_rebuilt(way: &str, store: Arc<dyn EventStore>, views: Arc<dyn 
     running.stop().await;
 }
 
-fn sqlite(folder: &tempfile::TempDir) -> (Arc<SqliteStore>, Arc<Set>) {
-    let clock = Arc::new(Set::default());
+fn sqlite(folder: &tempfile::TempDir) -> (Arc<SqliteStore>, Arc<SetClock>) {
+    let clock = Arc::new(SetClock::default());
     let options = flightdeck_store_sqlite::Options { clock: Arc::clone(&clock) as _, ..Default::default() };
     (Arc::new(SqliteStore::open(folder.path().join("log.db"), options).unwrap()), clock)
 }
@@ -219,7 +212,7 @@ fn live_and_rebuilt_on_postgres_are_the_fold_of_the_log() {
     let place = Place::new();
     let _made = expected();
     block_on(async {
-        let clock = Arc::new(Set::default());
+        let clock = Arc::new(SetClock::default());
         let options =
             flightdeck_store_postgres::Options { clock: Some(Arc::clone(&clock) as _), ..Default::default() };
         let store = Arc::new(place.open_with(options).await);
@@ -232,7 +225,7 @@ fn live_and_rebuilt_on_postgres_are_the_fold_of_the_log() {
 fn live_and_rebuilt_in_memory_are_the_fold_of_the_log() {
     let _made = expected();
     block_on(async {
-        let clock = Arc::new(Set::default());
+        let clock = Arc::new(SetClock::default());
         let store = Arc::new(MemoryStore::with(Arc::clone(&clock) as _, Arc::new(SystemIds::default())));
         live_and_rebuilt("in memory", store, Arc::new(MemoryViews::new()), &clock).await;
         let mut live = Live::new(defined(Shelves));
@@ -255,7 +248,7 @@ fn inline_on_sqlite_is_the_fold_of_the_log_after_every_append() {
         }
         let begun = Instant::now();
         for (number, events) in expected().appends.iter().enumerate() {
-            clock.set(number);
+            clock.set(moment(number));
             let done = store.append(Append::of(events.clone())).await.unwrap();
             for state in store.generations().await.unwrap() {
                 assert_eq!(state.checkpoint.position, done.cursor.position(), "{}", state.of);
