@@ -125,10 +125,11 @@ impl Folding {
                 }
                 // A fold that panics is caught where it is called: the program is about to end.
                 Ok(Err(_)) => return Err(ViewError::failed(Reason::Stopped, None).into()),
-                Err(_) => match batch::overdue(&current, self.event_budget) {
-                    Some(halt) => return Err(AsOfError::Halted(halt)),
-                    None => {}
-                },
+                Err(_) => {
+                    if let Some(halt) = batch::overdue(&current, self.event_budget) {
+                        return Err(AsOfError::Halted(halt));
+                    }
+                }
             }
         }
     }
