@@ -138,6 +138,24 @@ async fn gives_recorded_answers_again(ground: Ground) {
     assert_eq!(scratches(&ground).await, []);
 }
 
+async fn a_view_of_nothing_is_where_the_log_was(ground: Ground) {
+    let running = run(&ground, Shelves).await;
+    eventually("it is ready", async || ground.state("shelves").await.ready).await;
+    spoil(&ground).await;
+    caught_up(&ground, "shelves").await;
+    running.stop().await;
+    let question = ViewQuery::of(name("shelves"), 1, "books");
+    let live = ground.views.ask(&question).await.unwrap();
+    assert_eq!((live.checkpoint.position, live.checkpoint.folded), (position(ground.head().await), None));
+    let moment = Moment::Position(live.checkpoint.position);
+    for events_max in [0, 1] {
+        let past = as_of(&ground, events_max).at(&defined(Shelves), &moment, Beyond::Scratch).await.unwrap();
+        assert_eq!(past.scratch().is_some(), events_max == 0);
+        assert_eq!(past.ask(&question).await.unwrap().checkpoint, live.checkpoint);
+        past.end().await;
+    }
+}
+
 async fn a_moment_is_in_the_log_or_it_is_none(ground: Ground) {
     for number in 0..5 {
         ground.append("a-1", "Counted", &format!("\"{number}\"")).await;
@@ -414,6 +432,7 @@ fn no_view_has_a_name_that_is_kept_for_the_past() {
 
 crate::on_both! {
     gives_recorded_answers_again
+    a_view_of_nothing_is_where_the_log_was
     a_moment_is_in_the_log_or_it_is_none
     too_much_is_refused_unless_a_scratch_is_wanted
     a_question_that_cannot_be_answered_folds_nothing
