@@ -7,6 +7,7 @@ mod kill_points;
 mod kills;
 mod nodes;
 mod overtaken;
+mod past;
 mod restored;
 
 use std::path::Path;

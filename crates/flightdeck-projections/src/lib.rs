@@ -7,9 +7,10 @@
 //!
 //! - **Behind the log**: [`Runner::projection`]. Batches of events become few statements; memory stays the same over any log.
 //! - **Within the appends**: [`Runner::inline`], on a store that can (SQLite): what was appended is in the view when it is answered.
-//! - **When it is asked**: [`Live`](live::Live), in memory, as of any moment of the log.
+//! - **When it is asked**: [`Live`](live::Live), in memory.
+//! - **As of any moment of the log**: [`AsOf`], in memory, or in tables of its own that go when it was asked.
 //!
-//! All three fold by the same code, and by the same rules when an event can't be folded: it is tried a few times more, and then
+//! All of them fold by the same code, and by the same rules when an event can't be folded: it is tried a few times more, and then
 //! that view comes to a halt before it, with the event and the error in its state, and all others go on. A view that was folded from
 //! another log than the one that is there (a restored backup) is told by the hash of its last event, and is built anew.
 //!
@@ -26,6 +27,7 @@ mod batch;
 mod kept;
 
 pub mod admin;
+pub mod as_of;
 pub mod kit;
 pub mod live;
 pub mod projection;
@@ -34,6 +36,7 @@ pub mod runner;
 pub mod watch;
 
 pub use crate::admin::{Admin, AdminError};
+pub use crate::as_of::{AsOf, AsOfError};
 pub use crate::projection::{Defined, InvalidProjection, Projection, Reads};
 pub use crate::react::{Begin, Reactor};
 pub use crate::runner::{Runner, RunnerOptions, Running, StartError};

@@ -40,6 +40,11 @@ impl Live {
         Self { defined, cache, checkpoint: Checkpoint::START }
     }
 
+    /// What was folded already, and up to where.
+    pub(crate) const fn folded(defined: Defined, cache: Cache, checkpoint: Checkpoint) -> Self {
+        Self { defined, cache, checkpoint }
+    }
+
     /// Folds the log up to `until`, or to its end, with what was told to be left out left out.
     ///
     /// # Errors
@@ -91,6 +96,10 @@ impl Live {
         }
         self.checkpoint.position = event.position;
         Ok(())
+    }
+
+    pub(crate) const fn defined(&self) -> &Defined {
+        &self.defined
     }
 
     /// All rows of a table, by their keys.

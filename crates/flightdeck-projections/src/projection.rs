@@ -8,6 +8,8 @@ use flightdeck_store::view::{Fold, FoldError, Halt, HaltKind, InvalidPlan, Key, 
 use flightdeck_store::{Filter, InvalidRead, Recorded, StreamPattern, TypePattern};
 use thiserror::Error;
 
+use crate::as_of;
+
 /// A view, as a pure fold from events to rows.
 ///
 /// A projection does no IO, reads no clock and rolls no dice: all it knows comes with the event, and with the rows that it
@@ -163,6 +165,9 @@ pub enum InvalidProjection {
     /// Something it keeps can't be kept.
     #[error(transparent)]
     Plan(#[from] InvalidPlan),
+    /// A name of its is kept for views of the past, which come and go.
+    #[error("the name {0} is kept for views as of a moment")]
+    Reserved(String),
     /// Something it reads can't be there.
     #[error("the projection {0} reads what can't be: {1}")]
     Reads(&'static str, WordError),
@@ -202,6 +207,10 @@ impl Defined {
         fold: Arc<dyn Fold>,
     ) -> Result<Self, InvalidProjection> {
         let plan = Plan::new(name, number, tables, &reads.fingerprint())?;
+        let tables = plan.tables().iter().map(|table| table.name());
+        if let Some(taken) = tables.chain([name]).find(|name| name.starts_with(as_of::RESERVED)) {
+            return Err(InvalidProjection::Reserved(taken.to_owned()));
+        }
         let filter = reads.filter().map_err(|error| InvalidProjection::Reads(name, error))?;
         if filter.types.is_empty() && !reads.everything {
             return Err(InvalidProjection::ReadsNothing(name));

@@ -20,6 +20,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use crate::advance::Advance;
+use crate::as_of;
 use crate::projection::{Defined, InvalidProjection, Projection};
 use crate::react::{React, Reactor};
 use crate::watch::Watcher;
@@ -353,7 +354,7 @@ impl Supervisor {
     }
 
     /// Throws away what no program wants any more: other numbers of our views, lower or higher ones, as soon as one of ours can be
-    /// asked in their place.
+    /// asked in their place; and views of the past whose program was killed before it could do so.
     async fn throw_away(&self, all: &[GenerationState]) -> Result<(), ViewError> {
         let unwanted = i64::try_from(self.options.unwanted.as_secs()).unwrap_or(i64::MAX);
         let plans = self.defined.iter().map(|(defined, _)| defined);
@@ -364,7 +365,11 @@ impl Supervisor {
                 |number| plans.iter().any(|plan| *plan.view() == state.of.view && plan.number() == number);
             let replaced =
                 all.iter().any(|other| other.of.view == state.of.view && other.ready && own(other.of.number));
-            if own(state.of.number) || !replaced || state.unwanted_seconds <= unwanted {
+            let unneeded = match as_of::is_scratch(&state.of.view) {
+                true => state.holder.is_none(),
+                false => replaced && !own(state.of.number),
+            };
+            if !unneeded || state.unwanted_seconds <= unwanted {
                 continue;
             }
             tracing::info!(view = %state.of, "nobody wants this generation any more, and it is thrown away");

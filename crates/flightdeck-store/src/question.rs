@@ -22,7 +22,7 @@ use thiserror::Error;
 use crate::event::Recorded;
 use crate::read::{After, Filter, InvalidRead, Limit};
 
-pub use self::answer::{OneByOne, Reads, answer};
+pub use self::answer::{OneByOne, Reads, answer, last_before};
 pub use self::average::{DayAverage, averages};
 pub use self::finding::Finding;
 pub use self::number::Number;

@@ -195,8 +195,16 @@ impl Ends {
     }
 }
 
-/// The position of the last event that was recorded before a moment. Times never go backwards, so the border is searched for.
-async fn last_before(reads: &dyn Reads, head: &Cursor, moment: Timestamp) -> Result<Position, StoreError> {
+/// The position of the last event up to `head` that was recorded before a moment. Times never go backwards, so the border is
+/// searched for.
+///
+/// # Errors
+/// When the log can't be read, or began a new epoch since.
+pub async fn last_before(
+    reads: &dyn Reads,
+    head: &Cursor,
+    moment: Timestamp,
+) -> Result<Position, StoreError> {
     let (mut low, mut high) = (0, head.position().get());
     while low < high {
         let middle = low + (high - low + 1) / 2;

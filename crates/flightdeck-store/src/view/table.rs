@@ -173,6 +173,12 @@ impl Table {
         self
     }
 
+    /// The same table under another name.
+    #[must_use]
+    pub fn renamed(&self, name: impl Into<String>) -> Self {
+        Self { name: name.into(), ..self.clone() }
+    }
+
     /// The name, which is also what SQL knows it by.
     #[must_use]
     pub fn name(&self) -> &str {

@@ -186,6 +186,22 @@ impl Row {
         Ok(row)
     }
 
+    /// The same row, of a table that has the same columns under another name.
+    ///
+    /// # Errors
+    /// When it has other columns.
+    pub fn moved_to(self, table: &Arc<Table>) -> Result<Self, FoldError> {
+        match self.table.columns() == table.columns() {
+            true => Ok(Self { table: Arc::clone(table), values: self.values }),
+            false => {
+                let (from, to) = (self.table.name(), table.name());
+                Err(FoldError::new(format!(
+                    "a row of {from} does not fit into {to}, which has other columns"
+                )))
+            }
+        }
+    }
+
     fn check(&self, place: usize, value: &Value) -> Result<(), FoldError> {
         let column = &self.table.columns()[place];
         let fits = value.is_of(column.kind) || column.nullable && *value == Value::Null;
