@@ -12,7 +12,7 @@ use flightdeck_store::view::{
     ViewError, ViewStore, Work, succession,
 };
 use flightdeck_store::{Corruption, EventStore, LogPage, LogQuery, StoreError};
-use tokio::sync::watch;
+use tokio::sync::{Mutex, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
@@ -40,6 +40,8 @@ pub(crate) struct Advance {
     pub(crate) stop: watch::Receiver<bool>,
     /// Whether it has held the lease before.
     pub(crate) began: bool,
+    /// Held while the store is at work on what was handed over.
+    pub(crate) at_work: Arc<Mutex<()>>,
 }
 
 /// Why a turn of the loop ended.
@@ -134,6 +136,8 @@ impl Advance {
             () = stopped => {}
             () = self.work(&mut kept) => {}
         }
+        // Whoever has stopped it finds nothing moving any more.
+        drop(self.at_work.lock().await);
         if let Some(kept) = kept {
             kept.give_back().await;
         }
@@ -302,6 +306,13 @@ impl Advance {
                 let seen = seen.borrow_and_update();
                 let serves = |state: &GenerationState| state.of.view == self.of.view && state.serving;
                 let fresh = seen.at.filter(|at| *at > hold.since);
+                // What the store had, it may have lost with the power, or with a server that was killed.
+                let through = hold.under_way.is_none() && !self.inline;
+                let known = seen.at.filter(|at| through && *at > hold.handed_over && *at > hold.since);
+                let is_there = |state: &GenerationState| state.checkpoint == hold.state.checkpoint;
+                if known.is_some() && !seen.find(&self.of).is_none_or(is_there) {
+                    return Err(ViewError::Fenced.into());
+                }
                 fresh.map(|_| (seen.find(&self.of).cloned(), seen.generations.iter().any(serves)))
             };
             match told {
@@ -583,8 +594,9 @@ impl Advance {
         hold.cache.settle();
         hold.state.checkpoint = to;
         let (views, watcher, of) = (Arc::clone(&self.views), self.watcher.clone(), self.of.clone());
+        let at_work = Arc::clone(&self.at_work).lock_owned().await;
         hold.under_way = Some(tokio::spawn(async move {
-            let begun = Instant::now();
+            let (begun, _at_work) = (Instant::now(), at_work);
             views.apply(work).await?;
             watcher.hint(&of, to);
             Ok(begun.elapsed())

@@ -324,6 +324,7 @@ impl Supervisor {
             inline,
             stop: self.stop.clone(),
             began: false,
+            at_work: Arc::default(),
         }
     }
 

@@ -346,6 +346,8 @@ pub(crate) async fn index(client: &mut Client, lease: &Lease, mut pace: Pace) ->
 pub(crate) async fn take_listed(client: &Client, of: &Generation) -> Result<(), NotDone> {
     let stored = get(client, of).await?;
     if let Some(sql) = Tables::of(&stored).take_listed().filter(|_| stored.indexed) {
+        // Nobody waits for it.
+        client.batch_execute("SET statement_timeout TO 0").await?;
         client.query_typed(&sql, &[]).await?;
     }
     Ok(())

@@ -10,25 +10,31 @@ use tokio::time::sleep;
 const PAUSE: u32 = 3;
 /// No pause is longer.
 const PAUSE_MAX: Duration = Duration::from_secs(1);
+/// Nor are all of one piece of work together: its transaction holds what others wait for, and it has to come to its end.
+const PAUSES_MAX: Duration = Duration::from_secs(5);
 
 /// The pace of a piece of work.
-pub(crate) struct Pace(Option<watch::Receiver<Position>>);
+pub(crate) struct Pace {
+    head: Option<watch::Receiver<Position>>,
+    /// How long it may still pause.
+    left: Duration,
+}
 
 impl Pace {
     /// As fast as it goes.
     pub(crate) const fn full() -> Self {
-        Self(None)
+        Self { head: None, left: Duration::ZERO }
     }
 
     /// As fast as it goes while nobody appends.
     pub(crate) fn beside(mut head: watch::Receiver<Position>) -> Self {
         head.mark_unchanged();
-        Self(Some(head))
+        Self { head: Some(head), left: PAUSES_MAX }
     }
 
     fn is_to_give_way(&self) -> bool {
         // A store that is gone appends nothing.
-        self.0.as_ref().is_some_and(|head| head.has_changed().unwrap_or(false))
+        !self.left.is_zero() && self.head.as_ref().is_some_and(|head| head.has_changed().unwrap_or(false))
     }
 
     /// How many things may be under way at once.
@@ -39,9 +45,11 @@ impl Pace {
     /// Pauses after something that took that long, if somebody has appended meanwhile.
     pub(crate) async fn give_way(&mut self, took: Duration) {
         if self.is_to_give_way() {
-            sleep((took * PAUSE).min(PAUSE_MAX)).await;
+            let pause = (took * PAUSE).min(PAUSE_MAX).min(self.left);
+            self.left -= pause;
+            sleep(pause).await;
         }
-        if let Some(head) = &mut self.0 {
+        if let Some(head) = &mut self.head {
             head.mark_unchanged();
         }
     }
@@ -55,7 +63,7 @@ mod tests {
     use tokio::sync::watch;
     use tokio::time::Instant;
 
-    use super::Pace;
+    use super::{PAUSES_MAX, Pace};
 
     const TOOK: Duration = Duration::from_millis(100);
 
@@ -76,5 +84,17 @@ mod tests {
         assert_eq!((pauses(&mut pace).await, pace.at_once(3)), (Duration::ZERO, 3));
         head.send_replace(Position::new(8).unwrap());
         assert_eq!(pauses(&mut Pace::full()).await, Duration::ZERO);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn however_much_others_append_it_comes_to_its_end() {
+        let head = watch::Sender::new(Position::START);
+        let (mut pace, mut paused) = (Pace::beside(head.subscribe()), Duration::ZERO);
+        for number in 1..=200 {
+            head.send_replace(Position::new(number).unwrap());
+            paused += pauses(&mut pace).await;
+        }
+        assert!(paused >= PAUSES_MAX && paused < PAUSES_MAX + Duration::from_millis(200), "{paused:?}");
+        assert_eq!(pace.at_once(3), 3);
     }
 }

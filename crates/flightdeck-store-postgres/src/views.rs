@@ -330,7 +330,7 @@ impl ViewStore for PostgresStore {
                 Box::pin(async move { generations::take_listed(client, &of).await })
             });
             if let Err(error) = taken.await {
-                tracing::debug!(%error, "what is listed for an index was not taken into it");
+                tracing::warn!(%error, "what is listed for an index was not taken into it");
             }
             views.has_tended(tended, begun.elapsed());
         });

@@ -73,7 +73,7 @@ pub(crate) fn writer(path: &Path, options: &Options) -> Result<Connection, NotOp
     if let Some(pages) = options.pages_max {
         conn.pragma_update(None, "max_page_count", pages)?;
     }
-    conn.set_prepared_statement_cache_capacity(64);
+    conn.set_prepared_statement_cache_capacity(256);
     Ok(conn)
 }
 

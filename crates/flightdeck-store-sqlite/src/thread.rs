@@ -67,23 +67,31 @@ impl Thread {
         };
         // A panic answers nobody: whoever waits is told that the outcome is unknown.
         let ended = catch_unwind(AssertUnwindSafe(work)).unwrap_or(Next::Stop);
-        copier.end();
-        if ended == Next::Stop {
+        let copied = copier.end();
+        if let Err(error) = &copied {
+            tracing::error!(%error, "the WAL could not be copied back, and what is left of it stays");
+        }
+        if ended == Next::Stop || copied.is_err() {
             stopped.send_replace(true);
             jobs.close();
             while let Ok(job) = jobs.try_recv() {
                 job.fail(AppendError::not_committed(Reason::Stopped));
             }
-            // What SQLite holds in memory may not be what the disk holds: it must not be copied over it.
-            if let Err(error) = conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true) {
-                tracing::error!(%error, "the last checkpoint could not be called off");
-            }
+            call_off_the_last_checkpoint(&conn);
         } else if let Err(error) = conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())) {
             tracing::warn!(%error, "the last checkpoint could not be made; the next opening makes it");
+            call_off_the_last_checkpoint(&conn);
         }
         if let Err((_, error)) = conn.close() {
             tracing::warn!(%error, "the store's file could not be closed");
         }
         drop(lock);
+    }
+}
+
+/// What SQLite holds in memory may not be what the disk holds: it must not be copied over it, nor the WAL be thrown away.
+fn call_off_the_last_checkpoint(conn: &Connection) {
+    if let Err(error) = conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true) {
+        tracing::error!(%error, "the last checkpoint could not be called off");
     }
 }

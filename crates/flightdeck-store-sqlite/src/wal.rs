@@ -74,37 +74,39 @@ impl Copier {
 
     /// Has it copied back when it has grown enough, and copies the rest when most of it is.
     pub(crate) fn see_to_it(&mut self, conn: &Connection) -> rusqlite::Result<()> {
-        if pages() < CHECKPOINT_PAGES {
-            return Ok(());
-        }
         if !self.works {
-            // When there is nobody to ask, nobody answers either.
-            let _nobody = self.asks.send(());
-            self.works = true;
+            if pages() >= CHECKPOINT_PAGES {
+                // When there is nobody to ask, nobody answers either.
+                let _nobody = self.asks.send(());
+                self.works = true;
+            }
+            return Ok(());
         }
         let copied = match pages() < PAGES_MAX {
             true => self.copied.try_recv(),
             false => self.copied.recv().map_err(mpsc::TryRecvError::from),
         };
         match copied {
-            Err(mpsc::TryRecvError::Empty) => Ok(()),
-            Ok(Err(error)) => {
-                self.works = false;
-                Err(error)
-            }
-            Ok(Ok(())) | Err(mpsc::TryRecvError::Disconnected) => {
-                self.works = false;
-                checkpoint(conn)
-            }
+            Err(mpsc::TryRecvError::Empty) => return Ok(()),
+            // What it came to is heard of however little there is to copy by now.
+            Ok(copied) => copied?,
+            Err(mpsc::TryRecvError::Disconnected) => {}
+        }
+        self.works = false;
+        match pages() < CHECKPOINT_PAGES {
+            // All was copied between two commits, and it has begun anew by itself.
+            true => Ok(()),
+            false => checkpoint(conn),
         }
     }
 
-    /// Ends it, when it is through with what it is at.
-    pub(crate) fn end(self) {
-        drop((self.asks, self.copied));
-        if self.thread.join().is_err() {
-            tracing::error!("copying back the WAL broke off");
-        }
+    /// Ends it, when it is through with what it is at. What went wrong in that was not said before.
+    pub(crate) fn end(self) -> rusqlite::Result<()> {
+        let Self { asks, copied, works: _, thread } = self;
+        drop(asks);
+        let ended = thread.join();
+        copied.try_iter().collect::<rusqlite::Result<()>>()?;
+        ended.map_err(|_panic| rusqlite::Error::UnwindingPanic)
     }
 }
 

@@ -64,6 +64,22 @@ async fn a_view_of_a_users_own_survives_rebuilds() {
     running.stop().await;
 }
 
+/// A server that was killed may have lost the last of what was folded; nobody has to append anything for it to be folded again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_store_has_lost_is_folded_again_by_itself() {
+    let ground = Ground::sqlite();
+    let running = runner(&ground).projection(Counts::named("counts")).start().await.unwrap();
+    ground.append("a-1", "Counted", "\"a\"").await;
+    ready_at(&ground, 1).await;
+    sql(
+        &ground,
+        "BEGIN; DELETE FROM counts; UPDATE fd_projection SET position = 0, folded = NULL, hash = NULL; COMMIT",
+    );
+    ready_at(&ground, 1).await;
+    assert_eq!(ground.counts("counts", 1).await, [("a".to_owned(), 1)]);
+    running.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_view_that_a_user_dropped_is_built_again() {
     let ground = Ground::sqlite();
