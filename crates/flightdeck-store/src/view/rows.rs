@@ -518,3 +518,6 @@ impl<'c> Rows<'c> {
         None
     }
 }
+
+#[cfg(test)]
+mod tests;
