@@ -74,7 +74,7 @@ impl Projection for SiteAnalyticsView {
     }
 
     fn keys(&self, event: &Recorded) -> Result<Vec<Key>, FoldError> {
-        Ok(Fact::of(event)?.map(keys).unwrap_or_default())
+        Ok(Fact::of(event)?.as_ref().map(keys).unwrap_or_default())
     }
 
     fn fold(&self, event: &Recorded, rows: &mut Rows<'_>) -> Result<(), FoldError> {
@@ -130,7 +130,7 @@ pub(crate) fn seen(
 }
 
 /// The rows in which a fact is counted.
-fn keys(fact: Fact<'_>) -> Vec<Key> {
+fn keys(fact: &Fact<'_>) -> Vec<Key> {
     let seconds = fact.at.micros().div_euclid(1_000_000);
     let mut keys = Vec::with_capacity(8);
     for grain in Grain::EACH {
