@@ -161,7 +161,7 @@ impl Tables {
             }
             let mut statements = Statements::of(self.name(place), table);
             for row in &changed.put {
-                let Some((number, before)) = self.row(conn, place, table, row.key())? else {
+                let Some((number, before)) = statements.row(conn, row.key())? else {
                     let values = params_from_iter(row.values().iter().map(Bound));
                     conn.prepare_cached(&statements.insert)?.execute(values)?;
                     self.remember(conn, place, conn.last_insert_rowid(), worded)?;
@@ -193,21 +193,6 @@ impl Tables {
         let sql = format!("SELECT rowid FROM \"{}\"{}", self.name(place), equal(table, key.len()));
         let mut statement = conn.prepare_cached(&sql)?;
         statement.query_row(params_from_iter(key.iter().map(Bound)), |row| row.get(0)).optional()
-    }
-
-    /// The row with that key and its number, if it is there; of a row that can't be read, as somebody has left it, only the number.
-    fn row(
-        &self,
-        conn: &Connection,
-        place: usize,
-        table: &Arc<Table>,
-        key: &[Value],
-    ) -> rusqlite::Result<Option<(i64, Option<Row>)>> {
-        let columns = names(table.columns().iter().map(|column| column.name.as_str()));
-        let sql = format!("SELECT rowid, {columns} FROM \"{}\"{}", self.name(place), equal(table, key.len()));
-        let mut statement = conn.prepare_cached(&sql)?;
-        let found = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, read(table, row, 1).ok()));
-        statement.query_row(params_from_iter(key.iter().map(Bound)), found).optional()
     }
 
     /// The last row whose words have been looked at: those behind it have never been.
@@ -318,20 +303,30 @@ impl Tables {
 /// taking back a single statement.
 struct Statements<'t> {
     name: String,
-    table: &'t Table,
+    table: &'t Arc<Table>,
+    select: String,
     insert: String,
     updates: HashMap<u64, String>,
     searched: Differ,
 }
 
 impl<'t> Statements<'t> {
-    fn of(name: String, table: &'t Table) -> Self {
+    fn of(name: String, table: &'t Arc<Table>) -> Self {
         let places: Vec<String> = (1..=table.columns().len()).map(|place| format!("?{place}")).collect();
         let all = names(table.columns().iter().map(|column| column.name.as_str()));
+        let same = equal(table, table.key_columns().len());
+        let select = format!("SELECT rowid, {all} FROM \"{name}\"{same}");
         let insert = format!("INSERT OR FAIL INTO \"{name}\" ({all}) VALUES ({})", places.join(", "));
         let searched = table.searched().iter().filter_map(|column| table.place(column));
         let searched = Differ(searched.fold(0, |all, place| all | (1 << place)));
-        Self { name, table, insert, updates: HashMap::new(), searched }
+        Self { name, table, select, insert, updates: HashMap::new(), searched }
+    }
+
+    /// The row with that key and its number, if it is there; of a row that can't be read, as somebody has left it, only the number.
+    fn row(&self, conn: &Connection, key: &[Value]) -> rusqlite::Result<Option<(i64, Option<Row>)>> {
+        let mut statement = conn.prepare_cached(&self.select)?;
+        let found = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, read(self.table, row, 1).ok()));
+        statement.query_row(params_from_iter(key.iter().map(Bound)), found).optional()
     }
 
     /// What changes these cells of a row. SQLite takes a row out of every index over a column that is set and puts it in again,
@@ -405,11 +400,10 @@ impl Stage<'_> {
         Ok(())
     }
 
-    /// Takes what is staged into the tables, for about as long as is given. Says whether all of it is there.
-    pub(crate) fn take(&self, conn: &Connection, time: Duration) -> Result<bool, Damage> {
-        let begin = Instant::now();
+    /// Takes what is staged into the tables, for as long as it is told to go on. Says whether all of it is there.
+    pub(crate) fn take(&self, conn: &Connection, goes_on: impl Fn() -> bool) -> Result<bool, Damage> {
         let name = self.name();
-        while begin.elapsed() < time {
+        while goes_on() {
             let sql = format!("SELECT number, place, cells FROM \"{name}\" ORDER BY number LIMIT 50");
             let mut statement = conn.prepare_cached(&sql)?;
             let mut rows = statement.query([])?;

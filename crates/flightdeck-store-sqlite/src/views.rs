@@ -31,10 +31,12 @@ const BUILDING_ROWS: usize = 100_000;
 /// Bytes of them.
 const BUILDING_BYTES: usize = 192 * 1024 * 1024;
 /// Rows that one job stages, and bytes of them.
-const STAGE_ROWS: usize = 500;
-const STAGE_BYTES: usize = 512 * 1024;
+const STAGE_ROWS: usize = 2_000;
+const STAGE_BYTES: usize = 1024 * 1024;
 /// How long a job takes that can be as long as one likes: whoever appends meanwhile waits for it.
 const JOB: Duration = Duration::from_millis(4);
+/// How long while nobody does: each job ends with a flush. Whoever comes waits for what has been written then to be committed.
+const JOB_IDLE: Duration = Duration::from_millis(32);
 /// Rows that one job takes out of tables that nobody sees any more.
 const EMPTY_ROWS: usize = 2_000;
 
@@ -108,6 +110,8 @@ pub(crate) trait ViewJob: Send {
 pub(crate) struct On<'w> {
     pub(crate) conn: &'w Connection,
     pub(crate) inline: &'w mut InlineViews,
+    /// Whether nobody waits for the writer.
+    pub(crate) idle: &'w dyn Fn() -> bool,
 }
 
 /// A job that is a function, and who waits for it.
@@ -230,7 +234,9 @@ impl SqliteStore {
                 leases.check(&lease)?;
                 let Some(to) = stored.staged else { return Ok((false, false)) };
                 kill_point!("view-staged");
-                if !Stage(&stored.tables()).take(on.conn, JOB)? {
+                let begin = Instant::now();
+                let goes_on = || begin.elapsed() < JOB || begin.elapsed() < JOB_IDLE && (on.idle)();
+                if !Stage(&stored.tables()).take(on.conn, goes_on)? {
                     return Ok((true, true));
                 }
                 generations::set_staged(on.conn, stored.id, None)?;

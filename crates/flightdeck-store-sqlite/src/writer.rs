@@ -125,7 +125,7 @@ impl Writer<'_> {
             }
             // One between two groups: nobody who appends waits for more than that.
             if let Some(job) = self.views.pop_front()
-                && self.do_to_view(job) == Next::Stop
+                && self.do_to_view(job, jobs) == Next::Stop
             {
                 return self.stop();
             }
@@ -156,13 +156,14 @@ impl Writer<'_> {
     }
 
     /// Does something to a view, in a transaction of its own.
-    fn do_to_view(&mut self, mut job: Box<dyn ViewJob>) -> Next {
+    fn do_to_view(&mut self, mut job: Box<dyn ViewJob>, jobs: &mpsc::Receiver<Job>) -> Next {
         if let Err(error) =
             self.conn.prepare_cached("BEGIN IMMEDIATE").and_then(|mut begin| begin.execute([]))
         {
             return self.fail(vec![Job::View(job)], &error.into(), Stage::Begin);
         }
-        let worked = job.work(&mut On { conn: self.conn, inline: &mut self.inline });
+        let worked =
+            job.work(&mut On { conn: self.conn, inline: &mut self.inline, idle: &|| jobs.is_empty() });
         match worked {
             Ok(false) => {
                 self.end_transaction();

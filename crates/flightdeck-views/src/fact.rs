@@ -26,6 +26,16 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
+    /// Of what kind an event is that is known to be a fact. Its data need not be read for that.
+    pub(crate) fn of(fact: &Recorded) -> Self {
+        match fact.event_type.as_str() {
+            "PageViewed" => Self::View,
+            "ButtonClicked" => Self::Click,
+            "FormSubmitted" => Self::Form,
+            _ => Self::Other,
+        }
+    }
+
     /// The column in which such facts are counted.
     const fn column(self) -> &'static str {
         match self {
@@ -59,7 +69,7 @@ pub(crate) fn reads() -> Reads {
 impl<'e> Fact<'e> {
     /// The fact that an event is. An answer to whether it may be recorded is none, and neither is one whose data is gone.
     pub(crate) fn of(event: &'e Recorded) -> Result<Option<Self>, FoldError> {
-        let Some((_, visitor)) = event.stream.as_str().split_once('-') else { return Ok(None) };
+        let Some(visitor) = visitor(event) else { return Ok(None) };
         if matches!(event.data, Data::Tombstone(_)) {
             return Ok(None);
         }
@@ -82,6 +92,11 @@ impl<'e> Fact<'e> {
     }
 }
 
+/// Who did something: what its stream is named after.
+pub(crate) fn visitor(event: &Recorded) -> Option<&str> {
+    event.stream.as_str().split_once('-').map(|(_, visitor)| visitor)
+}
+
 /// A page as it stands in keys: what is too long for an index is cut, with a digest of all of it behind.
 pub(crate) fn page_key(page: &str) -> Value {
     if page.len() <= PAGE_BYTES_MAX {
@@ -96,7 +111,7 @@ pub(crate) fn page_key(page: &str) -> Value {
     Value::Text(Arc::from(key))
 }
 
-/// Changes the row with that key; where there is none, the one that `new` gives is put first, and changed like any other.
+/// Changes the row with that key; where there is none, the one that `new` gives is changed like any other.
 pub(crate) fn upsert(
     rows: &mut Rows<'_>,
     table: &str,
@@ -104,11 +119,10 @@ pub(crate) fn upsert(
     new: impl FnOnce() -> Vec<Value>,
     change: impl FnOnce(&mut Row) -> Result<(), FoldError>,
 ) -> Result<(), FoldError> {
-    if rows.find(table, key).is_none() {
-        rows.put(table, new())?;
-    }
-    let found = rows.find(table, key).cloned();
-    let mut row = found.ok_or_else(|| FoldError::new("a row that was put is not there"))?;
+    let mut row = match rows.find(table, key).cloned() {
+        Some(row) => row,
+        None => rows.make(table, new())?,
+    };
     change(&mut row)?;
     rows.put_row(row)
 }

@@ -74,24 +74,27 @@ impl Projection for SiteAnalyticsView {
     }
 
     fn keys(&self, event: &Recorded) -> Result<Vec<Key>, FoldError> {
-        let Some(fact) = Fact::of(event)? else { return Ok(vec![]) };
-        Ok(places(&fact).into_iter().map(|(_, key)| Key::all_of(NAME, key)).collect())
+        Ok(Fact::of(event)?.as_ref().map(keys).unwrap_or_default())
     }
 
     fn fold(&self, event: &Recorded, rows: &mut Rows<'_>) -> Result<(), FoldError> {
-        let Some(fact) = Fact::of(event)? else { return Ok(()) };
-        let mark = Mark::of(fact.visitor);
+        // All that is to be known of a fact stands in its keys, in the name of its stream and in its type: its data is read once.
+        let (keys, Some(visitor)) = (rows.keys(), fact::visitor(event)) else { return Ok(()) };
+        if keys.is_empty() {
+            return Ok(());
+        }
+        let (kind, mark) = (fact::Kind::of(event), Mark::of(visitor));
         // A visitor that is the first of a row makes the same set in every one of them.
         let alone =
             LazyLock::new(|| visitors::with(visitors::NOBODY, mark, 1).map_or(Value::Null, Value::from));
-        for (grain, key) in places(&fact) {
-            match rows.find(NAME, &key).cloned() {
+        for key in keys {
+            match rows.find(NAME, &key.values).cloned() {
                 Some(mut row) => {
-                    fact::count(&mut row, fact.kind)?;
-                    seen(&mut row, mark, grain.exact_max())?;
+                    fact::count(&mut row, kind)?;
+                    seen(&mut row, mark, Grain::exact_max_of(&key.values[1]))?;
                     rows.put_row(row)?;
                 }
-                None => rows.put(NAME, first(key, fact.kind, alone.clone()))?,
+                None => rows.put(NAME, first(&key.values, kind, alone.clone()))?,
             }
         }
         Ok(())
@@ -99,11 +102,15 @@ impl Projection for SiteAnalyticsView {
 }
 
 /// A row in which one fact of one visitor is counted. Most rows of a page that few look at stay like that, so it is put in one go.
-fn first([page, grain, start]: [Value; 3], kind: fact::Kind, alone: Value) -> [Value; 10] {
+fn first(key: &[Value], kind: fact::Kind, alone: Value) -> Vec<Value> {
     let one_of = |counted: fact::Kind| i64::from(kind == counted).into();
     let (views, clicks, forms) =
         (one_of(fact::Kind::View), one_of(fact::Kind::Click), one_of(fact::Kind::Form));
-    [page, grain, start, 1.into(), views, clicks, forms, 1.into(), true.into(), alone]
+    let counted = [1.into(), views, clicks, forms, 1.into(), true.into(), alone];
+    let mut row = Vec::with_capacity(key.len() + counted.len());
+    row.extend_from_slice(key);
+    row.extend(counted);
+    row
 }
 
 static WHOLE_SITE: LazyLock<Value> = LazyLock::new(|| SITE.into());
@@ -123,17 +130,17 @@ pub(crate) fn seen(
 }
 
 /// The rows in which a fact is counted.
-fn places(fact: &Fact<'_>) -> Vec<(Grain, [Value; 3])> {
+fn keys(fact: &Fact<'_>) -> Vec<Key> {
     let seconds = fact.at.micros().div_euclid(1_000_000);
-    let mut places = Vec::with_capacity(8);
+    let mut keys = Vec::with_capacity(8);
     for grain in Grain::EACH {
         let start = time(grain.floor(seconds));
-        places.push((grain, [WHOLE_SITE.clone(), grain.value(), start.clone()]));
+        keys.push(Key::all_of(NAME, [WHOLE_SITE.clone(), grain.value(), start.clone()]));
         if let Some(page) = fact.page.clone().filter(|_| grain.is_of_pages()) {
-            places.push((grain, [page, grain.value(), start]));
+            keys.push(Key::all_of(NAME, [page, grain.value(), start]));
         }
     }
-    places
+    keys
 }
 
 /// A second as the rows have it. All seconds here are of times that were times before.

@@ -75,14 +75,15 @@ impl Projection for UserActivityView {
 
     fn keys(&self, event: &Recorded) -> Result<Vec<Key>, FoldError> {
         let Some(fact) = Fact::of(event)? else { return Ok(vec![]) };
-        let mut keys = vec![Key::of(NAME, fact.visitor)];
-        keys.extend(fact.page.map(|page| Key::all_of(PAGES, [fact.visitor.into(), page])));
+        let visitor = Value::from(fact.visitor);
+        let mut keys = vec![Key::of(NAME, visitor.clone())];
+        keys.extend(fact.page.map(|page| Key::all_of(PAGES, [visitor, page])));
         Ok(keys)
     }
 
     fn fold(&self, event: &Recorded, rows: &mut Rows<'_>) -> Result<(), FoldError> {
         let Some(fact) = Fact::of(event)? else { return Ok(()) };
-        let visitor = Value::from(fact.visitor);
+        let visitor = rows.keys().first().map_or_else(|| fact.visitor.into(), |key| key.values[0].clone());
         let at = Value::Time(fact.at);
         let counts = |more: usize| vec![Value::Integer(0); 5 + more];
         let mut new_pages = 0;

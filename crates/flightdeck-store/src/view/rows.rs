@@ -3,7 +3,8 @@
 //! A [`Fold`] names the rows that an event is about; they are loaded, and it sees those and no others. A [`Cache`] holds them for a
 //! batch of events, knows which of them changed, and takes an event back that could not be folded.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -104,13 +105,27 @@ struct Slot {
 #[derive(Debug)]
 struct Held {
     table: Arc<Table>,
-    rows: HashMap<Box<[Value]>, Slot>,
-    /// Keys of more than one column, in order, so that all that begin alike are found.
-    ordered: BTreeSet<Box<[Value]>>,
+    /// Which slot a row is in, by its key.
+    places: HashMap<Box<[Value]>, usize>,
+    slots: Vec<Slot>,
+    /// Keys of more than one column, in order, so that all that begin alike are found. Kept from when that is first asked: it costs
+    /// more than all the rest, and most views never do.
+    ordered: Option<BTreeMap<Box<[Value]>, usize>>,
     /// The beginnings of keys whose rows are all here.
     whole: BTreeSet<Box<[Value]>>,
-    /// Keys of the rows that were touched, each once. Put in order when they are asked for: a fold touches a row far more often.
-    touched: Vec<Box<[Value]>>,
+    /// Slots of the rows that were touched, each once.
+    touched: Vec<usize>,
+}
+
+/// What is known of a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Known {
+    /// Its row is in that slot, or is not there.
+    Held(usize),
+    /// It is of what is here as a whole: what is not held is not there.
+    Whole,
+    /// Nothing.
+    Missing,
 }
 
 /// Rows held for a batch of events.
@@ -126,8 +141,9 @@ impl Cache {
     pub fn of(plan: &Plan) -> Self {
         let held = |table: &Arc<Table>| Held {
             table: Arc::clone(table),
-            rows: HashMap::new(),
-            ordered: BTreeSet::new(),
+            places: HashMap::new(),
+            slots: Vec::new(),
+            ordered: None,
             whole: BTreeSet::new(),
             touched: Vec::new(),
         };
@@ -146,30 +162,37 @@ impl Cache {
     pub fn missing(&self, keys: &[Key]) -> Result<Wanted, FoldError> {
         let mut missing = Vec::new();
         for key in keys {
-            let place = self.place(key.table)?;
-            let held = &self.tables[place];
-            let columns = held.table.key_columns();
-            let fits = key.values.len() <= columns.len()
-                && key.values.iter().zip(columns).all(|(value, column)| value.is_of(column.kind));
-            if !fits {
-                return Err(FoldError::new(format!("{:?} is no key of {}", key.values, key.table)));
-            }
-            let known = match key.values.len() == columns.len() {
-                true => held.rows.contains_key(&key.values) || held.covers(&key.values),
-                false => held.covers(&key.values),
-            };
-            if !known {
+            if let (place, Known::Missing) = self.look_up(key)? {
                 missing.push((place, key.values.clone()));
             }
         }
         Ok(missing)
     }
 
+    /// What is known of a key, and the place of its table.
+    fn look_up(&self, key: &Key) -> Result<(usize, Known), FoldError> {
+        let place = self.place(key.table)?;
+        let held = &self.tables[place];
+        let columns = held.table.key_columns();
+        let fits = key.values.len() <= columns.len()
+            && key.values.iter().zip(columns).all(|(value, column)| value.is_of(column.kind));
+        if !fits {
+            return Err(FoldError::new(format!("{:?} is no key of {}", key.values, key.table)));
+        }
+        let slot = (key.values.len() == columns.len()).then(|| held.places.get(&key.values)).flatten();
+        let known = match slot {
+            Some(slot) => Known::Held(*slot),
+            None if held.covers(&key.values) => Known::Whole,
+            None => Known::Missing,
+        };
+        Ok((place, known))
+    }
+
     /// Takes in what the store has under these keys: a row that is not among `rows` is not there. What is held already is newer.
     pub fn take_in(&mut self, keys: Wanted, rows: Vec<(usize, Row)>) {
         for (place, row) in rows {
             let held = &mut self.tables[place];
-            if !held.rows.contains_key(row.key()) {
+            if !held.places.contains_key(row.key()) {
                 self.bytes += 2 * row.bytes();
                 held.insert(
                     row.key().into(),
@@ -181,9 +204,8 @@ impl Cache {
             let held = &mut self.tables[place];
             if key.len() < held.table.key_columns().len() {
                 held.whole.insert(key);
-            } else if !held.rows.contains_key(&key) {
+            } else if held.insert(key, Slot::default()).is_some() {
                 self.bytes += 128;
-                held.insert(key, Slot::default());
             }
         }
     }
@@ -194,19 +216,22 @@ impl Cache {
     /// When the fold fails, or reaches for a row that it did not name.
     pub fn fold(&mut self, fold: &dyn Fold, event: &Recorded, keys: &[Key]) -> Result<(), FoldError> {
         // A row that was not looked up must never be taken for one that is not there.
-        if !self.missing(keys)?.is_empty() {
+        let mut known = Vec::with_capacity(keys.len());
+        for key in keys {
+            known.push(self.look_up(key)?);
+        }
+        if known.iter().any(|(_, known)| *known == Known::Missing) {
             return Err(FoldError::new("the rows of the event were not loaded"));
         }
-        let mut rows = Rows { cache: self, keys, undo: Vec::new(), broke: None };
+        let undo = Vec::with_capacity(keys.len());
+        let mut rows = Rows { cache: self, keys, known, undo, broke: None };
         let folded = caught(|| fold.fold(event, &mut rows));
         let (undo, broke) = (rows.undo, rows.broke);
         let folded = broke.map_or(folded, Err);
         if folded.is_err() {
             // Newest first, so that a row that was put twice is as it was before the first.
-            for (place, key, was) in undo.into_iter().rev() {
-                if let Some(slot) = self.tables[place].rows.get_mut(&key) {
-                    slot.now = was;
-                }
+            for ((place, slot), was) in undo.into_iter().rev() {
+                self.tables[place].slots[slot].now = was;
             }
         }
         folded
@@ -228,17 +253,18 @@ impl Cache {
         let mut changes = Changes::new();
         for held in &self.tables {
             let (mut put, mut gone) = (Vec::new(), Vec::new());
-            let mut touched: Vec<&Box<[Value]>> = held.touched.iter().collect();
-            touched.sort_unstable();
-            for key in touched {
-                match held.rows.get(key) {
-                    Some(Slot { stored, now: Some(now), .. }) if stored.as_ref() != Some(now) => {
-                        put.push(now.clone())
+            for slot in &held.touched {
+                match &held.slots[*slot] {
+                    Slot { stored, now: Some(now), .. } if stored.as_ref() != Some(now) => {
+                        put.push(now.clone());
                     }
-                    Some(Slot { stored: Some(_), now: None, .. }) => gone.push(key.clone()),
+                    Slot { stored: Some(stored), now: None, .. } => gone.push(Box::from(stored.key())),
                     _ => {}
                 }
             }
+            // A fold touches a row far more often than this is asked.
+            put.sort_unstable_by(|one: &Row, other: &Row| one.key().cmp(other.key()));
+            gone.sort_unstable();
             if !put.is_empty() || !gone.is_empty() {
                 changes.push(TableChanges { table: Arc::clone(&held.table), put, gone });
             }
@@ -258,7 +284,7 @@ impl Cache {
     pub fn rows(&self, table: &str) -> Vec<Row> {
         let Ok(place) = self.place(table) else { return Vec::new() };
         let mut rows: Vec<Row> =
-            self.tables[place].rows.values().filter_map(|slot| slot.now.clone()).collect();
+            self.tables[place].slots.iter().filter_map(|slot| slot.now.clone()).collect();
         rows.sort_by(|one, other| one.key().cmp(other.key()));
         rows
     }
@@ -272,11 +298,10 @@ impl Cache {
     /// The store has the changes now.
     pub fn settle(&mut self) {
         for held in &mut self.tables {
-            for key in std::mem::take(&mut held.touched) {
-                if let Some(slot) = held.rows.get_mut(&key) {
-                    slot.stored.clone_from(&slot.now);
-                    slot.touched = false;
-                }
+            for slot in std::mem::take(&mut held.touched) {
+                let slot = &mut held.slots[slot];
+                slot.stored.clone_from(&slot.now);
+                slot.touched = false;
             }
         }
     }
@@ -290,8 +315,9 @@ impl Cache {
     /// Lets go of everything.
     pub fn clear(&mut self) {
         for held in &mut self.tables {
-            held.rows.clear();
-            held.ordered.clear();
+            held.places.clear();
+            held.slots.clear();
+            held.ordered = None;
             held.whole.clear();
             held.touched.clear();
         }
@@ -309,11 +335,16 @@ fn caught<T>(fold: impl FnOnce() -> Result<T, FoldError>) -> Result<T, FoldError
 }
 
 impl Held {
-    fn insert(&mut self, key: Box<[Value]>, slot: Slot) {
-        if self.table.key_columns().len() > 1 {
-            self.ordered.insert(key.clone());
+    /// Puts a slot where there is none yet, and says where it is; nothing where there is one.
+    fn insert(&mut self, key: Box<[Value]>, slot: Slot) -> Option<usize> {
+        let at = self.slots.len();
+        let Entry::Vacant(place) = self.places.entry(key) else { return None };
+        if let Some(ordered) = &mut self.ordered {
+            ordered.insert(place.key().clone(), at);
         }
-        self.rows.insert(key, slot);
+        place.insert(at);
+        self.slots.push(slot);
+        Some(at)
     }
 
     fn covers(&self, key: &[Value]) -> bool {
@@ -325,12 +356,27 @@ impl Held {
 pub struct Rows<'c> {
     cache: &'c mut Cache,
     keys: &'c [Key],
-    undo: Vec<(usize, Box<[Value]>, Option<Row>)>,
+    /// The place of the table of each of the keys, and the slot if there is one: nothing is looked up twice.
+    known: Vec<(usize, Known)>,
+    undo: Vec<((usize, usize), Option<Row>)>,
     /// A fold that reached for what it did not name has failed, whatever it returns.
     broke: Option<FoldError>,
 }
 
-impl Rows<'_> {
+/// A row that was named: the place of its table, its slot if there is one, and which of the keys says so.
+struct Named {
+    place: usize,
+    slot: Option<usize>,
+    by: Option<usize>,
+}
+
+impl<'c> Rows<'c> {
+    /// The keys that the event named, in their order: what was worked out for them need not be worked out again.
+    #[must_use]
+    pub const fn keys(&self) -> &'c [Key] {
+        self.keys
+    }
+
     /// The row whose key is that one value, if it is there.
     pub fn get(&mut self, table: &str, key: impl Into<Value>) -> Option<&Row> {
         self.find(table, &[key.into()])
@@ -338,24 +384,25 @@ impl Rows<'_> {
 
     /// The row with that key, if it is there.
     pub fn find(&mut self, table: &str, key: &[Value]) -> Option<&Row> {
-        let place = self.named(table, key)?;
-        self.cache.tables[place].rows.get(key)?.now.as_ref()
+        let named = self.named(table, key)?;
+        self.cache.tables[named.place].slots[named.slot?].now.as_ref()
     }
 
     /// Every row whose key begins with these values, in the order of their keys.
     pub fn beginning(&mut self, table: &str, key: &[Value]) -> Vec<Row> {
-        let Some(place) = self.named(table, key) else { return Vec::new() };
-        let held = &self.cache.tables[place];
+        let Some(Named { place, .. }) = self.named(table, key) else { return Vec::new() };
+        let held = &mut self.cache.tables[place];
         if held.table.key_columns().len() == 1 {
-            let mut rows: Vec<Row> = held.rows.values().filter_map(|slot| slot.now.clone()).collect();
+            let mut rows: Vec<Row> = held.slots.iter().filter_map(|slot| slot.now.clone()).collect();
             rows.sort_by(|one, other| one.key().cmp(other.key()));
             rows.retain(|row| row.key().starts_with(key));
             return rows;
         }
-        let from =
-            held.ordered.range::<[Value], _>((std::ops::Bound::Included(key), std::ops::Bound::Unbounded));
-        from.take_while(|found| found.starts_with(key))
-            .filter_map(|found| held.rows.get(found)?.now.clone())
+        let in_order = || held.places.iter().map(|(key, slot)| (key.clone(), *slot)).collect();
+        let ordered = held.ordered.get_or_insert_with(in_order);
+        let from = ordered.range::<[Value], _>((std::ops::Bound::Included(key), std::ops::Bound::Unbounded));
+        from.take_while(|(found, _)| found.starts_with(key))
+            .filter_map(|(_, slot)| held.slots[*slot].now.clone())
             .collect()
     }
 
@@ -364,9 +411,17 @@ impl Rows<'_> {
     /// # Errors
     /// When the values don't fit into the table, or the event did not name the row.
     pub fn put(&mut self, table: &str, values: impl Into<Box<[Value]>>) -> Result<(), FoldError> {
-        let place = self.cache.place(table)?;
-        let row = Row::new(&self.cache.tables[place].table, values)?;
+        let row = self.make(table, values)?;
         self.put_row(row)
+    }
+
+    /// A row of a table that is not put there yet: a value for each column.
+    ///
+    /// # Errors
+    /// When the values don't fit into the table.
+    pub fn make(&self, table: &str, values: impl Into<Box<[Value]>>) -> Result<Row, FoldError> {
+        let place = self.cache.place(table)?;
+        Row::new(&self.cache.tables[place].table, values)
     }
 
     /// Puts a row that was got and changed.
@@ -375,8 +430,9 @@ impl Rows<'_> {
     /// When the event did not name it.
     pub fn put_row(&mut self, row: Row) -> Result<(), FoldError> {
         row.fits_indexes()?;
-        let (table, key): (Arc<Table>, Box<[Value]>) = (Arc::clone(row.table()), row.key().into());
-        self.set(table.name(), key, Some(row))
+        let slot = self.slot(row.table().name(), row.key())?;
+        self.set(slot, Some(row));
+        Ok(())
     }
 
     /// Changes the row whose key is that one value, if it is there.
@@ -399,7 +455,9 @@ impl Rows<'_> {
     /// # Errors
     /// When the event did not name it.
     pub fn remove(&mut self, table: &str, key: impl Into<Value>) -> Result<(), FoldError> {
-        self.set(table, Box::new([key.into()]), None)
+        let slot = self.slot(table, &[key.into()])?;
+        self.set(slot, None);
+        Ok(())
     }
 
     /// Removes a row that was found.
@@ -407,41 +465,59 @@ impl Rows<'_> {
     /// # Errors
     /// When the event did not name it.
     pub fn remove_row(&mut self, row: &Row) -> Result<(), FoldError> {
-        self.set(row.table().name(), row.key().into(), None)
-    }
-
-    fn set(&mut self, table: &str, key: Box<[Value]>, now: Option<Row>) -> Result<(), FoldError> {
-        let Some(place) = self.named(table, &key) else {
-            return Err(self.broke.clone().unwrap_or_else(|| FoldError::new("a row was not named")));
-        };
-        let held = &mut self.cache.tables[place];
-        let bytes = now.as_ref().map_or(0, Row::bytes);
-        if !held.rows.contains_key(&key) {
-            held.insert(key.clone(), Slot::default());
-        }
-        if let Some(slot) = held.rows.get_mut(&key) {
-            self.cache.bytes += bytes.saturating_sub(slot.now.as_ref().map_or(0, Row::bytes));
-            let was = std::mem::replace(&mut slot.now, now);
-            if !std::mem::replace(&mut slot.touched, true) {
-                held.touched.push(key.clone());
-            }
-            self.undo.push((place, key, was));
-        }
+        let slot = self.slot(row.table().name(), row.key())?;
+        self.set(slot, None);
         Ok(())
     }
 
-    /// The place of the table, if the event named that row.
-    fn named(&mut self, table: &str, key: &[Value]) -> Option<usize> {
-        let named = self.keys.iter().any(|named| named.table == table && key.starts_with(&named.values));
-        let place = self.cache.place(table);
-        match place {
-            Ok(place) if named => return Some(place),
-            Err(error) => self.broke = Some(error),
+    /// The slot of a row that is to be set, and the place of its table.
+    fn slot(&mut self, table: &str, key: &[Value]) -> Result<(usize, usize), FoldError> {
+        let Some(named) = self.named(table, key) else {
+            return Err(self.broke.clone().unwrap_or_else(|| FoldError::new("a row was not named")));
+        };
+        let new = || self.cache.tables[named.place].insert(key.into(), Slot::default());
+        let slot = named.slot.or_else(new).ok_or_else(|| FoldError::new("a row was looked for in vain"))?;
+        if let Some(by) = named.by {
+            self.known[by].1 = Known::Held(slot);
+        }
+        Ok((named.place, slot))
+    }
+
+    fn set(&mut self, (place, at): (usize, usize), now: Option<Row>) {
+        let held = &mut self.cache.tables[place];
+        let slot = &mut held.slots[at];
+        let bytes = now.as_ref().map_or(0, Row::bytes);
+        self.cache.bytes += bytes.saturating_sub(slot.now.as_ref().map_or(0, Row::bytes));
+        let was = std::mem::replace(&mut slot.now, now);
+        if !std::mem::replace(&mut slot.touched, true) {
+            held.touched.push(at);
+        }
+        self.undo.push(((place, at), was));
+    }
+
+    /// Where a row is, if the event named it.
+    fn named(&mut self, table: &str, key: &[Value]) -> Option<Named> {
+        let names = |named: &Key| named.table == table && key.starts_with(&named.values);
+        if let Some(by) = self.keys.iter().position(names) {
+            let (place, known) = self.known[by];
+            let held = &self.cache.tables[place];
+            if key.len() == self.keys[by].values.len() && key.len() == held.table.key_columns().len() {
+                let slot = if let Known::Held(slot) = known { Some(slot) } else { None };
+                return Some(Named { place, slot, by: Some(by) });
+            }
+            return Some(Named { place, slot: held.places.get(key).copied(), by: None });
+        }
+        let what = match self.cache.place(table) {
+            Err(error) => error,
             Ok(_) => {
                 let what = format!("the fold reaches for {key:?} of {table}, which its keys do not name");
-                self.broke = Some(FoldError::new(what));
+                FoldError::new(what)
             }
-        }
+        };
+        self.broke = Some(what);
         None
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -46,6 +46,14 @@ impl Grain {
         }
     }
 
+    /// The same of the grain that stands in the table like that.
+    pub(crate) fn exact_max_of(value: &Value) -> usize {
+        Self::EACH
+            .into_iter()
+            .find(|grain| VALUES[*grain as usize] == *value)
+            .map_or(EXACT_MAX, Self::exact_max)
+    }
+
     /// Where the row begins that a second is in.
     pub(crate) fn floor(self, second: i64) -> i64 {
         match self {
