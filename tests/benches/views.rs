@@ -10,7 +10,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use flightdeck_analytics::VisitorId;
-use flightdeck_analytics::words::PageId;
 use flightdeck_core::{EventType, Json, StreamId, Timestamp};
 use flightdeck_projections::live::Live;
 use flightdeck_projections::{Defined, Projection, Runner};
@@ -181,14 +180,9 @@ impl Bench {
     async fn ask(&self, ground: &Ground) {
         let views = &*ground.views;
         for zone in ["UTC", "Europe/Berlin", "Asia/Kathmandu"] {
-            let of_site = async |number| month(views, number, zone, None).await;
+            let of_site = async |number| month(views, number, zone).await;
             self.times(&format!("a month by day, {zone}"), of_site).await;
         }
-        let of_page = async |number| {
-            let of = PageId::new(page(mixed(number) % PAGES)).unwrap();
-            month(views, number, "Europe/Berlin", Some(of)).await;
-        };
-        self.times("a page's month by day", of_page).await;
         let timeline = async |number| {
             let of = VisitorId::new(visitor(mixed(number) % VISITORS)).unwrap();
             let asked = user_activity::Timeline::default();
@@ -222,14 +216,13 @@ impl Bench {
 }
 
 /// A month by day that begins somewhere in the year.
-async fn month(views: &dyn ViewStore, number: u64, zone: &str, page: Option<PageId>) {
+async fn month(views: &dyn ViewStore, number: u64, zone: &str) {
     let from = YEAR_MICROS + i64::try_from(mixed(number) % 330).unwrap() * DAY_MICROS;
     let asked = site_analytics::Series {
         from: Timestamp::from_micros(from).unwrap(),
         to: Timestamp::from_micros(from + 31 * DAY_MICROS).unwrap(),
         step: Step::Day,
         zone: Zone::named(zone).unwrap(),
-        page,
         streams: None,
     };
     let buckets = site_analytics::series(views, asked).await.unwrap();

@@ -1,8 +1,8 @@
-//! The view `site_analytics`: how much happened on a site and on each of its pages, by quarter of an hour, hour, day and month in UTC.
+//! The view `site_analytics`: how much happened on a site, by quarter of an hour, hour, day and month in UTC.
 //!
-//! A fact is counted in one row of each grain for the site (the page of which is empty), and for its page up to the day. A quarter of an hour
-//! is the finest, because the offsets of all zones are multiples of it: whatever a day is somewhere, it is a sum of rows (see
-//! [`series`]). What has no page is counted for the site alone, and answers about consent are not counted.
+//! A fact is counted in one row of each grain. A quarter of an hour is the finest, because the offsets of all zones are multiples of it:
+//! whatever a day is somewhere, it is a sum of rows (see [`series`]). Answers about consent are not counted. What happened on each
+//! page is in the view [`pages`](crate::pages): its hours would be about as many rows as there are facts.
 //!
 //! What counts is when the server heard of a fact (its `timestamp`), so that an import or a copy changes no picture.
 //!
@@ -37,9 +37,6 @@ pub const EXACT_HOUR: usize = 200;
 /// Up to how many visitors of a day, a month, or of all time are told apart exactly.
 pub const EXACT_MAX: usize = 1_000;
 
-/// The page of the rows that are about the whole site. No page is called that.
-const SITE: &str = "";
-
 /// The projection of the view `site_analytics`.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct SiteAnalyticsView;
@@ -60,7 +57,6 @@ impl Projection for SiteAnalyticsView {
     fn tables(&self) -> Vec<Table> {
         vec![
             Table::named(NAME)
-                .key("page", Kind::Text)
                 .key("grain", Kind::Text)
                 .key("start", Kind::Time)
                 .column("facts", Kind::Integer)
@@ -91,7 +87,7 @@ impl Projection for SiteAnalyticsView {
             match rows.find(NAME, &key.values).cloned() {
                 Some(mut row) => {
                     fact::count(&mut row, kind)?;
-                    seen(&mut row, mark, Grain::exact_max_of(&key.values[1]))?;
+                    seen(&mut row, mark, Grain::exact_max_of(&key.values[0]))?;
                     rows.put_row(row)?;
                 }
                 None => rows.put(NAME, first(&key.values, kind, alone.clone()))?,
@@ -101,7 +97,7 @@ impl Projection for SiteAnalyticsView {
     }
 }
 
-/// A row in which one fact of one visitor is counted. Most rows of a page that few look at stay like that, so it is put in one go.
+/// A row in which one fact of one visitor is counted.
 fn first(key: &[Value], kind: fact::Kind, alone: Value) -> Vec<Value> {
     let one_of = |counted: fact::Kind| i64::from(kind == counted).into();
     let (views, clicks, forms) =
@@ -112,8 +108,6 @@ fn first(key: &[Value], kind: fact::Kind, alone: Value) -> Vec<Value> {
     row.extend(counted);
     row
 }
-
-static WHOLE_SITE: LazyLock<Value> = LazyLock::new(|| SITE.into());
 
 /// Adds a visitor to the set of a row, and counts it if that is new.
 pub(crate) fn seen(
@@ -132,15 +126,8 @@ pub(crate) fn seen(
 /// The rows in which a fact is counted.
 fn keys(fact: &Fact<'_>) -> Vec<Key> {
     let seconds = fact.at.micros().div_euclid(1_000_000);
-    let mut keys = Vec::with_capacity(8);
-    for grain in Grain::EACH {
-        let start = time(grain.floor(seconds));
-        keys.push(Key::all_of(NAME, [WHOLE_SITE.clone(), grain.value(), start.clone()]));
-        if let Some(page) = fact.page.clone().filter(|_| grain.is_of_pages()) {
-            keys.push(Key::all_of(NAME, [page, grain.value(), start]));
-        }
-    }
-    keys
+    let key = |grain: Grain| Key::all_of(NAME, [grain.value(), time(grain.floor(seconds))]);
+    Grain::EACH.into_iter().map(key).collect()
 }
 
 /// A second as the rows have it. All seconds here are of times that were times before.

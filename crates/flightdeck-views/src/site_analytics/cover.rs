@@ -32,12 +32,6 @@ impl Grain {
         VALUES[self as usize].clone()
     }
 
-    /// Whether there are rows of it for each page. Months of a page are made of its days: hardly more to read, and one row less to
-    /// write with every fact. All its time is in the view `pages`.
-    pub(crate) const fn is_of_pages(self) -> bool {
-        matches!(self, Self::Quarter | Self::Hour | Self::Day)
-    }
-
     /// Up to how many visitors are told apart exactly. There are many rows of the fine ones.
     pub(crate) const fn exact_max(self) -> usize {
         match self {
@@ -92,8 +86,8 @@ impl Grain {
     }
 }
 
-/// The rows of the site, or of a page, that make up a time whose borders are quarters of an hour, in their order.
-pub(crate) fn cover(from: i64, to: i64, of_page: bool) -> impl Iterator<Item = (Grain, i64)> {
+/// The rows that make up a time whose borders are quarters of an hour, in their order.
+pub(crate) fn cover(from: i64, to: i64) -> impl Iterator<Item = (Grain, i64)> {
     let mut at = from;
     std::iter::from_fn(move || {
         if at >= to {
@@ -101,9 +95,6 @@ pub(crate) fn cover(from: i64, to: i64, of_page: bool) -> impl Iterator<Item = (
         }
         let start = at;
         for grain in [Grain::Month, Grain::Day, Grain::Hour] {
-            if of_page && !grain.is_of_pages() {
-                continue;
-            }
             if let Some(end) = grain.end(start).filter(|end| *end <= to) {
                 at = end;
                 return Some((grain, start));

@@ -5,17 +5,13 @@
 //! come by one range, or by a list when they lie far apart. No fact is in two of the rows, so what is folded while the pages of an
 //! answer are read is counted once or not at all.
 
-use std::sync::Arc;
-
-use flightdeck_analytics::words::PageId;
 use flightdeck_core::Timestamp;
 use flightdeck_store::StreamPattern;
 use flightdeck_store::view::{Compare, InvalidPlan, Row, Value, ViewError, ViewName, ViewQuery, ViewStore};
 use thiserror::Error;
 
 use super::cover::{Grain, cover};
-use super::{NAME, NUMBER, SITE, time};
-use crate::fact::page_key;
+use super::{NAME, NUMBER, time};
 use crate::visitors::Union;
 use crate::zone::{InvalidSpan, Step, Zone, borders};
 
@@ -33,8 +29,6 @@ pub struct Series {
     pub step: Step,
     /// Where hours, days, weeks and months begin.
     pub zone: Zone,
-    /// Of which page; `None` is the whole site.
-    pub page: Option<PageId>,
     /// The streams that the caller may read; `None` is all. Who may not read all of them gets a series of nothing.
     pub streams: Option<Vec<StreamPattern>>,
 }
@@ -147,23 +141,18 @@ impl Wanted {
     }
 }
 
-pub(super) fn wanted(borders: &[i64], of_page: bool) -> Vec<Wanted> {
+pub(super) fn wanted(borders: &[i64]) -> Vec<Wanted> {
     let mut all = Vec::new();
     for (bucket, between) in borders.windows(2).enumerate() {
-        for (grain, start) in cover(between[0], between[1], of_page) {
+        for (grain, start) in cover(between[0], between[1]) {
             Wanted::add(&mut all, grain, start, bucket);
         }
     }
     all
 }
 
-pub(super) fn rows_of(
-    page: Option<&PageId>,
-    streams: Option<Vec<StreamPattern>>,
-) -> Result<ViewQuery, InvalidPlan> {
-    let page = page.map_or_else(|| Value::Text(Arc::from(SITE)), |page| page_key(page.as_str()));
-    let query = ViewQuery::of(ViewName::new(NAME)?, NUMBER, NAME);
-    Ok(ViewQuery { streams, ..query }.filter("page", Compare::Equal(page)))
+pub(super) fn rows_for(streams: Option<Vec<StreamPattern>>) -> Result<ViewQuery, InvalidPlan> {
+    Ok(ViewQuery { streams, ..ViewQuery::of(ViewName::new(NAME)?, NUMBER, NAME) })
 }
 
 /// What happened, bucket by bucket.
@@ -173,9 +162,9 @@ pub(super) fn rows_of(
 /// can't be asked.
 pub async fn series(views: &dyn ViewStore, asked: Series) -> Result<Vec<Bucket>, SeriesError> {
     let borders = borders(asked.from, asked.to, asked.step, &asked.zone)?;
-    let base = rows_of(asked.page.as_ref(), asked.streams)?;
+    let base = rows_for(asked.streams)?;
     let mut sums: Vec<Sum> = borders.windows(2).map(|_| Sum::default()).collect();
-    for wanted in wanted(&borders, asked.page.is_some()) {
+    for wanted in wanted(&borders) {
         for query in wanted.queries(&base) {
             let mut query = Some(query);
             while let Some(asking) = query.take() {
@@ -206,7 +195,7 @@ pub async fn series(views: &dyn ViewStore, asked: Series) -> Result<Vec<Bucket>,
 /// # Errors
 /// When the view can't be asked.
 pub async fn totals(views: &dyn ViewStore, streams: Option<Vec<StreamPattern>>) -> Result<Totals, ViewError> {
-    let query = rows_of(None, streams)?.filter("grain", Compare::Equal(Grain::All.value()));
+    let query = rows_for(streams)?.filter("grain", Compare::Equal(Grain::All.value()));
     let page = views.ask(&query).await?;
     let mut sum = Sum::default();
     page.rows.iter().for_each(|row| sum.add(row));

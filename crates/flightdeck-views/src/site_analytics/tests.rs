@@ -2,13 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use flightdeck_analytics::words::PageId;
 use flightdeck_core::Timestamp;
 use flightdeck_projections::Projection;
-use flightdeck_store::view::{MemoryViews, ViewStore};
+use flightdeck_store::view::MemoryViews;
 use jiff::tz::TimeZone;
 
-use super::series::{rows_of, wanted};
+use super::series::{rows_for, wanted};
 use super::{
     Bucket, EXACT_HOUR, EXACT_MAX, NAME, Series, SeriesError, SiteAnalyticsView, Totals, series, totals,
 };
@@ -57,17 +56,16 @@ fn counted<'r>(facts: impl Iterator<Item = &'r Raw>) -> Totals {
 
 fn asked(from: &str, to: &str, step: Step, zone: &str) -> Series {
     let zone = Zone::named(zone).unwrap();
-    Series { from: at(from), to: at(to), step, zone, page: None, streams: None }
+    Series { from: at(from), to: at(to), step, zone, streams: None }
 }
 
 #[track_caller]
 fn compare(buckets: &[Bucket], facts: &[Raw], asked: &Series, zone: &TimeZone) {
     let mut by_label: BTreeMap<String, Vec<&Raw>> = BTreeMap::new();
-    let page = asked.page.as_ref().map(|page| page.as_str());
-    for fact in facts.iter().filter(|fact| page.is_none() || fact.page == page) {
+    for fact in facts {
         by_label.entry(label(fact.at, asked.step, zone)).or_default().push(fact);
     }
-    let case = |bucket: &Bucket| format!("{zone:?} {:?} {page:?} {}", asked.step, bucket.start);
+    let case = |bucket: &Bucket| format!("{zone:?} {:?} {}", asked.step, bucket.start);
     for bucket in buckets {
         let own = by_label.remove(&label(bucket.start, asked.step, zone)).unwrap_or_default();
         assert_eq!(bucket.totals, counted(own.into_iter()), "{}", case(bucket));
@@ -139,21 +137,18 @@ async fn every_bucket_is_what_a_count_of_the_raw_events_says() {
         let wall = jiff::tz::TimeZoneDatabase::bundled().get(zone).unwrap();
         let far = 50 * 86_400_000_000;
         for step in STEPS {
-            let of = |from: i64, to: i64, page: Option<&str>| Series {
+            let of = |from: i64, to: i64| Series {
                 from: micros(at(around).micros() - from),
                 to: micros(at(around).micros() + to),
                 step,
                 zone: Zone::named(zone).unwrap(),
-                page: page.map(|page| PageId::new(page).unwrap()),
                 streams: everything(),
             };
             for asked in [
-                of(far, far, None),
-                of(far, far, Some("/pricing")),
-                of(far, far, Some("/nowhere")),
-                of(5_000_000_000, 7_000_000_000, None),
-                of(1, 1, None),
-                of(10 * 86_400_000_000, -3_000_000_000, Some("/")),
+                of(far, far),
+                of(5_000_000_000, 7_000_000_000),
+                of(1, 1),
+                of(10 * 86_400_000_000, -3_000_000_000),
             ] {
                 let buckets = series(&views, asked.clone()).await.unwrap();
                 compare(&buckets, &facts, &asked, &wall);
@@ -196,16 +191,16 @@ fn a_month_by_day_is_one_page_of_rows_in_every_zone() {
             ("2026-10-10T12:00:00Z", "2026-11-09T12:00:00Z"),
         ] {
             let borders = borders(at(from), at(to), Step::Day, &zone).unwrap();
-            let wanted = wanted(&borders, false);
+            let wanted = wanted(&borders);
             let rows: usize = wanted.iter().map(|wanted| wanted.starts.len()).sum();
-            let base = rows_of(None, None).unwrap();
+            let base = rows_for(None).unwrap();
             let questions: usize = wanted.iter().map(|wanted| wanted.queries(&base).len()).sum();
             assert!(rows <= 1_000 && questions <= 3, "{}: {rows} rows by {questions} questions", zone.name());
         }
     }
     let borders =
         borders(at("2026-11-01T00:00:00Z"), at("2026-12-01T00:00:00Z"), Step::Day, &Zone::UTC).unwrap();
-    assert_eq!(wanted(&borders, false).iter().map(|wanted| wanted.starts.len()).sum::<usize>(), 30);
+    assert_eq!(wanted(&borders).iter().map(|wanted| wanted.starts.len()).sum::<usize>(), 30);
 }
 
 #[test]
@@ -214,8 +209,8 @@ fn the_longest_series_in_the_oddest_zone_asks_in_pieces_that_a_store_takes() {
     let to = micros(i64::try_from(BUCKETS_MAX - 2).unwrap() * hour);
     let borders = borders(micros(0), to, Step::Hour, &Zone::named("Asia/Kathmandu").unwrap()).unwrap();
     let table = SiteAnalyticsView.tables().remove(0);
-    for wanted in wanted(&borders, false) {
-        for query in wanted.queries(&rows_of(None, None).unwrap()) {
+    for wanted in wanted(&borders) {
+        for query in wanted.queries(&rows_for(None).unwrap()) {
             query.check(&table).unwrap();
         }
     }
@@ -244,7 +239,7 @@ async fn visitors_are_exact_up_to_the_stated_sizes_and_near_enough_beyond() {
     assert_eq!(unique(&found[0]), (i64::try_from(EXACT_MAX).unwrap(), true));
     assert_eq!(totals(&views, None).await.unwrap(), found[0].totals);
     // What a row says by itself is what the function says.
-    let row = ground.row(NAME, &["".into(), "day".into(), at("2026-11-21T00:00:00Z").into()]);
+    let row = ground.row(NAME, &["day".into(), at("2026-11-21T00:00:00Z").into()]);
     assert_eq!(row.integer("visitors"), Some(i64::try_from(EXACT_MAX).unwrap()));
     assert_eq!(row.get("visitors_exact"), &true.into());
 
@@ -271,22 +266,6 @@ async fn no_row_names_a_visitor() {
     let mut ground = Ground::of(SiteAnalyticsView);
     ground.does("ada-of-the-night", What::View, Some("/"), at("2026-11-21T08:05:00Z"));
     let rows = ground.rows(NAME);
-    assert_eq!(rows.len(), 8);
+    assert_eq!(rows.len(), 5);
     assert!(!format!("{rows:?}").contains("ada-of"));
-}
-
-#[tokio::test]
-async fn a_page_of_any_length_is_counted_and_found() {
-    let mut ground = Ground::of(SiteAnalyticsView);
-    let long = |end: &str| format!("/{}{end}", "ü".repeat(1_990));
-    for (page, many) in [(long("1"), 2), (long("2"), 3)] {
-        for _ in 0..many {
-            ground.does("ada", What::View, Some(&page), at("2026-11-21T08:05:00Z"));
-        }
-        let day = asked("2026-11-21T00:00:00Z", "2026-11-22T00:00:00Z", Step::Day, "UTC");
-        let day = Series { page: Some(PageId::new(&page).unwrap()), ..day };
-        let views = ground.views().await;
-        assert_eq!(series(&views, day).await.unwrap()[0].totals.views, many);
-        assert!(!views.generations().await.unwrap().is_empty());
-    }
 }
