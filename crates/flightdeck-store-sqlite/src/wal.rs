@@ -86,13 +86,12 @@ impl Copier {
             true => self.copied.try_recv(),
             false => self.copied.recv().map_err(mpsc::TryRecvError::from),
         };
-        match copied {
-            Err(mpsc::TryRecvError::Empty) => return Ok(()),
-            // What it came to is heard of however little there is to copy by now.
-            Ok(copied) => copied?,
-            Err(mpsc::TryRecvError::Disconnected) => {}
+        if matches!(copied, Err(mpsc::TryRecvError::Empty)) {
+            return Ok(());
         }
         self.works = false;
+        // What it came to is heard of however little there is to copy by now.
+        copied.unwrap_or(Ok(()))?;
         match pages() < CHECKPOINT_PAGES {
             // All was copied between two commits, and it has begun anew by itself.
             true => Ok(()),
@@ -121,4 +120,41 @@ fn copy_most(conn: &Connection) -> rusqlite::Result<()> {
         before = copied;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use rusqlite::{Connection, ErrorCode};
+
+    use super::{CHECKPOINT_PAGES, Copier, PAGES, PAGES_MAX};
+
+    /// What can't be copied now is tried again, and nobody waits for an answer that nobody was asked for.
+    #[test]
+    fn who_could_not_copy_is_asked_again() {
+        let conn = Connection::open_in_memory().unwrap();
+        let broken = Connection::open_in_memory().unwrap();
+        broken.progress_handler(1, Some(|| true)).unwrap();
+        let mut copier = Copier::start(broken).unwrap();
+        for pages in [CHECKPOINT_PAGES, PAGES_MAX, PAGES_MAX] {
+            PAGES.set(pages);
+            let failed = loop {
+                if let Err(error) = copier.see_to_it(&conn) {
+                    break error;
+                }
+            };
+            assert_eq!(failed.sqlite_error_code(), Some(ErrorCode::OperationInterrupted));
+        }
+        copier.end().unwrap();
+    }
+
+    #[test]
+    fn what_was_never_said_is_said_at_the_end() {
+        let conn = Connection::open_in_memory().unwrap();
+        let broken = Connection::open_in_memory().unwrap();
+        broken.progress_handler(1, Some(|| true)).unwrap();
+        let mut copier = Copier::start(broken).unwrap();
+        PAGES.set(CHECKPOINT_PAGES);
+        copier.see_to_it(&conn).unwrap();
+        assert!(copier.end().is_err());
+    }
 }
