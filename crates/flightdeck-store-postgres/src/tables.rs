@@ -30,8 +30,8 @@ const CHUNK_BYTES: usize = 1024 * 1024;
 const AT_ONCE: usize = 3;
 /// Columns of an index, by the database's own limit.
 const INDEX_COLUMNS_MAX: usize = 32;
-/// How much may be listed before the one who lists more has to take it into an index, in KiB. It is taken in
-/// long before that; at a quarter of it, 10,000 appends/s reached it, and the one who folded was the one.
+/// How much may be listed before the one who lists more has to take it into an index, in KiB. It is taken in long before that;
+/// 128 MB were reached at 10,000 appends/s, and whoever folded took it in.
 const LISTED_KIB: u32 = 512 * 1024;
 /// A tsvector knows its words by their places in 20 bits; what is behind is not found.
 const WORDS_BYTES_MAX: usize = 1_000_000;

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use flightdeck_analytics::visitor::{Event, Visitor};
-use flightdeck_analytics::words::{PageId, PageTitle, Referrer};
+use flightdeck_analytics::words::{PageTitle, Referrer};
 use flightdeck_core::{StoredEvents, Timestamp};
 use flightdeck_projections::Reads;
 use flightdeck_store::chain::sha256;
@@ -74,21 +74,18 @@ impl<'e> Fact<'e> {
             return Ok(None);
         }
         let read = Event::from_stored(event.event_type.as_str(), event.schema, event.data_bytes())?;
-        let other = |at, page: Option<PageId>| (Kind::Other, at, page, None, None);
-        let (kind, at, page, title, referrer) = match read {
-            Some(Event::PageViewed(fact)) => {
-                (Kind::View, fact.timestamp, Some(fact.page_id), fact.title, fact.referrer)
-            }
-            Some(Event::ButtonClicked(fact)) => (Kind::Click, fact.timestamp, fact.page_id, None, None),
-            Some(Event::FormSubmitted(fact)) => (Kind::Form, fact.timestamp, fact.page_id, None, None),
-            Some(Event::ElementInteraction(fact)) => other(fact.timestamp, fact.page_id),
-            Some(Event::SystemEvent(fact)) => other(fact.timestamp, fact.page_id),
+        let (at, page, title, referrer) = match read {
+            Some(Event::PageViewed(fact)) => (fact.timestamp, Some(fact.page_id), fact.title, fact.referrer),
+            Some(Event::ButtonClicked(fact)) => (fact.timestamp, fact.page_id, None, None),
+            Some(Event::FormSubmitted(fact)) => (fact.timestamp, fact.page_id, None, None),
+            Some(Event::ElementInteraction(fact)) => (fact.timestamp, fact.page_id, None, None),
+            Some(Event::SystemEvent(fact)) => (fact.timestamp, fact.page_id, None, None),
             Some(Event::ConsentAccepted(_) | Event::ConsentDeclined(_) | Event::ConsentReset(_)) | None => {
                 return Ok(None);
             }
         };
         let page = page.map(|page| page_key(page.as_str()));
-        Ok(Some(Self { visitor, kind, at, page, title, referrer }))
+        Ok(Some(Self { visitor, kind: Kind::of(event), at, page, title, referrer }))
     }
 }
 
