@@ -1,5 +1,11 @@
 //! Words for what people write, and for the ids of things: texts with a limit that describe themselves as JSON Schema.
 
+use crate::event::{EventId, EventType, SchemaNumber};
+use crate::limits::{INTEGER_MAX, TAG_BYTES_MAX};
+use crate::metadata::Reference;
+use crate::place::{Cursor, Position, Version};
+use crate::stream::StreamId;
+use crate::tag::Tag;
 use crate::time::Timestamp;
 use crate::words::WordError;
 
@@ -179,6 +185,22 @@ macro_rules! word_schema {
 }
 
 word_schema! { Timestamp, { "type": "string", "format": "date-time" } }
+word_schema! { EventId, { "type": "string", "format": "uuid", "pattern": "^[0-9a-f-]{36}$" } }
+word_schema! { EventType, { "type": "string", "pattern": "^[A-Za-z][A-Za-z0-9_.:-]{0,63}$" } }
+word_schema! { SchemaNumber, { "type": "integer", "minimum": 1, "maximum": u32::MAX } }
+word_schema! { Position, { "type": "integer", "minimum": 0, "maximum": INTEGER_MAX } }
+word_schema! { Version, { "type": "integer", "minimum": 1, "maximum": INTEGER_MAX } }
+word_schema! { Cursor, { "type": "string", "pattern": "^[a-z0-9]{1,12}-(0|[1-9][0-9]{0,15})$" } }
+word_schema! { Reference, { "type": "string", "pattern": "^[!-~]{1,200}$" } }
+word_schema! { StreamId, {
+    "type": "string",
+    "pattern": r"^(?!\.{1,2}$)(?!\$?-)(?!\$$)[!$&'()+./0-9:;<=>@A-Z\[\]^_`a-z{|}~-][!&'()+./0-9:;<=>@A-Z\[\]^_`a-z{|}~-]{0,199}$",
+} }
+word_schema! { Tag, {
+    "type": "string",
+    "maxLength": TAG_BYTES_MAX,
+    "pattern": r"^[A-Za-z0-9_.-]+:[^\s,\x00-\x1f\x7f-\x9f]([^,\x00-\x1f\x7f-\x9f]*[^\s,\x00-\x1f\x7f-\x9f])?$",
+} }
 
 #[cfg(test)]
 mod tests {

@@ -127,8 +127,14 @@ impl Runner {
     /// behind the log, as all are. One runner a store has such projections; and their folds have no limit in time: one that does not
     /// come to its end holds every append up.
     #[must_use]
-    pub fn inline(mut self, projection: impl Projection) -> Self {
-        self.projections.push((Arc::new(projection), true));
+    pub fn inline(self, projection: impl Projection) -> Self {
+        self.inlines(vec![Arc::new(projection)])
+    }
+
+    /// The same runner, folding these projections within the appends as well, as [`inline`](Self::inline) does one.
+    #[must_use]
+    pub fn inlines(mut self, projections: Vec<Arc<dyn Projection>>) -> Self {
+        self.projections.extend(projections.into_iter().map(|projection| (projection, true)));
         self
     }
 

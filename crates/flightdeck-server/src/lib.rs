@@ -1,10 +1,32 @@
-//! The host of FlightDeck, as a library: what handles commands, and what knows all stored events.
+//! The host of FlightDeck, as a library: HTTP on any store.
 //!
-//! So far there is the [`Desk`], at which commands are handled, and the [`registry`](fn@registry) of everything that is stored. Routes and push
-//! come on top of them. This crate knows the port of the log and no database.
+//! [`Server`] puts it together: a store, our own aggregates, views and routes, and whatever you add: an aggregate
+//! ([`Server::decider`]), a view ([`Server::projection`]), routes ([`Server::operations`]). The binary is its first user.
+//!
+//! A route is an [`Operation`]: what serves it and what the OpenAPI document says of it, in one place. It takes a [`Call`] (who asks, and
+//! what comes with it) and perhaps a [`Body`](call::Body), asks whether it [`may`](Call::may), and answers, or gives a [`Problem`].
+//! Commands are handled at the [`Desk`]; [`registry`](fn@registry) knows everything that is stored.
+//!
+//! This crate knows the ports of log and views, and no database. Open `server.rs` first, then `routes.rs`.
 
+pub mod authorise;
+pub mod call;
 pub mod desk;
+mod door;
+pub mod host;
+pub mod openapi;
+pub mod operation;
+pub mod params;
+pub mod problem;
 pub mod registry;
+mod routes;
+pub mod server;
 
+pub use crate::authorise::{Action, Authorise, Object, Principal};
+pub use crate::call::{Body, Call};
 pub use crate::desk::Desk;
+pub use crate::host::{Host, Options};
+pub use crate::operation::{Answer, Operation};
+pub use crate::problem::{Code, Problem};
 pub use crate::registry::registry;
+pub use crate::server::{Running, ServeError, Server};

@@ -1,0 +1,478 @@
+//! A request, as a route sees it: who makes it, what comes with it, and how it is answered.
+
+use std::future::{Ready, ready};
+use std::ops::Deref;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use actix_web::dev::Payload;
+use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use actix_web::http::StatusCode;
+use actix_web::web::Data;
+use actix_web::{FromRequest, HttpMessage as _, HttpRequest, HttpResponse, HttpResponseBuilder};
+use bytes::{Bytes, BytesMut};
+use flightdeck_core::{Cursor, Decider, Json, Metadata, Reference, StoredEvents, StreamId, Version, WordError};
+use flightdeck_projections::Defined;
+use flightdeck_store::chain::sha256;
+use flightdeck_store::{Appended, Context, Expected, Handled, Handler, Outcome, RequestKey};
+use futures_util::StreamExt as _;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::Serialize;
+use tokio::time::{Instant, timeout_at};
+
+use crate::authorise::{Action, Object, Principal};
+use crate::host::Host;
+use crate::operation::JSON;
+use crate::params::Params;
+use crate::problem::{Code, Problem};
+
+/// What a write answers: up to where the log has to be read to see it.
+pub const POSITION: &str = "FlightDeck-Position";
+/// What a read waits for.
+pub const MIN_POSITION: &str = "FlightDeck-Min-Position";
+/// What a request belongs to.
+pub const CORRELATION: &str = "FlightDeck-Correlation-Id";
+/// That an answer was given before.
+pub const DUPLICATE: &str = "FlightDeck-Duplicate";
+/// By what a repetition of a request is known.
+const KEY: &str = "Idempotency-Key";
+
+/// A request, with who makes it. Whoever takes one has a route that asks `may` before anything else.
+pub struct Call {
+    request: HttpRequest,
+    host: Arc<Host>,
+    principal: Principal,
+    correlation: Reference,
+}
+
+impl FromRequest for Call {
+    type Error = Problem;
+    type Future = Ready<Result<Self, Problem>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        ready(Self::of(request))
+    }
+}
+
+impl Call {
+    fn of(request: &HttpRequest) -> Result<Self, Problem> {
+        let host = request.app_data::<Data<Host>>().map(|host| Arc::clone(host));
+        let host = host.ok_or_else(|| Problem::new(Code::Internal, "The server was not put together."))?;
+        let correlation = request.extensions().get::<Correlation>().map(|known| known.0.clone());
+        let correlation = correlation
+            .ok_or_else(|| Problem::new(Code::Internal, "The request came past the door of the server."))?;
+        let principal = host.authorise.who(request)?;
+        Ok(Self { request: request.clone(), host, principal, correlation })
+    }
+
+    /// What the route works with.
+    #[must_use]
+    pub fn host(&self) -> &Arc<Host> {
+        &self.host
+    }
+
+    /// Who makes it.
+    #[must_use]
+    pub const fn principal(&self) -> &Principal {
+        &self.principal
+    }
+
+    /// What it belongs to.
+    #[must_use]
+    pub const fn correlation(&self) -> &Reference {
+        &self.correlation
+    }
+
+    /// The head of the request.
+    #[must_use]
+    pub const fn request(&self) -> &HttpRequest {
+        &self.request
+    }
+
+    /// Goes on only if whoever makes it may do that.
+    ///
+    /// # Errors
+    /// When not.
+    pub fn may(&self, action: Action, object: Object<'_>) -> Result<(), Problem> {
+        self.host.authorise.authorise(&self.principal, action, object)
+    }
+
+    /// The streams that whoever makes it may read; `None` is all.
+    #[must_use]
+    pub fn readable(&self) -> Option<Vec<flightdeck_store::StreamPattern>> {
+        self.host.authorise.readable(&self.principal)
+    }
+
+    /// The parameters.
+    #[must_use]
+    pub fn params(&self) -> Params {
+        Params::of(self.request.query_string())
+    }
+
+    /// Ends the parameters of a route that has none.
+    ///
+    /// # Errors
+    /// When there are some.
+    pub fn no_params(&self) -> Result<(), Problem> {
+        self.params().finish()
+    }
+
+    /// A part of the path.
+    ///
+    /// # Errors
+    /// When it can't be one.
+    pub fn path<T: FromStr<Err = WordError>>(&self, name: &str) -> Result<T, Problem> {
+        let info = self.request.match_info();
+        let parts: Vec<(String, String)> =
+            info.load().map_err(|_| Problem::field(name, "is not UTF-8"))?;
+        let text = parts.into_iter().find(|(own, _)| own == name).map(|(_, text)| text).unwrap_or_default();
+        text.parse().map_err(|error: WordError| Problem::field(name, error.problem()))
+    }
+
+    fn header(&self, name: &str) -> Result<Option<&str>, Problem> {
+        header_of(self.request.headers(), name)
+    }
+
+    /// What comes with a command: who makes it, what it belongs to, what it expects, and its key. `body` is what was sent.
+    ///
+    /// # Errors
+    /// When a header can't be understood.
+    pub fn context(&self, body: &[u8]) -> Result<Context, Problem> {
+        let metadata = Metadata {
+            actor: self.principal.actor.clone(),
+            correlation: Some(self.correlation.clone()),
+            ..Metadata::default()
+        };
+        Ok(Context { metadata, expected: self.if_match()?, request: self.key(body)? })
+    }
+
+    /// Has a command handled that came with `body`: with who makes it, what it expects, and its key.
+    ///
+    /// # Errors
+    /// When a header can't be understood, or the command is not done.
+    pub async fn handle<D>(
+        &self,
+        handler: &Handler<D>,
+        stream: &StreamId,
+        command: D::Command,
+        body: &[u8],
+    ) -> Result<Handled<D::State>, Problem>
+    where
+        D: Decider<Event: StoredEvents, Command: Clone, Error: Into<Problem> + std::error::Error + 'static>,
+    {
+        let context = self.context(body)?;
+        let done = handler.handle(stream, command, &context).await;
+        done.map_err(|error| {
+            let problem = Problem::from(error);
+            match (problem.code(), context.expected) {
+                (Code::VersionConflict, Expected::Exactly(_) | Expected::Exists) => problem.instead(Code::PreconditionFailed),
+                _ => problem,
+            }
+        })
+    }
+
+    /// What `If-Match` expects.
+    ///
+    /// # Errors
+    /// When it is not `*` or one version in quotes.
+    pub fn if_match(&self) -> Result<Expected, Problem> {
+        let Some(text) = self.header("If-Match")? else { return Ok(Expected::Any) };
+        if text.trim() == "*" {
+            return Ok(Expected::Exists);
+        }
+        let version = text.trim().strip_prefix('"').and_then(|text| text.strip_suffix('"'));
+        let version = version.and_then(|text| text.parse().ok()).and_then(|number| Version::new(number).ok());
+        let wrong = || Problem::field("If-Match", "is not `*` or one version in quotes, as `ETag` has it");
+        version.map(Expected::Exactly).ok_or_else(|| wrong().outcome(Outcome::NotCommitted))
+    }
+
+    /// By what a repetition of the request is known, if it says so.
+    ///
+    /// # Errors
+    /// When the key is none.
+    pub fn key(&self, body: &[u8]) -> Result<Option<RequestKey>, Problem> {
+        let Some(key) = self.header(KEY)? else { return Ok(None) };
+        let (method, uri) = (self.request.method().as_str(), self.request.uri());
+        // Callers, methods and paths of any length, and none of them meet.
+        let scope = digest([self.principal.key(), method, uri.path()].map(str::as_bytes));
+        let scope = scope.iter().fold(String::new(), |text, byte| format!("{text}{byte:02x}"));
+        let told = |name: HeaderName| self.request.headers().get(name).map_or(&b""[..], HeaderValue::as_bytes);
+        let (kind, condition) = (told(header::CONTENT_TYPE), told(header::IF_MATCH));
+        let query = uri.query().unwrap_or_default().as_bytes();
+        let fingerprint = digest([query, kind, condition, body]);
+        let wrong = |_| Problem::field(KEY, "is not 1 to 200 characters of visible ASCII");
+        RequestKey::new(&scope, key, fingerprint).map(Some).map_err(wrong)
+    }
+
+    /// What `FlightDeck-Min-Position` asks to be there.
+    fn min_position(&self) -> Result<Option<Cursor>, Problem> {
+        let read = |text: &str| text.parse().map_err(|_| Problem::field(MIN_POSITION, "is not of the form epoch-position"));
+        self.header(MIN_POSITION)?.map(read).transpose()
+    }
+
+    /// Waits until a view is where `FlightDeck-Min-Position` asks it to be.
+    ///
+    /// # Errors
+    /// When it does not come there in time, or never will.
+    pub async fn wait_for(&self, view: &Defined) -> Result<(), Problem> {
+        let Some(position) = self.min_position()? else { return Ok(()) };
+        let (plan, most) = (view.plan(), self.host.options.position_wait);
+        self.host.watcher.wait_for(plan.view(), plan.number(), position, most).await?;
+        Ok(())
+    }
+
+    /// Waits until the log is where `FlightDeck-Min-Position` asks it to be: for what is read from the log itself.
+    ///
+    /// # Errors
+    /// When it does not come there in time, or never will.
+    pub async fn wait_for_log(&self) -> Result<(), Problem> {
+        let Some(position) = self.min_position()? else { return Ok(()) };
+        let until = Instant::now() + self.host.options.position_wait;
+        let mut changes = self.host.store.watch();
+        loop {
+            changes.mark_unchanged();
+            let head = self.host.store.head().await?.cursor;
+            if head.epoch() != position.epoch() {
+                return Err(flightdeck_projections::NotThere::OtherEpoch { head }.into());
+            }
+            if head.position() >= position.position() {
+                return Ok(());
+            }
+            if timeout_at(until, changes.changed()).await.is_err() {
+                let problem = Problem::new(Code::NotReached, "The log did not come to that position in time.");
+                return Err(problem.retry_after(1).with(|told| told.position = Some(head.position())));
+            }
+        }
+    }
+}
+
+/// What a request belongs to, put beside it at the door.
+#[derive(Clone)]
+pub(crate) struct Correlation(pub(crate) Reference);
+
+/// A header as text, if it is there.
+pub(crate) fn header_of<'h>(headers: &'h HeaderMap, name: &str) -> Result<Option<&'h str>, Problem> {
+    let mut all = headers.get_all(name);
+    let Some(value) = all.next() else { return Ok(None) };
+    if all.next().is_some() {
+        return Err(Problem::field(name, "is there twice"));
+    }
+    value.to_str().map(Some).map_err(|_| Problem::field(name, "is not visible ASCII"))
+}
+
+/// A digest of parts, of which none can be taken for another.
+fn digest<const N: usize>(parts: [&[u8]; N]) -> [u8; 32] {
+    let all: Vec<u8> = parts.iter().flat_map(|part| sha256(part)).collect();
+    sha256(&all)
+}
+
+/// The body of a request, not yet read.
+pub struct Body(Payload);
+
+impl FromRequest for Body {
+    type Error = Problem;
+    type Future = Ready<Result<Self, Problem>>;
+
+    fn from_request(_: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        ready(Ok(Self(payload.take())))
+    }
+}
+
+impl Body {
+    /// Reads the body, of one of these media types, up to so many bytes.
+    ///
+    /// # Errors
+    /// When it is too large or too slow, is of another type, or does not come whole.
+    pub async fn bytes(mut self, call: &Call, media: &[&str], most: usize) -> Result<Bytes, Problem> {
+        let kind = media_type(call.request.headers());
+        if !media.iter().any(|media| media.eq_ignore_ascii_case(&kind)) {
+            let detail = format!("The route takes {}.", media.join(", "));
+            return Err(Problem::new(Code::UnsupportedMediaType, detail).outcome(Outcome::NotCommitted));
+        }
+        let too_large = || {
+            Problem::new(Code::TooLarge, format!("The body may have {most} bytes.")).outcome(Outcome::NotCommitted)
+        };
+        let told = header_of(call.request.headers(), "Content-Length")?.and_then(|text| text.parse::<usize>().ok());
+        if told.is_some_and(|told| told > most) {
+            return Err(too_large());
+        }
+        let (begun, mut body) = (Instant::now(), BytesMut::new());
+        loop {
+            // So much time, and a second more for each KiB that has come.
+            let seconds = u32::try_from(body.len() / 1024).unwrap_or(u32::MAX);
+            let until = begun + call.host.options.body_time + std::time::Duration::from_secs(seconds.into());
+            let slow = |_| Problem::new(Code::Malformed, "The body came too slowly.").outcome(Outcome::NotCommitted);
+            match timeout_at(until, self.0.next()).await.map_err(slow)? {
+                None => return Ok(body.freeze()),
+                Some(Ok(bytes)) if body.len() + bytes.len() > most => return Err(too_large()),
+                Some(Ok(bytes)) => body.extend_from_slice(&bytes),
+                Some(Err(_)) => return Err(Problem::field("", "did not come whole")),
+            }
+        }
+    }
+
+    /// Reads a body of JSON.
+    ///
+    /// # Errors
+    /// As [`bytes`](Self::bytes), and when it is no JSON.
+    pub async fn json(self, call: &Call) -> Result<Json, Problem> {
+        self.json_of(call, &[JSON]).await
+    }
+
+    /// Reads a body of JSON that is sent as one of these media types.
+    ///
+    /// # Errors
+    /// As [`bytes`](Self::bytes), and when it is no JSON.
+    pub async fn json_of(self, call: &Call, media: &[&str]) -> Result<Json, Problem> {
+        let most = call.host.options.body_bytes_max;
+        Ok(Json::new(self.bytes(call, media, most).await?, most)?)
+    }
+
+    /// Sees to it that there is no body.
+    ///
+    /// # Errors
+    /// When there is one.
+    pub async fn nothing(mut self) -> Result<(), Problem> {
+        while let Some(bytes) = self.0.next().await {
+            if bytes.is_ok_and(|bytes| !bytes.is_empty()) {
+                return Err(Problem::field("", "has a body, and none is wanted").outcome(Outcome::NotCommitted));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The media type of a body, in lower case and without parameters.
+fn media_type(headers: &HeaderMap) -> String {
+    let text = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    text.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
+}
+
+/// An answer in JSON.
+#[must_use]
+pub fn json<T: Serialize + ?Sized>(status: u16, value: &T) -> HttpResponse {
+    finish(&mut answer(status), value)
+}
+
+/// An answer in JSON that others can tell from what it was before: by its version.
+#[must_use]
+pub fn versioned<T: Serialize + ?Sized>(status: u16, version: Option<Version>, value: &T) -> HttpResponse {
+    let mut answer = answer(status);
+    tag(&mut answer, version);
+    finish(&mut answer, value)
+}
+
+fn answer(status: u16) -> HttpResponseBuilder {
+    HttpResponse::build(StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR))
+}
+
+fn finish<T: Serialize + ?Sized>(answer: &mut HttpResponseBuilder, value: &T) -> HttpResponse {
+    match serde_json::to_vec(value) {
+        Ok(body) => answer.content_type(JSON).body(body),
+        Err(error) => {
+            let problem = Problem::new(Code::Internal, "The answer can't be written.").because(&error);
+            actix_web::ResponseError::error_response(&problem)
+        }
+    }
+}
+
+fn tag(answer: &mut HttpResponseBuilder, version: Option<Version>) {
+    if let Some(version) = version {
+        answer.insert_header((header::ETAG, format!("\"{version}\"")));
+    }
+}
+
+/// How a write is answered: the version, the position, and whether it was done before.
+#[derive(Debug, Clone)]
+pub struct Written {
+    /// The version of the thing after it.
+    pub version: Option<Version>,
+    /// Up to where the log has to be read to see it.
+    pub cursor: Cursor,
+    /// Whether it was done before.
+    pub duplicate: bool,
+    /// Where what was made is found.
+    pub location: Option<String>,
+}
+
+impl Written {
+    /// What a command did; one that had nothing to do and no key is answered with the head.
+    ///
+    /// # Errors
+    /// When the store can't be asked.
+    pub async fn of(call: &Call, version: Option<Version>, appended: Option<&Appended>) -> Result<Self, Problem> {
+        let (cursor, duplicate) = match appended {
+            Some(appended) => (appended.cursor.clone(), appended.duplicate),
+            None => (call.host.store.head().await?.cursor, false),
+        };
+        Ok(Self { version, cursor, duplicate, location: None })
+    }
+
+    /// The same, of something that was made and is found there.
+    #[must_use]
+    pub fn at(self, location: String) -> Self {
+        Self { location: Some(location), ..self }
+    }
+
+    /// The answer, with a body.
+    #[must_use]
+    pub fn json<T: Serialize + ?Sized>(&self, status: u16, value: &T) -> HttpResponse {
+        finish(&mut self.head(status), value)
+    }
+
+    /// The answer, without a body.
+    #[must_use]
+    pub fn nothing(&self, status: u16) -> HttpResponse {
+        self.head(status).finish()
+    }
+
+    fn head(&self, status: u16) -> HttpResponseBuilder {
+        let mut answer = answer(status);
+        tag(&mut answer, self.version);
+        answer.insert_header((POSITION, self.cursor.to_string()));
+        if self.duplicate {
+            answer.insert_header((DUPLICATE, "true"));
+        }
+        if let Some(location) = &self.location {
+            answer.insert_header((header::LOCATION, location.as_str()));
+        }
+        answer
+    }
+}
+
+impl Deref for Call {
+    type Target = Host;
+
+    fn deref(&self) -> &Host {
+        &self.host
+    }
+}
+
+/// Describes a header by a pattern.
+macro_rules! header_schema {
+    ($(#[$doc:meta])* $name:ident, $pattern:literal) => {
+        $(#[$doc])*
+        pub struct $name;
+
+        impl JsonSchema for $name {
+            fn inline_schema() -> bool {
+                true
+            }
+            fn schema_name() -> std::borrow::Cow<'static, str> {
+                stringify!($name).into()
+            }
+            fn json_schema(_: &mut SchemaGenerator) -> Schema {
+                json_schema!({ "type": "string", "pattern": $pattern })
+            }
+        }
+    };
+}
+
+header_schema! {
+    /// Describes `Idempotency-Key`.
+    KeyHeader, "^[!-~]{1,200}$"
+}
+header_schema! {
+    /// Describes `If-Match`.
+    TagHeader, "^(\\*|\"[1-9][0-9]{0,14}\")$"
+}

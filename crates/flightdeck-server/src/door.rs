@@ -1,0 +1,106 @@
+//! The door: what happens to every request before its route, and to every answer behind it.
+
+use actix_web::body::MessageBody;
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::header::{self, HeaderName, HeaderValue};
+use actix_web::http::{Method, StatusCode};
+use actix_web::middleware::Next;
+use actix_web::{Error, HttpMessage as _, HttpResponse, ResponseError as _};
+use flightdeck_core::{Ids as _, Reference};
+use flightdeck_store::system::SystemIds;
+
+use crate::call::{CORRELATION, Correlation, header_of};
+use crate::problem::{Code, Problem};
+
+/// Lets a request in: it belongs to something, and its body is not packed. What goes out says what it belongs to, and is taken by
+/// nobody for anything but what it is.
+pub(crate) async fn door<B: MessageBody + 'static>(
+    request: ServiceRequest,
+    next: Next<B>,
+) -> Result<ServiceResponse<impl MessageBody>, Error> {
+    let correlation = match look_at(&request) {
+        Ok(correlation) => correlation,
+        Err(problem) => return Ok(request.into_response(problem.error_response()).map_into_right_body()),
+    };
+    request.extensions_mut().insert(Correlation(correlation.clone()));
+    let known = request.headers().get(header::IF_NONE_MATCH).cloned();
+    let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
+    let mut answer = next.call(request).await?;
+    let headers = answer.headers_mut();
+    if let Ok(value) = HeaderValue::from_str(correlation.as_str()) {
+        headers.insert(HeaderName::from_static("flightdeck-correlation-id"), value);
+    }
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    // What is asked for may be another one's, or another thing a moment later.
+    let cache = if headers.contains_key(header::ETAG) { "no-cache" } else { "no-store" };
+    if !headers.contains_key(header::CACHE_CONTROL) {
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(cache));
+    }
+    let tag = headers.get(header::ETAG).cloned();
+    let is_known = known.zip(tag).is_some_and(|(known, tag)| is_among(&known, &tag));
+    if is_read && is_known && answer.status() == StatusCode::OK {
+        let mut unchanged = HttpResponse::build(StatusCode::NOT_MODIFIED).finish();
+        for (name, value) in answer.headers().iter().filter(|(name, _)| **name != header::CONTENT_TYPE) {
+            unchanged.headers_mut().insert(name.clone(), value.clone());
+        }
+        return Ok(answer.into_response(unchanged).map_into_right_body());
+    }
+    Ok(answer.map_into_left_body())
+}
+
+fn look_at(request: &ServiceRequest) -> Result<Reference, Problem> {
+    let headers = request.headers();
+    let packed = headers.get(header::CONTENT_ENCODING).is_some_and(|value| value != "identity");
+    if packed {
+        let detail = "A body comes as it is, and in no `Content-Encoding`.";
+        return Err(Problem::new(Code::UnsupportedMediaType, detail));
+    }
+    if let Some(text) = header_of(headers, CORRELATION)? {
+        let wrong = |_| Problem::field(CORRELATION, "is not 1 to 200 characters of visible ASCII");
+        return Reference::new(text).map_err(wrong);
+    }
+    let traced = headers.get("traceparent").and_then(|value| value.to_str().ok()).and_then(trace_id);
+    let made = || uuid::Uuid::from_u128(SystemIds::default().random()).to_string();
+    Ok(Reference::new(traced.map_or_else(made, str::to_owned))?)
+}
+
+/// The id of the trace that a request is part of, by W3C's `traceparent`; `None` when it says none.
+fn trace_id(text: &str) -> Option<&str> {
+    let hex = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte));
+    let mut parts = text.split('-');
+    let (version, trace, parent, flags) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+    let lengths = (version.len(), trace.len(), parent.len(), flags.len()) == (2, 32, 16, 2);
+    let is_some = trace.bytes().any(|byte| byte != b'0') && parent.bytes().any(|byte| byte != b'0');
+    let fits = lengths && [version, trace, parent, flags].into_iter().all(hex) && is_some && version != "ff";
+    // Of a version that is not known yet, more may follow.
+    (fits && (version != "00" || parts.next().is_none())).then_some(trace)
+}
+
+/// Whether a tag is among those of `If-None-Match`, where weak ones count as well.
+fn is_among(known: &HeaderValue, tag: &HeaderValue) -> bool {
+    let (Ok(known), Ok(tag)) = (known.to_str(), tag.to_str()) else { return false };
+    known.split(',').map(str::trim).any(|known| known == "*" || known.strip_prefix("W/").unwrap_or(known) == tag)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::trace_id;
+
+    #[test]
+    fn a_trace_is_known_by_its_parent() {
+        let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
+        assert_eq!(trace_id(&format!("00-{trace}-00f067aa0ba902b7-01")), Some(trace));
+        assert_eq!(trace_id(&format!("01-{trace}-00f067aa0ba902b7-01-what-comes")), Some(trace));
+        for bad in [
+            String::new(),
+            format!("00-{trace}-00f067aa0ba902b7"),
+            format!("00-{trace}-00f067aa0ba902b7-01-more"),
+            format!("00-{}-00f067aa0ba902b7-01", "0".repeat(32)),
+            format!("00-{trace}-{}-01", "0".repeat(16)),
+            format!("00-{}-00f067aa0ba902b7-01", trace.to_uppercase()),
+            format!("ff-{trace}-00f067aa0ba902b7-01"),
+        ] {
+            assert_eq!(trace_id(&bad), None, "{bad}");
+        }
+    }
+}

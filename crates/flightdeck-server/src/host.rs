@@ -1,0 +1,112 @@
+//! What every route works with: the store, its views, the desk, and who may what.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use flightdeck_analytics::visitor::Policy;
+use flightdeck_core::{Clock, Ids, Registry};
+use flightdeck_projections::{Admin, AsOf, Defined, Watcher};
+use flightdeck_store::EventStore;
+use flightdeck_store::view::ViewStore;
+use tokio::sync::watch;
+
+use crate::authorise::Authorise;
+use crate::desk::Desk;
+
+/// How a server goes about it.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Threads that take requests.
+    pub workers: usize,
+    /// A body in bytes.
+    pub body_bytes_max: usize,
+    /// The body of an append in bytes.
+    pub append_bytes_max: usize,
+    /// How long a body may take to come in; it may take longer at 1 KiB a second.
+    pub body_time: Duration,
+    /// How long a head may take to come in.
+    pub head_time: Duration,
+    /// How long a connection stays open with nothing on it.
+    pub keep_alive: Duration,
+    /// How long a read waits for `FlightDeck-Min-Position`.
+    pub position_wait: Duration,
+    /// How long a read of the log may wait for something to come.
+    pub poll_wait_max: Duration,
+    /// How long requests that run may take when the server stops.
+    pub drain: Duration,
+    /// Whether visitors are asked before they are recorded.
+    pub consent: Policy,
+    /// Whether cookies are only sent over TLS.
+    pub secure_cookies: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            workers: std::thread::available_parallelism().map_or(2, usize::from),
+            body_bytes_max: 1024 * 1024,
+            // The events of an append are 4 MiB, and what stands around them is not counted there.
+            append_bytes_max: 4 * 1024 * 1024 + 1024 * 1024,
+            body_time: Duration::from_secs(10),
+            head_time: Duration::from_secs(5),
+            keep_alive: Duration::from_secs(15),
+            position_wait: Duration::from_secs(2),
+            poll_wait_max: Duration::from_secs(60),
+            drain: Duration::from_secs(8),
+            consent: Policy::UnlessDeclined,
+            secure_cookies: false,
+        }
+    }
+}
+
+/// What every route works with.
+pub struct Host {
+    /// The log.
+    pub store: Arc<dyn EventStore>,
+    /// The views.
+    pub views: Arc<dyn ViewStore>,
+    /// Where commands to our aggregates are handled.
+    pub desk: Desk,
+    /// Which events are known, and who owns what.
+    pub registry: Registry,
+    /// How far every view is.
+    pub watcher: Watcher,
+    /// Views as of a moment.
+    pub as_of: AsOf,
+    /// What an administrator does to views.
+    pub admin: Admin,
+    /// The projections that are run here.
+    pub projections: Vec<Defined>,
+    /// Who may what.
+    pub authorise: Arc<dyn Authorise>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// New ids.
+    pub ids: Arc<dyn Ids>,
+    /// How it goes about it.
+    pub options: Options,
+    /// The OpenAPI document.
+    pub(crate) document: bytes::Bytes,
+    /// Whether it is stopping: whoever waits or streams ends then.
+    pub(crate) stopping: watch::Receiver<bool>,
+}
+
+impl Host {
+    /// The projection of that view, if it is run here.
+    #[must_use]
+    pub fn projection(&self, view: &str) -> Option<&Defined> {
+        self.projections.iter().find(|defined| defined.plan().view().as_str() == view)
+    }
+
+    /// Whether the server is stopping.
+    #[must_use]
+    pub fn is_stopping(&self) -> bool {
+        *self.stopping.borrow()
+    }
+}
+
+impl std::fmt::Debug for Host {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Host").field("options", &self.options).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,197 @@
+//! The parameters of a request, read one by one, so that whoever sent them hears of everything that is wrong with them at once.
+
+use std::fmt::Display;
+use std::str::FromStr;
+
+use flightdeck_core::limits::PAGE_EVENTS_MAX;
+use flightdeck_core::{Cursor, Invalid, Position};
+use flightdeck_store::{After, Limit};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+
+use crate::problem::Problem;
+
+/// How many of a list come when nobody says.
+const LIMIT: usize = 50;
+
+/// The parameters of one request.
+#[derive(Debug)]
+pub struct Params {
+    given: Vec<(String, String)>,
+    wrong: Invalid,
+}
+
+impl Params {
+    /// Reads a query string.
+    #[must_use]
+    pub fn of(query: &str) -> Self {
+        let mut wrong = Invalid::default();
+        let given = actix_web::web::Query::<Vec<(String, String)>>::from_query(query);
+        let given = given.map(actix_web::web::Query::into_inner).unwrap_or_else(|_| {
+            wrong.extend(Invalid::field("", "of the query can't be read"));
+            Vec::new()
+        });
+        let mut params = Self { given, wrong };
+        for place in 0..params.given.len() {
+            let (name, value) = &params.given[place];
+            if params.given[..place].iter().any(|(before, _)| before == name) {
+                let name = name.clone();
+                params.refuse(&name, "is there twice");
+            } else if value.contains('\0') {
+                let name = name.clone();
+                params.refuse(&name, "has a NUL character");
+            }
+        }
+        params
+    }
+
+    /// A parameter as text, if it is there.
+    pub fn text(&mut self, name: &str) -> Option<String> {
+        let place = self.given.iter().position(|(own, _)| own == name)?;
+        let (_, value) = self.given.swap_remove(place);
+        self.given.retain(|(own, _)| own != name);
+        Some(value)
+    }
+
+    /// A parameter read by `read`, if it is there.
+    pub fn read<T, E: Display>(
+        &mut self,
+        name: &str,
+        read: impl FnOnce(&str) -> Result<T, E>,
+    ) -> Option<T> {
+        let text = self.text(name)?;
+        match read(&text) {
+            Ok(value) => Some(value),
+            Err(error) => {
+                self.refuse(name, error.to_string());
+                None
+            }
+        }
+    }
+
+    /// A parameter of a type that says itself how it is read.
+    pub fn parse<T: FromStr<Err: Display>>(&mut self, name: &str) -> Option<T> {
+        self.read(name, str::parse)
+    }
+
+    /// `true` or `false`; `false` when it is not there.
+    pub fn flag(&mut self, name: &str) -> bool {
+        let read = |text: &str| text.parse::<bool>().map_err(|_| "is not true or false");
+        self.read(name, read).unwrap_or(false)
+    }
+
+    /// A list with commas between its items; empty when it is not there.
+    pub fn list<T, E: Display>(&mut self, name: &str, read: impl Fn(&str) -> Result<T, E>) -> Vec<T> {
+        let all = |text: &str| text.split(',').map(&read).collect::<Result<Vec<T>, E>>();
+        self.read(name, all).unwrap_or_default()
+    }
+
+    /// `limit`: how many at most.
+    pub fn limit(&mut self) -> Limit {
+        let read = |text: &str| match text.parse::<usize>() {
+            Ok(limit @ 1..=PAGE_EVENTS_MAX) => Limit::new(limit).map_err(|error| error.to_string()),
+            _ => Err(format!("is not between 1 and {PAGE_EVENTS_MAX}")),
+        };
+        self.read("limit", read).or_else(|| Limit::new(LIMIT).ok()).unwrap_or_default()
+    }
+
+    /// A place in the log: a cursor, or a bare position.
+    pub fn place(&mut self, name: &str) -> Option<After> {
+        self.read(name, place)
+    }
+
+    /// Notes that a parameter is wrong.
+    pub fn refuse(&mut self, name: &str, problem: impl Into<String>) {
+        self.wrong.extend(Invalid::field(name, problem));
+    }
+
+    /// Ends it.
+    ///
+    /// # Errors
+    /// When something was wrong, or a parameter is left that the route does not know.
+    pub fn finish(mut self) -> Result<(), Problem> {
+        for (name, _) in std::mem::take(&mut self.given) {
+            let name: String = name.chars().take(80).collect();
+            self.refuse(&name, "is not a parameter here");
+        }
+        if self.wrong.is_empty() {
+            return Ok(());
+        }
+        Err(self.wrong.into())
+    }
+}
+
+/// Reads a place in the log.
+///
+/// # Errors
+/// When it is neither a cursor nor a position.
+pub fn place(text: &str) -> Result<After, String> {
+    let wrong = || "is neither a cursor nor a position".to_owned();
+    if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
+        let position = text.parse().map_err(|_| wrong())?;
+        return Position::new(position).map(After::Position).map_err(|error| error.problem().to_owned());
+    }
+    text.parse::<Cursor>().map(After::Cursor).map_err(|_| wrong())
+}
+
+/// Describes `limit`.
+pub struct LimitParam;
+
+impl JsonSchema for LimitParam {
+    fn inline_schema() -> bool {
+        true
+    }
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Limit".into()
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "integer", "minimum": 1, "maximum": PAGE_EVENTS_MAX, "default": LIMIT })
+    }
+}
+
+/// Describes a place in the log.
+pub struct PlaceParam;
+
+impl JsonSchema for PlaceParam {
+    fn inline_schema() -> bool {
+        true
+    }
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Place".into()
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "pattern": "^([a-z0-9]{1,12}-)?(0|[1-9][0-9]{0,14})$" })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Params;
+
+    #[test]
+    fn all_that_is_wrong_is_told_at_once() {
+        let mut params = Params::of("limit=0&after=x&what=1&backward=perhaps&a%00b=1");
+        params.limit();
+        params.place("after");
+        params.flag("backward");
+        let problem = params.finish().unwrap_err();
+        let wrong: Vec<&str> = problem.told().invalid.keys().map(String::as_str).collect();
+        assert_eq!(wrong, ["a\0b", "after", "backward", "limit", "what"]);
+    }
+
+    #[test]
+    fn a_parameter_is_there_once() {
+        let mut params = Params::of("limit=2&limit=3");
+        params.limit();
+        assert!(params.finish().is_err());
+    }
+
+    #[test]
+    fn a_place_is_a_cursor_or_a_position() {
+        for good in ["0", "17", "e-17", "k3f9-0"] {
+            assert!(super::place(good).is_ok(), "{good}");
+        }
+        for bad in ["", "-1", "e-", "E-1", "1.5", "e-01", "9007199254740992", "head"] {
+            assert!(super::place(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,238 @@
+//! The server: what is put together, how it begins to listen, and how it stops.
+
+use std::net::{SocketAddr, TcpListener};
+use std::os::unix::net::UnixListener;
+use std::sync::Arc;
+
+use actix_web::dev::{Server as Http, ServerHandle};
+use actix_web::web::Data;
+use actix_web::{App, HttpServer, middleware, web};
+use flightdeck_core::registry::RegistryError;
+use flightdeck_core::{Decider, Registry, StoredEvents};
+use flightdeck_projections::{
+    Admin, AsOf, Defined, InvalidProjection, Projection, Runner, Running as Folding, StartError,
+};
+use flightdeck_store::EventStore;
+use flightdeck_store::system::{SystemClock, SystemIds};
+use flightdeck_store::view::ViewStore;
+use thiserror::Error;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::authorise::{Authorise, Open};
+use crate::desk::Desk;
+use crate::door::door;
+use crate::host::{Host, Options};
+use crate::operation::{Answer, Operation};
+use crate::problem::{Code, Problem};
+use crate::{openapi, routes};
+
+/// Makes operations; each thread that takes requests wants its own.
+type Operations = Arc<dyn Fn() -> Vec<Operation> + Send + Sync>;
+
+/// A server that is being put together: on a store, with our own aggregates, views and routes, and whatever is added.
+pub struct Server {
+    store: Arc<dyn EventStore>,
+    views: Arc<dyn ViewStore>,
+    registry: Registry,
+    inline: Vec<Arc<dyn Projection>>,
+    projections: Vec<Arc<dyn Projection>>,
+    operations: Vec<Operations>,
+    authorise: Arc<dyn Authorise>,
+    options: Options,
+    listeners: Vec<TcpListener>,
+    sockets: Vec<UnixListener>,
+}
+
+/// Why a server did not start.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum ServeError {
+    /// It can't listen.
+    #[error("can't listen")]
+    Listen(#[from] std::io::Error),
+    /// A view can't be run.
+    #[error(transparent)]
+    Views(#[from] StartError),
+    /// A projection is none.
+    #[error(transparent)]
+    Projection(#[from] InvalidProjection),
+}
+
+impl Server {
+    /// A server of our own aggregates, views and routes, on a store and its views. Everyone may everything until
+    /// [`authorise`](Self::authorise) says otherwise, so let nobody else reach it before.
+    #[must_use]
+    pub fn new(store: Arc<dyn EventStore>, views: Arc<dyn ViewStore>) -> Self {
+        let inline = ["content", "presentations", "users"];
+        let (inline, projections) =
+            flightdeck_views::all().into_iter().partition(|view| inline.contains(&view.name()));
+        Self {
+            store,
+            views,
+            registry: crate::registry::registry(),
+            inline,
+            projections,
+            operations: vec![Arc::new(routes::operations)],
+            authorise: Arc::new(Open),
+            options: Options::default(),
+            listeners: Vec::new(),
+            sockets: Vec::new(),
+        }
+    }
+
+    /// The same server, which knows one aggregate more: its streams and marks are its commands' alone.
+    ///
+    /// # Errors
+    /// When its names don't fit beside those that are there.
+    pub fn decider<D: Decider<Event: StoredEvents>>(self) -> Result<Self, RegistryError> {
+        Ok(Self { registry: self.registry.with::<D>()?, ..self })
+    }
+
+    /// The same server, with one view more.
+    #[must_use]
+    pub fn projection(mut self, projection: impl Projection) -> Self {
+        self.projections.push(Arc::new(projection));
+        self
+    }
+
+    /// The same server, with routes more. They stand in the OpenAPI document beside ours.
+    #[must_use]
+    pub fn operations(mut self, operations: impl Fn() -> Vec<Operation> + Send + Sync + 'static) -> Self {
+        self.operations.push(Arc::new(operations));
+        self
+    }
+
+    /// The same server, with somebody else to say who may what.
+    #[must_use]
+    pub fn authorise(self, authorise: impl Authorise) -> Self {
+        Self { authorise: Arc::new(authorise), ..self }
+    }
+
+    /// The same server, going about it in another way.
+    #[must_use]
+    pub fn options(self, options: Options) -> Self {
+        Self { options, ..self }
+    }
+
+    /// The same server, which also listens there.
+    #[must_use]
+    pub fn listen(mut self, listener: TcpListener) -> Self {
+        self.listeners.push(listener);
+        self
+    }
+
+    /// The same server, which also listens at a socket of this machine.
+    #[must_use]
+    pub fn listen_locally(mut self, listener: UnixListener) -> Self {
+        self.sockets.push(listener);
+        self
+    }
+
+    /// Begins to fold and to listen. Needs a tokio runtime.
+    ///
+    /// # Errors
+    /// See [`ServeError`]: nothing runs then.
+    pub async fn start(self) -> Result<Running, ServeError> {
+        let mut projections = Vec::new();
+        for projection in self.inline.iter().chain(&self.projections) {
+            projections.push(Defined::new(Arc::clone(projection))?);
+        }
+        let runner = Runner::new(Arc::clone(&self.store), Arc::clone(&self.views));
+        let folding = runner.inlines(self.inline).projections(self.projections).start().await?;
+        let (stop, stopping) = watch::channel(false);
+        let all: Vec<Operation> = self.operations.iter().flat_map(|operations| operations()).collect();
+        let host = Data::new(Host {
+            desk: Desk::new(Arc::clone(&self.store)),
+            as_of: AsOf::new(Arc::clone(&self.store), Arc::clone(&self.views)),
+            admin: Admin::new(Arc::clone(&self.store), Arc::clone(&self.views)),
+            watcher: folding.watcher().clone(),
+            registry: self.registry,
+            projections,
+            authorise: self.authorise,
+            clock: Arc::new(SystemClock),
+            ids: Arc::new(SystemIds::default()),
+            document: openapi::document(&all).into(),
+            stopping,
+            options: self.options,
+            store: self.store,
+            views: self.views,
+        });
+        let addresses =
+            self.listeners.iter().map(TcpListener::local_addr).collect::<Result<Vec<_>, _>>()?;
+        let http = serve(&host, self.operations, self.listeners, self.sockets)?;
+        let handle = http.handle();
+        Ok(Running { addresses, handle, task: tokio::spawn(http), folding, stop, host })
+    }
+}
+
+/// Begins to take requests.
+fn serve(
+    host: &Data<Host>,
+    operations: Vec<Operations>,
+    listeners: Vec<TcpListener>,
+    sockets: Vec<UnixListener>,
+) -> Result<Http, std::io::Error> {
+    let app_host = host.clone();
+    let app = move || {
+        let all = operations.iter().flat_map(|operations| operations()).collect();
+        App::new()
+            .app_data(app_host.clone())
+            .wrap(middleware::from_fn(door))
+            .configure(|config| Operation::serve(all, config))
+            .default_service(web::to(nothing_there))
+    };
+    let options = &host.options;
+    let mut http = HttpServer::new(app)
+        .workers(options.workers)
+        .keep_alive(options.keep_alive)
+        .client_request_timeout(options.head_time)
+        .h1_allow_half_closed(false)
+        .shutdown_timeout(options.drain.as_secs())
+        // The signals are for whoever has more to stop than this.
+        .disable_signals();
+    for listener in listeners {
+        http = http.listen(listener)?;
+    }
+    for socket in sockets {
+        http = http.listen_uds(socket)?;
+    }
+    Ok(http.run())
+}
+
+async fn nothing_there() -> Answer {
+    Err(Problem::new(Code::NotFound, "There is no such route; /docs has those there are."))
+}
+
+/// A server that runs. It stops when this is stopped or dropped.
+pub struct Running {
+    addresses: Vec<SocketAddr>,
+    handle: ServerHandle,
+    task: JoinHandle<std::io::Result<()>>,
+    folding: Folding,
+    stop: watch::Sender<bool>,
+    host: Data<Host>,
+}
+
+impl Running {
+    /// Where it listens, in the order in which it was told to.
+    #[must_use]
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// What its routes work with.
+    #[must_use]
+    pub fn host(&self) -> &Host {
+        &self.host
+    }
+
+    /// Stops: takes no more requests, lets those that run come to their end for a while, and stops folding. The store is whole then,
+    /// and its owner's to close.
+    pub async fn stop(self) {
+        self.stop.send_replace(true);
+        self.handle.stop(true).await;
+        drop(self.task.await);
+        self.folding.stop().await;
+    }
+}
