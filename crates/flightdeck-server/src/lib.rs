@@ -16,6 +16,7 @@ mod door;
 pub mod host;
 pub mod openapi;
 pub mod operation;
+pub mod page;
 pub mod params;
 pub mod problem;
 pub mod registry;

@@ -6,6 +6,11 @@
 //!
 //! One file for each part of the API; open [`problem`] first, for every route may answer with one.
 
+pub mod content;
 pub mod health;
+pub mod history;
+pub mod presentation;
 pub mod problem;
 pub mod stream;
+pub mod user;
+pub mod words;

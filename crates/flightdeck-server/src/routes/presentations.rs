@@ -1,0 +1,191 @@
+//! `/api/presentations`: presentations, what they were, and what can be asked of them. Their slides are in `slides.rs`.
+
+pub(super) mod slides;
+
+use flightdeck_core::Decider as _;
+use flightdeck_domain::PresentationId;
+use flightdeck_domain::presentation::{self, Command, Created, Presentation, State, Updated};
+use flightdeck_domain::words::Author;
+use flightdeck_store::Handler;
+use flightdeck_store::view::{Compare, Row, Value, ViewName, ViewQuery};
+use flightdeck_views::presentations as view;
+use flightdeck_wire::presentation as wire;
+
+use super::thing::{self, MERGE_PATCH, MomentParam, Resource, Stamp};
+use crate::authorise::{Action, Object};
+use crate::call::{Body, Call};
+use crate::desk::Desk;
+use crate::operation::{Answer, JSON, Operation};
+use crate::page::{self, Cells as _, ListMoment, Listed};
+use crate::problem::{Code, Problem};
+
+pub(super) fn operations() -> Vec<Operation> {
+    [collection(), one(), past(), slides::operations()].into_iter().flatten().collect()
+}
+
+fn collection() -> Vec<Operation> {
+    vec![
+        Operation::get("/api/presentations", "listPresentations", "The presentations, those that changed last first.")
+            .query::<Author>("author", "Only presentations of this author.")
+            .query::<bool>("isPublic", "Only presentations that everyone may see, or only others.")
+            .query::<String>("q", "Only presentations with all of these words; a `*` behind one stands for whatever goes on from there.")
+            .query::<wire::PresentationSort>("sort", "In which order.")
+            .query::<ListMoment>("at", "As they were: at a cursor, or a time.")
+            .page()
+            .min_position()
+            .answers::<wire::Presentations>(200, "A page of them, without their slides.")
+            .with(&["Link"])
+            .refuses(&[410, 422])
+            .to(list),
+        Operation::post("/api/presentations", "createPresentation", "Makes a presentation. It has no slides yet.")
+            .takes::<wire::NewPresentation>(JSON)
+            .answers::<wire::Presentation>(201, "It is there.")
+            .with(&["ETag", "Location", "FlightDeck-Position", "FlightDeck-Duplicate"])
+            .refuses(&[412])
+            .to(create),
+    ]
+}
+
+fn one() -> Vec<Operation> {
+    let written = &["ETag", "FlightDeck-Position", "FlightDeck-Duplicate"];
+    vec![
+        Operation::get("/api/presentations/{id}", "getPresentation", "One presentation with its slides, as it is or as it was.")
+            .path::<PresentationId>("id", "Its id.")
+            .query::<MomentParam>("at", "As it was: at a version such as `v3`, a cursor, or a time.")
+            .min_position()
+            .answers::<wire::Presentation>(200, "It is there.")
+            .with(&["ETag"])
+            .refuses(&[404, 410, 422])
+            .to(thing::get::<Presentation>),
+        Operation::patch("/api/presentations/{id}", "changePresentation", "Changes some of a presentation: absent leaves, `null` clears.")
+            .path::<PresentationId>("id", "Its id.")
+            .takes::<wire::PresentationPatch>(MERGE_PATCH)
+            .takes::<wire::PresentationPatch>(JSON)
+            .if_match()
+            .answers::<wire::Presentation>(200, "It is so.")
+            .with(written)
+            .refuses(&[404, 410])
+            .to(change),
+        Operation::delete("/api/presentations/{id}", "deletePresentation", "Deletes a presentation with its slides, for good. Its history stays.")
+            .path::<PresentationId>("id", "Its id.")
+            .if_match()
+            .answers_nothing(204, "It is deleted.")
+            .with(written)
+            .refuses(&[404, 410])
+            .to(async |call: Call, body: Body| thing::delete::<Presentation>(call, body, Command::Delete).await),
+    ]
+}
+
+fn past() -> Vec<Operation> {
+    vec![
+        thing::history_of("/api/presentations/{id}/history", "getPresentationHistory")
+            .path::<PresentationId>("id", "Its id.")
+            .to(thing::history::<Presentation>),
+        thing::diff_of("/api/presentations/{id}/diff", "comparePresentation")
+            .path::<PresentationId>("id", "Its id.")
+            .to(thing::diff::<Presentation>),
+    ]
+}
+
+impl From<presentation::Error> for Problem {
+    fn from(error: presentation::Error) -> Self {
+        use presentation::Error;
+        let detail = thing::sentence(&error);
+        match error {
+            Error::Exists | Error::SlideExists(_) => Self::new(Code::Exists, detail),
+            Error::NeverWas => Self::not_found("presentation"),
+            Error::Deleted => Self::new(Code::Deleted, detail),
+            Error::SlideNeverWas(_) => Self::new(Code::NotFound, detail),
+            Error::SlideRemoved(_) => Self::new(Code::Deleted, detail),
+            Error::Full | Error::OtherSlides => Self::new(Code::Refused, detail),
+            Error::Content(wrong) => wrong.into(),
+        }
+    }
+}
+
+impl Resource for Presentation {
+    type Id = PresentationId;
+    type Told = wire::Presentation;
+    const WHAT: &'static str = "presentation";
+    const PATH: &'static str = "/api/presentations";
+
+    fn handler(desk: &Desk) -> &Handler<Self> {
+        &desk.presentations
+    }
+
+    fn told(state: &State, stamp: Stamp) -> Result<wire::Presentation, Problem> {
+        let deck = slides::deck(state)?;
+        let Created { presentation_id, title, description, author, theme, is_public } = &deck.now;
+        Ok(wire::Presentation {
+            id: presentation_id.to_string(),
+            title: title.to_string(),
+            description: description.as_ref().map(ToString::to_string),
+            author: author.to_string(),
+            theme: theme.to_string(),
+            is_public: *is_public,
+            slide_count: slides::number(deck.slides.len()),
+            slides: Some(slides::all(deck)),
+            version: Some(stamp.version),
+            created_at: stamp.created,
+            updated_at: stamp.updated,
+        })
+    }
+}
+
+/// A presentation of the view.
+fn listed(row: &Row) -> Result<wire::Presentation, Problem> {
+    Ok(wire::Presentation {
+        id: row.needed_text("id")?,
+        title: row.needed_text("title")?,
+        description: row.some_text("description"),
+        author: row.needed_text("author")?,
+        theme: row.needed_text("theme")?,
+        is_public: *row.get("is_public") == Value::Boolean(true),
+        slide_count: row.integer("slide_count").and_then(|count| u32::try_from(count).ok()).unwrap_or(0),
+        slides: None,
+        version: None,
+        created_at: row.needed_time("created_at")?,
+        updated_at: row.needed_time("updated_at")?,
+    })
+}
+
+async fn list(call: Call) -> Answer {
+    let mut params = call.params();
+    let author = params.parse::<Author>("author");
+    let is_public = params.read("isPublic", |text| text.parse::<bool>().map_err(|_| "is not true or false"));
+    let (words, sort) = (params.text("q"), params.word::<wire::PresentationSort>("sort").unwrap_or_default());
+    let (at, after, limit) = (params.list_moment(), params.list_cursor(), params.limit());
+    params.finish()?;
+    call.may(Action::Read, Object::Category(Presentation::CATEGORY))?;
+    let mut query = ViewQuery::of(ViewName::new(view::NAME)?, view::NUMBER, view::NAME)
+        .text(words.as_deref().unwrap_or_default())
+        .sorted("updated_at", sort == wire::PresentationSort::UpdatedLast);
+    if let Some(author) = author {
+        query = query.filter("author", Compare::Equal(author.as_str().into()));
+    }
+    if let Some(is_public) = is_public {
+        query = query.filter("is_public", Compare::Equal(is_public.into()));
+    }
+    let query = ViewQuery { after, limit, streams: call.readable(), ..query };
+    let Listed { rows, next } = page::list(&call, query, at.as_ref()).await?;
+    let items = rows.iter().map(listed).collect::<Result<_, _>>()?;
+    let told = wire::Presentations { items, next };
+    Ok(page::linked(&call, told.next.as_deref(), &told))
+}
+
+async fn create(call: Call, body: Body) -> Answer {
+    call.no_params()?;
+    let (id, stream) = thing::unnamed::<Presentation>(&call)?;
+    let body = body.json(&call).await?;
+    let caller = call.principal().actor.as_ref().and_then(|actor| Author::new(actor).ok());
+    let command = Command::Create(Created::read(id, &body, caller)?);
+    thing::create::<Presentation>(&call, &stream, command, &body).await
+}
+
+async fn change(call: Call, body: Body) -> Answer {
+    call.no_params()?;
+    let stream = thing::named::<Presentation>(&call, Action::Write)?;
+    let patch = thing::patch(&call, body).await?;
+    let command = Command::Change(Updated::read(call.path("id")?, &patch)?);
+    thing::change::<Presentation>(&call, &stream, command, patch.as_bytes()).await
+}
