@@ -23,6 +23,8 @@ pub mod registry;
 mod routes;
 pub mod server;
 
+pub use actix_web::HttpRequest;
+
 pub use crate::authorise::{Action, Authorise, Object, Principal};
 pub use crate::call::{Body, Call};
 pub use crate::desk::Desk;

@@ -7,7 +7,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use flightdeck_core::Timestamp;
 use flightdeck_projections::as_of::{Beyond, Moment, Past};
 use flightdeck_projections::{AsOfError, Defined};
-use flightdeck_store::view::{FoldError, InvalidQuery, Row, Value, ViewCursor, ViewName, ViewPage, ViewQuery};
+use flightdeck_store::view::{InvalidQuery, Row, Value, ViewCursor, ViewPage, ViewQuery};
 use flightdeck_store::{After, Limit};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Serialize;
@@ -116,8 +116,13 @@ impl Cells for Row {
 }
 
 fn lacks(row: &Row, column: &str) -> Problem {
-    let problem = Problem::new(Code::Internal, "The view has a row that can't be told; the server's log says which.");
-    problem.because(&FoldError::new(format!("{} has a row without {column}: {:?}", row.table().name(), row.key())))
+    let problem =
+        Problem::new(Code::Internal, "The view has a row that can't be told; the server's log says which.");
+    problem.because(&std::io::Error::other(format!(
+        "{} has a row without {column}: {:?}",
+        row.table().name(),
+        row.key()
+    )))
 }
 
 /// The words that a type can be, as its schema has them.
@@ -143,7 +148,7 @@ pub struct Listed {
 /// # Errors
 /// When the query is none, the view can't be asked, or that is too much to be folded for one answer.
 pub async fn list(call: &Call, query: ViewQuery, at: Option<&Moment>) -> Result<Listed, Problem> {
-    let view = call.view(&query.view)?;
+    let view = call.view(query.view.as_str())?;
     // Before anything is waited for, or folded.
     if let Some((_, table)) = view.plan().table(&query.table) {
         query.check(table).map_err(refused)?;
@@ -219,11 +224,20 @@ impl Call {
     ///
     /// # Errors
     /// When it is not run here.
-    pub fn view(&self, view: &ViewName) -> Result<&Defined, Problem> {
-        self.host().projection(view.as_str()).ok_or_else(|| {
+    pub fn view(&self, view: &str) -> Result<&Defined, Problem> {
+        self.host().projection(view).ok_or_else(|| {
             let problem = Problem::new(Code::ViewUnavailable, "The view is not folded here.");
-            problem.retry_after(1).with(|told| told.view = Some(view.to_string()))
+            problem.retry_after(1).with(|told| told.view = Some(view.to_owned()))
         })
+    }
+
+    /// A question to a table of a view: for all rows that the caller may see.
+    ///
+    /// # Errors
+    /// When the view is not folded here.
+    pub fn query(&self, view: &str, number: u32, table: &str) -> Result<ViewQuery, Problem> {
+        let view = self.view(view)?.plan().view().clone();
+        Ok(ViewQuery { streams: self.readable(), ..ViewQuery::of(view, number, table) })
     }
 }
 

@@ -246,7 +246,12 @@ pub struct SlidePatch {
 #[schemars(deny_unknown_fields)]
 pub struct SlideContentPatch {
     /// The kind, if it shall be another one.
-    #[serde(default, rename = "type", deserialize_with = "edit::present", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        rename = "type",
+        deserialize_with = "edit::present",
+        skip_serializing_if = "Option::is_none"
+    )]
     #[schemars(with = "SlideKind")]
     pub kind: Option<SlideKind>,
     /// The text, for all kinds but images.

@@ -4,7 +4,7 @@ use flightdeck_core::{Decider as _, Tag};
 use flightdeck_domain::ContentId;
 use flightdeck_domain::content::{self, Change, Command, Content, Create, State};
 use flightdeck_domain::words::{Author, Label, Slug};
-use flightdeck_store::view::{Compare, Row, ViewName, ViewQuery};
+use flightdeck_store::view::{Compare, Row, ViewQuery};
 use flightdeck_store::{Direction, Filter, Handler, Limit, LogQuery};
 use flightdeck_views::content as view;
 use flightdeck_wire::content as wire;
@@ -63,22 +63,30 @@ fn one() -> Vec<Operation> {
             .with(&["ETag"])
             .refuses(&[404, 410, 422])
             .to(thing::get::<Content>),
-        Operation::patch("/api/content/{id}", "changeContent", "Changes some of a content: absent leaves, `null` clears.")
-            .path::<ContentId>("id", "Its id.")
-            .takes::<wire::ContentPatch>(MERGE_PATCH)
-            .takes::<wire::ContentPatch>(JSON)
-            .if_match()
-            .answers::<wire::Content>(200, "It is so.")
-            .with(written)
-            .refuses(&[404, 410])
-            .to(change),
-        Operation::delete("/api/content/{id}", "deleteContent", "Deletes a content, for good. Its history stays.")
-            .path::<ContentId>("id", "Its id.")
-            .if_match()
-            .answers_nothing(204, "It is deleted.")
-            .with(written)
-            .refuses(&[404, 410])
-            .to(async |call: Call, body: Body| thing::delete::<Content>(call, body, Command::Delete).await),
+        Operation::patch(
+            "/api/content/{id}",
+            "changeContent",
+            "Changes some of a content: absent leaves, `null` clears.",
+        )
+        .path::<ContentId>("id", "Its id.")
+        .takes::<wire::ContentPatch>(MERGE_PATCH)
+        .takes::<wire::ContentPatch>(JSON)
+        .if_match()
+        .answers::<wire::Content>(200, "It is so.")
+        .with(written)
+        .refuses(&[404, 410])
+        .to(change),
+        Operation::delete(
+            "/api/content/{id}",
+            "deleteContent",
+            "Deletes a content, for good. Its history stays.",
+        )
+        .path::<ContentId>("id", "Its id.")
+        .if_match()
+        .answers_nothing(204, "It is deleted.")
+        .with(written)
+        .refuses(&[404, 410])
+        .to(async |call: Call, body: Body| thing::delete::<Content>(call, body, Command::Delete).await),
         Operation::post("/api/content/{id}/publish", "publishContent", "Has everyone see a content.")
             .path::<ContentId>("id", "Its id.")
             .if_match()
@@ -124,7 +132,7 @@ impl From<content::Error> for Problem {
 
 impl Resource for Content {
     type Id = ContentId;
-    type Told = wire::Content;
+    type Shown = wire::Content;
     const WHAT: &'static str = "content";
     const PATH: &'static str = "/api/content";
 
@@ -132,13 +140,14 @@ impl Resource for Content {
         &desk.contents
     }
 
-    fn told(state: &State, stamp: Stamp) -> Result<wire::Content, Problem> {
+    fn shown(state: &State, stamp: Stamp) -> Result<wire::Content, Problem> {
         let page = match state {
             State::Absent => return Err(content::Error::NeverWas.into()),
             State::Deleted => return Err(content::Error::Deleted.into()),
             State::Live(page) => page,
         };
-        let content::Created { content_id, title, slug, description, content, format, author, tags } = &page.now;
+        let content::Created { content_id, title, slug, description, content, format, author, tags } =
+            &page.now;
         Ok(wire::Content {
             id: content_id.to_string(),
             title: title.to_string(),
@@ -190,7 +199,8 @@ async fn list(call: Call) -> Answer {
     let (at, after, limit) = (params.list_moment(), params.list_cursor(), params.limit());
     params.finish()?;
     call.may(Action::Read, Object::Category(Content::CATEGORY))?;
-    let mut query = ViewQuery::of(ViewName::new(view::NAME)?, view::NUMBER, view::NAME)
+    let mut query = call
+        .query(view::NAME, view::NUMBER, view::NAME)?
         .text(words.as_deref().unwrap_or_default())
         .sorted("updated_at", sort == wire::ContentSort::UpdatedLast);
     if let Some(status) = status {
@@ -202,7 +212,7 @@ async fn list(call: Call) -> Answer {
     if let Some(author) = author {
         query = query.filter("author", Compare::Equal(author.as_str().into()));
     }
-    let query = ViewQuery { after, limit, streams: call.readable(), ..query };
+    let query = ViewQuery { after, limit, ..query };
     let Listed { rows, next } = page::list(&call, query, at.as_ref()).await?;
     let items = rows.iter().map(listed).collect::<Result<_, _>>()?;
     let told = wire::Contents { items, next };
@@ -235,10 +245,11 @@ async fn by_slug(call: Call) -> Answer {
     let nobody = || Problem::new(Code::NotFound, "No content has that slug.");
     let mut query = LogQuery::default().matching(Filter::tagged(Tag::new(format!("slug:{slug}"))?));
     (query.direction, query.limit) = (Direction::Backward, Limit::new(1).unwrap_or_default());
-    let stream: StreamId = loop {
+    let stream = loop {
         let page = call.store.read_log(&query).await?;
         // An event elsewhere with such a tag is no content's.
-        let of_content = page.events.iter().find(|event| ContentId::of(&event.stream, Content::CATEGORY).is_some());
+        let of_content =
+            page.events.iter().find(|event| ContentId::of(&event.stream, Content::CATEGORY).is_some());
         match (of_content, query.next(&page)) {
             (Some(event), _) => break event.stream.clone(),
             (None, Some(next)) => query = next,

@@ -7,7 +7,7 @@ use flightdeck_domain::PresentationId;
 use flightdeck_domain::presentation::{self, Command, Created, Presentation, State, Updated};
 use flightdeck_domain::words::Author;
 use flightdeck_store::Handler;
-use flightdeck_store::view::{Compare, Row, Value, ViewName, ViewQuery};
+use flightdeck_store::view::{Compare, Row, Value, ViewQuery};
 use flightdeck_views::presentations as view;
 use flightdeck_wire::presentation as wire;
 
@@ -49,30 +49,42 @@ fn collection() -> Vec<Operation> {
 fn one() -> Vec<Operation> {
     let written = &["ETag", "FlightDeck-Position", "FlightDeck-Duplicate"];
     vec![
-        Operation::get("/api/presentations/{id}", "getPresentation", "One presentation with its slides, as it is or as it was.")
-            .path::<PresentationId>("id", "Its id.")
-            .query::<MomentParam>("at", "As it was: at a version such as `v3`, a cursor, or a time.")
-            .min_position()
-            .answers::<wire::Presentation>(200, "It is there.")
-            .with(&["ETag"])
-            .refuses(&[404, 410, 422])
-            .to(thing::get::<Presentation>),
-        Operation::patch("/api/presentations/{id}", "changePresentation", "Changes some of a presentation: absent leaves, `null` clears.")
-            .path::<PresentationId>("id", "Its id.")
-            .takes::<wire::PresentationPatch>(MERGE_PATCH)
-            .takes::<wire::PresentationPatch>(JSON)
-            .if_match()
-            .answers::<wire::Presentation>(200, "It is so.")
-            .with(written)
-            .refuses(&[404, 410])
-            .to(change),
-        Operation::delete("/api/presentations/{id}", "deletePresentation", "Deletes a presentation with its slides, for good. Its history stays.")
-            .path::<PresentationId>("id", "Its id.")
-            .if_match()
-            .answers_nothing(204, "It is deleted.")
-            .with(written)
-            .refuses(&[404, 410])
-            .to(async |call: Call, body: Body| thing::delete::<Presentation>(call, body, Command::Delete).await),
+        Operation::get(
+            "/api/presentations/{id}",
+            "getPresentation",
+            "One presentation with its slides, as it is or as it was.",
+        )
+        .path::<PresentationId>("id", "Its id.")
+        .query::<MomentParam>("at", "As it was: at a version such as `v3`, a cursor, or a time.")
+        .min_position()
+        .answers::<wire::Presentation>(200, "It is there.")
+        .with(&["ETag"])
+        .refuses(&[404, 410, 422])
+        .to(thing::get::<Presentation>),
+        Operation::patch(
+            "/api/presentations/{id}",
+            "changePresentation",
+            "Changes some of a presentation: absent leaves, `null` clears.",
+        )
+        .path::<PresentationId>("id", "Its id.")
+        .takes::<wire::PresentationPatch>(MERGE_PATCH)
+        .takes::<wire::PresentationPatch>(JSON)
+        .if_match()
+        .answers::<wire::Presentation>(200, "It is so.")
+        .with(written)
+        .refuses(&[404, 410])
+        .to(change),
+        Operation::delete(
+            "/api/presentations/{id}",
+            "deletePresentation",
+            "Deletes a presentation with its slides, for good. Its history stays.",
+        )
+        .path::<PresentationId>("id", "Its id.")
+        .if_match()
+        .answers_nothing(204, "It is deleted.")
+        .with(written)
+        .refuses(&[404, 410])
+        .to(async |call: Call, body: Body| thing::delete::<Presentation>(call, body, Command::Delete).await),
     ]
 }
 
@@ -105,7 +117,7 @@ impl From<presentation::Error> for Problem {
 
 impl Resource for Presentation {
     type Id = PresentationId;
-    type Told = wire::Presentation;
+    type Shown = wire::Presentation;
     const WHAT: &'static str = "presentation";
     const PATH: &'static str = "/api/presentations";
 
@@ -113,7 +125,7 @@ impl Resource for Presentation {
         &desk.presentations
     }
 
-    fn told(state: &State, stamp: Stamp) -> Result<wire::Presentation, Problem> {
+    fn shown(state: &State, stamp: Stamp) -> Result<wire::Presentation, Problem> {
         let deck = slides::deck(state)?;
         let Created { presentation_id, title, description, author, theme, is_public } = &deck.now;
         Ok(wire::Presentation {
@@ -157,7 +169,8 @@ async fn list(call: Call) -> Answer {
     let (at, after, limit) = (params.list_moment(), params.list_cursor(), params.limit());
     params.finish()?;
     call.may(Action::Read, Object::Category(Presentation::CATEGORY))?;
-    let mut query = ViewQuery::of(ViewName::new(view::NAME)?, view::NUMBER, view::NAME)
+    let mut query = call
+        .query(view::NAME, view::NUMBER, view::NAME)?
         .text(words.as_deref().unwrap_or_default())
         .sorted("updated_at", sort == wire::PresentationSort::UpdatedLast);
     if let Some(author) = author {
@@ -166,7 +179,7 @@ async fn list(call: Call) -> Answer {
     if let Some(is_public) = is_public {
         query = query.filter("is_public", Compare::Equal(is_public.into()));
     }
-    let query = ViewQuery { after, limit, streams: call.readable(), ..query };
+    let query = ViewQuery { after, limit, ..query };
     let Listed { rows, next } = page::list(&call, query, at.as_ref()).await?;
     let items = rows.iter().map(listed).collect::<Result<_, _>>()?;
     let told = wire::Presentations { items, next };

@@ -35,7 +35,7 @@ pub(super) trait Resource:
     /// What names one of them.
     type Id: FromStr<Err = WordError> + std::fmt::Display;
     /// What is told of one.
-    type Told: Serialize;
+    type Shown: Serialize;
     /// What one is called.
     const WHAT: &'static str;
     /// Where all of them are found.
@@ -47,7 +47,7 @@ pub(super) trait Resource:
         Self: Sized;
 
     /// What is told of one that is in that state; a problem when it is not there.
-    fn told(state: &Self::State, stamp: Stamp) -> Result<Self::Told, Problem>;
+    fn shown(state: &Self::State, stamp: Stamp) -> Result<Self::Shown, Problem>;
 
     /// Whether an event is a change of the thing. The last one that is says when it changed.
     fn is_change(_: &Recorded) -> bool {
@@ -87,9 +87,9 @@ impl Params {
             match (text.parse(), place(text)) {
                 (Ok(time), _) => Ok(At::Time(time)),
                 (Err(_), Ok(place)) => Ok(At::Place(place)),
-                (Err(_), Err(_)) => {
-                    Err("is neither a version such as v3, nor a cursor, nor a time such as 2026-11-21T09:30:00Z")
-                }
+                (Err(_), Err(_)) => Err(
+                    "is neither a version such as v3, nor a cursor, nor a time such as 2026-11-21T09:30:00Z",
+                ),
             }
         })
     }
@@ -141,7 +141,11 @@ pub(super) fn new_id(call: &Call) -> String {
 }
 
 /// A thing as it is, or as it was at a moment.
-pub(super) async fn find<R: Resource>(call: &Call, stream: &StreamId, at: Option<At>) -> Result<Found<R::State>, Problem> {
+pub(super) async fn find<R: Resource>(
+    call: &Call,
+    stream: &StreamId,
+    at: Option<At>,
+) -> Result<Found<R::State>, Problem> {
     call.wait_for_log().await?;
     let known = call.store.stream(stream).await?.ok_or_else(|| Problem::not_found(R::WHAT))?;
     let (state, version) = match at {
@@ -220,7 +224,7 @@ pub(super) async fn show<R: Resource>(call: &Call, stream: &StreamId, at: Option
 
 /// Answers with a thing that was found.
 pub(super) fn answer<R: Resource>(Found { state, stamp }: &Found<R::State>) -> Answer {
-    let told = R::told(state, *stamp).map_err(|problem| problem.at_version(Some(stamp.version)))?;
+    let told = R::shown(state, *stamp).map_err(|problem| problem.at_version(Some(stamp.version)))?;
     Ok(versioned(200, Some(stamp.version), &told))
 }
 
@@ -281,7 +285,7 @@ pub(super) async fn create<R: Resource>(
     let id = handled.stream.as_str().split_once('-').map_or("", |(_, id)| id);
     let location = format!("{}/{id}", R::PATH);
     let (written, found) = done::<R>(call, handled).await?;
-    let told = R::told(&found.state, found.stamp).map_err(unknown)?;
+    let told = R::shown(&found.state, found.stamp).map_err(unknown)?;
     Ok(written.at(location).json(201, &told))
 }
 
@@ -294,7 +298,7 @@ pub(super) async fn change<R: Resource>(
 ) -> Answer {
     let handled = call.handle(R::handler(&call.desk), stream, command, body).await?;
     let (written, found) = done::<R>(call, handled).await?;
-    let told = R::told(&found.state, found.stamp).map_err(unknown)?;
+    let told = R::shown(&found.state, found.stamp).map_err(unknown)?;
     Ok(written.json(200, &told))
 }
 
@@ -347,7 +351,8 @@ pub(super) fn tag(answer: &mut HttpResponse, version: Version) {
 
 /// Describes a route by which the history of a thing is read.
 pub(super) fn history_of(path: &'static str, id: &'static str) -> Operation {
-    let about = "What happened, event by event, with who, when, and what each changed; also of what was deleted.";
+    let about =
+        "What happened, event by event, with who, when, and what each changed; also of what was deleted.";
     Operation::get(path, id, about)
         .query::<LimitParam>("limit", "How many at most; no page has more than 200.")
         .query::<AfterParam>("after", "Behind where the page before ended: its `next`.")
@@ -397,22 +402,4 @@ pub(super) async fn patch(call: &Call, body: Body) -> Result<Json, Problem> {
 }
 
 #[cfg(test)]
-mod tests {
-    use flightdeck_core::Version;
-
-    use super::{At, version};
-    use crate::params::Params;
-
-    #[test]
-    fn a_moment_of_a_thing_is_a_version_a_cursor_or_a_time() {
-        assert_eq!(version("v3"), Version::new(3).ok());
-        for bad in ["3", "v", "v0", "v03", "v+3", "v-3", "v3.5", "V3", "v9007199254740992"] {
-            assert_eq!(version(bad), None, "{bad}");
-        }
-        let read = |text: &str| Params::of(&format!("at={text}")).moment("at");
-        assert_eq!(read("v3"), Version::new(3).ok().map(At::Version));
-        assert!(matches!(read("e-42"), Some(At::Place(_))) && matches!(read("42"), Some(At::Place(_))));
-        assert!(matches!(read("2026-11-21T09:30:00.5Z"), Some(At::Time(_))));
-        assert_eq!(read("tomorrow"), None);
-    }
-}
+mod tests;

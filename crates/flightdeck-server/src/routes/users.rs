@@ -3,7 +3,7 @@
 use flightdeck_core::Decider as _;
 use flightdeck_domain::UserId;
 use flightdeck_domain::user::{self, ChangeProfile, ChangeRole, Command, Register, State, User};
-use flightdeck_store::view::{Compare, Row, ViewName, ViewQuery};
+use flightdeck_store::view::{Compare, Row, ViewQuery};
 use flightdeck_store::{Handler, Recorded};
 use flightdeck_views::users as view;
 use flightdeck_wire::user as wire;
@@ -76,14 +76,18 @@ fn one() -> Vec<Operation> {
             .with(written)
             .refuses(&[404])
             .to(log_in),
-        Operation::put("/api/users/{id}/role", "changeUserRole", "Has a user do other things. One Admin always stays.")
-            .path::<UserId>("id", "Its id.")
-            .takes::<wire::UserRole>(JSON)
-            .if_match()
-            .answers::<wire::User>(200, "It is so.")
-            .with(written)
-            .refuses(&[404])
-            .to(change_role),
+        Operation::put(
+            "/api/users/{id}/role",
+            "changeUserRole",
+            "Has a user do other things. One Admin always stays.",
+        )
+        .path::<UserId>("id", "Its id.")
+        .takes::<wire::UserRole>(JSON)
+        .if_match()
+        .answers::<wire::User>(200, "It is so.")
+        .with(written)
+        .refuses(&[404])
+        .to(change_role),
     ]
 }
 
@@ -113,7 +117,7 @@ impl From<user::Error> for Problem {
 
 impl Resource for User {
     type Id = UserId;
-    type Told = wire::User;
+    type Shown = wire::User;
     const WHAT: &'static str = "user";
     const PATH: &'static str = "/api/users";
 
@@ -121,7 +125,7 @@ impl Resource for User {
         &desk.users
     }
 
-    fn told(state: &State, stamp: Stamp) -> Result<wire::User, Problem> {
+    fn shown(state: &State, stamp: Stamp) -> Result<wire::User, Problem> {
         let State::Registered(person) = state else { return Err(user::Error::NeverWas.into()) };
         let user::Registered { user_id, email, display_name } = &person.now;
         Ok(wire::User {
@@ -179,13 +183,14 @@ async fn list(call: Call) -> Answer {
         UserSort::LoggedIn => ("last_login_at", false),
         UserSort::LoggedInLast => ("last_login_at", true),
     };
-    let mut query = ViewQuery::of(ViewName::new(view::NAME)?, view::NUMBER, view::NAME)
+    let mut query = call
+        .query(view::NAME, view::NUMBER, view::NAME)?
         .text(words.as_deref().unwrap_or_default())
         .sorted(column, descending);
     if let Some(role) = role {
         query = query.filter("role", Compare::Equal(role));
     }
-    let query = ViewQuery { after, limit, streams: call.readable(), ..query };
+    let query = ViewQuery { after, limit, ..query };
     let Listed { rows, next } = page::list(&call, query, at.as_ref()).await?;
     let items = rows.iter().map(listed).collect::<Result<_, _>>()?;
     let told = wire::Users { items, next };

@@ -24,74 +24,108 @@ pub(super) fn operations() -> Vec<Operation> {
 
 fn all_of_them() -> Vec<Operation> {
     vec![
-        Operation::get("/api/presentations/{id}/slides", "listSlides", "The slides of a presentation, in their order.")
-            .path::<PresentationId>("id", "The presentation.")
-            .query::<MomentParam>("at", "As they were: at a version such as `v3`, a cursor, or a time.")
-            .query::<LimitParam>("limit", "How many at most.")
-            .query::<flightdeck_domain::words::SlideOrder>("after", "Behind where the page before ended: its `next`.")
-            .min_position()
-            .answers::<wire::Slides>(200, "A page of them.")
-            .with(&["ETag", "Link"])
-            .refuses(&[404, 410, 422])
-            .to(list),
-        Operation::post("/api/presentations/{id}/slides", "addSlide", "Puts a slide into a presentation; those behind move on.")
-            .path::<PresentationId>("id", "The presentation.")
-            .takes::<wire::NewSlide>(JSON)
-            .if_match()
-            .answers::<wire::Slide>(201, "It is there.")
-            .with(&["ETag", "Location", "FlightDeck-Position", "FlightDeck-Duplicate"])
-            .refuses(&[404, 410])
-            .to(add),
+        Operation::get(
+            "/api/presentations/{id}/slides",
+            "listSlides",
+            "The slides of a presentation, in their order.",
+        )
+        .path::<PresentationId>("id", "The presentation.")
+        .query::<MomentParam>("at", "As they were: at a version such as `v3`, a cursor, or a time.")
+        .query::<LimitParam>("limit", "How many at most.")
+        .query::<flightdeck_domain::words::SlideOrder>(
+            "after",
+            "Behind where the page before ended: its `next`.",
+        )
+        .min_position()
+        .answers::<wire::Slides>(200, "A page of them.")
+        .with(&["ETag", "Link"])
+        .refuses(&[404, 410, 422])
+        .to(list),
+        Operation::post(
+            "/api/presentations/{id}/slides",
+            "addSlide",
+            "Puts a slide into a presentation; those behind move on.",
+        )
+        .path::<PresentationId>("id", "The presentation.")
+        .takes::<wire::NewSlide>(JSON)
+        .if_match()
+        .answers::<wire::Slide>(201, "It is there.")
+        .with(&["ETag", "Location", "FlightDeck-Position", "FlightDeck-Duplicate"])
+        .refuses(&[404, 410])
+        .to(add),
         // Before the route of one slide: no slide that is made here has such an id.
-        Operation::put("/api/presentations/{id}/slides/order", "orderSlides", "Puts all slides of a presentation in an order.")
-            .path::<PresentationId>("id", "The presentation.")
-            .takes::<wire::SlidesInOrder>(JSON)
-            .if_match()
-            .answers::<wire::Presentation>(200, "They are in that order.")
-            .with(WRITTEN)
-            .refuses(&[404, 410])
-            .to(reorder),
+        Operation::put(
+            "/api/presentations/{id}/slides/order",
+            "orderSlides",
+            "Puts all slides of a presentation in an order.",
+        )
+        .path::<PresentationId>("id", "The presentation.")
+        .takes::<wire::SlidesInOrder>(JSON)
+        .if_match()
+        .answers::<wire::Presentation>(200, "They are in that order.")
+        .with(WRITTEN)
+        .refuses(&[404, 410])
+        .to(reorder),
     ]
 }
 
 fn one() -> Vec<Operation> {
     vec![
-        Operation::get("/api/presentations/{id}/slides/{slideId}", "getSlide", "One slide, as it is or as it was.")
-            .path::<PresentationId>("id", "The presentation.")
-            .path::<SlideId>("slideId", "The slide.")
-            .query::<MomentParam>("at", "As it was: at a version of the presentation such as `v3`, a cursor, or a time.")
-            .min_position()
-            .answers::<wire::Slide>(200, "It is there.")
-            .with(&["ETag"])
-            .refuses(&[404, 410, 422])
-            .to(get),
-        Operation::patch("/api/presentations/{id}/slides/{slideId}", "changeSlide", "Changes some of a slide: absent leaves, `null` clears.")
-            .path::<PresentationId>("id", "The presentation.")
-            .path::<SlideId>("slideId", "The slide.")
-            .takes::<wire::SlidePatch>(MERGE_PATCH)
-            .takes::<wire::SlidePatch>(JSON)
-            .if_match()
-            .answers::<wire::Slide>(200, "It is so.")
-            .with(WRITTEN)
-            .refuses(&[404, 410])
-            .to(change),
-        Operation::delete("/api/presentations/{id}/slides/{slideId}", "removeSlide", "Takes a slide out, for good; those behind move up.")
-            .path::<PresentationId>("id", "The presentation.")
-            .path::<SlideId>("slideId", "The slide.")
-            .if_match()
-            .answers_nothing(204, "It is out.")
-            .with(WRITTEN)
-            .refuses(&[404, 410])
-            .to(remove),
-        Operation::put("/api/presentations/{id}/slides/{slideId}/order", "moveSlide", "Moves a slide to another place.")
-            .path::<PresentationId>("id", "The presentation.")
-            .path::<SlideId>("slideId", "The slide.")
-            .takes::<wire::SlidePlace>(JSON)
-            .if_match()
-            .answers::<wire::Slide>(200, "It is there.")
-            .with(WRITTEN)
-            .refuses(&[404, 410])
-            .to(relocate),
+        Operation::get(
+            "/api/presentations/{id}/slides/{slideId}",
+            "getSlide",
+            "One slide, as it is or as it was.",
+        )
+        .path::<PresentationId>("id", "The presentation.")
+        .path::<SlideId>("slideId", "The slide.")
+        .query::<MomentParam>(
+            "at",
+            "As it was: at a version of the presentation such as `v3`, a cursor, or a time.",
+        )
+        .min_position()
+        .answers::<wire::Slide>(200, "It is there.")
+        .with(&["ETag"])
+        .refuses(&[404, 410, 422])
+        .to(get),
+        Operation::patch(
+            "/api/presentations/{id}/slides/{slideId}",
+            "changeSlide",
+            "Changes some of a slide: absent leaves, `null` clears.",
+        )
+        .path::<PresentationId>("id", "The presentation.")
+        .path::<SlideId>("slideId", "The slide.")
+        .takes::<wire::SlidePatch>(MERGE_PATCH)
+        .takes::<wire::SlidePatch>(JSON)
+        .if_match()
+        .answers::<wire::Slide>(200, "It is so.")
+        .with(WRITTEN)
+        .refuses(&[404, 410])
+        .to(change),
+        Operation::delete(
+            "/api/presentations/{id}/slides/{slideId}",
+            "removeSlide",
+            "Takes a slide out, for good; those behind move up.",
+        )
+        .path::<PresentationId>("id", "The presentation.")
+        .path::<SlideId>("slideId", "The slide.")
+        .if_match()
+        .answers_nothing(204, "It is out.")
+        .with(WRITTEN)
+        .refuses(&[404, 410])
+        .to(remove),
+        Operation::put(
+            "/api/presentations/{id}/slides/{slideId}/order",
+            "moveSlide",
+            "Moves a slide to another place.",
+        )
+        .path::<PresentationId>("id", "The presentation.")
+        .path::<SlideId>("slideId", "The slide.")
+        .takes::<wire::SlidePlace>(JSON)
+        .if_match()
+        .answers::<wire::Slide>(200, "It is there.")
+        .with(WRITTEN)
+        .refuses(&[404, 410])
+        .to(relocate),
     ]
 }
 
@@ -147,7 +181,8 @@ fn find(state: &State, id: &SlideId) -> Result<wire::Slide, Problem> {
 async fn list(call: Call) -> Answer {
     let mut params = call.params();
     let at = params.moment("at");
-    let after = params.read("after", |text| text.parse::<usize>().map_err(|_| "is not the `next` of such a list"));
+    let after =
+        params.read("after", |text| text.parse::<usize>().map_err(|_| "is not the `next` of such a list"));
     let limit = params.limit();
     params.finish()?;
     let stream = thing::named::<Presentation>(&call, Action::Read)?;
@@ -187,10 +222,12 @@ async fn add(call: Call, body: Body) -> Answer {
     let told = async {
         let before = Version::new(version.get() - 1).ok();
         let one = Limit::new(1).unwrap_or_default();
-        let query = StreamQuery { after: before, to: Some(version), limit: one, ..StreamQuery::of(stream.clone()) };
+        let query =
+            StreamQuery { after: before, to: Some(version), limit: one, ..StreamQuery::of(stream.clone()) };
         let page = call.store.read_stream(&query).await?;
         let event = page.events.first();
-        let event = event.map(|event| Event::from_stored(event.event_type.as_str(), event.schema, event.data_bytes()));
+        let event = event
+            .map(|event| Event::from_stored(event.event_type.as_str(), event.schema, event.data_bytes()));
         match event {
             Some(Ok(Some(Event::SlideAdded(added)))) => find(&found.state, &added.slide_id),
             _ => Err(Problem::new(Code::Internal, "What was added is nowhere.")),
@@ -221,13 +258,7 @@ async fn relocate(call: Call, body: Body) -> Answer {
 }
 
 /// Handles a command to a slide, and answers with what it is then.
-async fn do_to(
-    call: &Call,
-    stream: &StreamId,
-    slide: &SlideId,
-    command: Command,
-    body: &[u8],
-) -> Answer {
+async fn do_to(call: &Call, stream: &StreamId, slide: &SlideId, command: Command, body: &[u8]) -> Answer {
     let handled = call.handle(&call.desk.presentations, stream, command, body).await?;
     let (written, found) = thing::done::<Presentation>(call, handled).await?;
     Ok(written.json(200, &find(&found.state, slide).map_err(thing::unknown)?))
