@@ -24,6 +24,8 @@ mod routes;
 pub mod server;
 
 pub use actix_web::HttpRequest;
+pub use flightdeck_analytics::visitor::Policy;
+
 
 pub use crate::authorise::{Action, Authorise, Object, Principal};
 pub use crate::call::{Body, Call};
