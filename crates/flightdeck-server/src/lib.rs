@@ -26,7 +26,6 @@ pub mod server;
 pub use actix_web::HttpRequest;
 pub use flightdeck_analytics::visitor::Policy;
 
-
 pub use crate::authorise::{Action, Authorise, Object, Principal};
 pub use crate::call::{Body, Call};
 pub use crate::desk::Desk;

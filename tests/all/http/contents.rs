@@ -31,34 +31,53 @@ fn a_content_lives_from_a_draft_to_its_end_and_its_history_stays() {
             assert_eq!(path, format!("/api/content/{}", told["id"].as_str().unwrap()));
             assert_eq!(told["id"].as_str().unwrap().as_bytes()[14], b'7', "ids rise with time");
             assert_eq!(made.header("etag"), Some("\"1\""));
-            assert_eq!((&told["status"], &told["format"], &told["tags"]), (&json!("Draft"), &json!("Markdown"), &json!(["a", "b"])));
+            assert_eq!(
+                (&told["status"], &told["format"], &told["tags"]),
+                (&json!("Draft"), &json!("Markdown"), &json!(["a", "b"]))
+            );
             assert_eq!((&told["version"], &told["createdAt"]), (&json!(1), &told["updatedAt"]));
             let got = document.holds("GET", "/api/content/{id}", site.get(&path).await.is(200));
             assert_eq!((got.json(), got.header("etag")), (told.clone(), Some("\"1\"")));
 
-            let patch = json!({"title": "Hello there", "description": "A greeting", "content": "Hello there, world"});
+            let patch =
+                json!({"title": "Hello there", "description": "A greeting", "content": "Hello there, world"});
             let patched = site.request("PATCH", &path).header("Content-Type", "application/merge-patch+json");
             let patched = send(patched.body(patch.to_string())).await.is(200);
             let patched = document.holds("PATCH", "/api/content/{id}", patched);
-            assert_eq!((patched.json()["title"].as_str(), patched.header("etag")), (Some("Hello there"), Some("\"2\"")));
+            assert_eq!(
+                (patched.json()["title"].as_str(), patched.header("etag")),
+                (Some("Hello there"), Some("\"2\""))
+            );
             assert!(patched.json()["updatedAt"].as_str() > told["updatedAt"].as_str());
             // What is so already is no change.
             let same = ask(&site, "PATCH", &path, &patch).await.is(200);
             assert_eq!((same.json(), same.header("etag")), (patched.json(), Some("\"2\"")));
-            let cleared = ask(&site, "PATCH", &path, &json!({"description": null, "tags": null})).await.is(200).json();
+            let cleared =
+                ask(&site, "PATCH", &path, &json!({"description": null, "tags": null})).await.is(200).json();
             assert_eq!((cleared.get("description"), &cleared["tags"]), (None, &json!([])));
 
             let published = ask(&site, "POST", &format!("{path}/publish"), &Value::Null).await.is(200);
-            assert_eq!(document.holds("POST", "/api/content/{id}/publish", published).json()["status"], "Published");
+            assert_eq!(
+                document.holds("POST", "/api/content/{id}/publish", published).json()["status"],
+                "Published"
+            );
             let archived = ask(&site, "POST", &format!("{path}/archive"), &Value::Null).await.is(200);
             assert_eq!(document.holds("POST", "/api/content/{id}/archive", archived).json()["version"], 5);
             let again = ask(&site, "POST", &format!("{path}/publish"), &Value::Null).await;
             document.holds("POST", "/api/content/{id}/publish", again).problem(422, "refused");
             ask(&site, "PATCH", &path, &json!({"status": "Draft"})).await.is(200);
-            let by_slug = document.holds("GET", "/api/content/by-slug/{slug}", site.get("/api/content/by-slug/hello").await.is(200));
+            let by_slug = document.holds(
+                "GET",
+                "/api/content/by-slug/{slug}",
+                site.get("/api/content/by-slug/hello").await.is(200),
+            );
             assert_eq!(by_slug.json(), site.get(&path).await.json());
 
-            let gone = document.holds("DELETE", "/api/content/{id}", ask(&site, "DELETE", &path, &Value::Null).await.is(204));
+            let gone = document.holds(
+                "DELETE",
+                "/api/content/{id}",
+                ask(&site, "DELETE", &path, &Value::Null).await.is(204),
+            );
             assert_eq!(gone.header("etag"), Some("\"7\""));
             for (method, path, body) in [
                 ("GET", path.clone(), Value::Null),
@@ -73,7 +92,9 @@ fn a_content_lives_from_a_draft_to_its_end_and_its_history_stays() {
             site.get("/api/content/never").await.problem(404, "not-found");
             site.get("/api/content/never/history").await.problem(404, "not-found");
             site.get("/api/content/by-slug/never").await.problem(404, "not-found");
-            ask(&site, "PATCH", "/api/content/never", &json!({"title": "No"})).await.problem(404, "not-found");
+            ask(&site, "PATCH", "/api/content/never", &json!({"title": "No"}))
+                .await
+                .problem(404, "not-found");
             // The slug is free again.
             made_again(&site).await;
         });
@@ -97,8 +118,12 @@ async fn check_history(site: &Site, document: &Document, path: &str) {
     let types: Vec<&str> = entries.iter().map(|entry| entry["eventType"].as_str().unwrap()).collect();
     let updated = ["ContentUpdated"; 5];
     assert_eq!(types, [&["ContentCreated"][..], &updated, &["ContentDeleted"]].concat());
-    let fields: Vec<&str> =
-        entries[1]["changes"].as_array().unwrap().iter().map(|change| change["field"].as_str().unwrap()).collect();
+    let fields: Vec<&str> = entries[1]["changes"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|change| change["field"].as_str().unwrap())
+        .collect();
     assert_eq!(fields, ["title", "description", "content"]);
     let forwards = all_of(site, &format!("{path}/history"), 2).await;
     assert_eq!(&forwards, entries);
@@ -106,14 +131,21 @@ async fn check_history(site: &Site, document: &Document, path: &str) {
     backwards.reverse();
     assert_eq!(&backwards, entries);
 
-    let diff = document.holds("GET", "/api/content/{id}/diff", site.get(&format!("{path}/diff?from=v1&to=v2")).await.is(200)).json();
+    let diff = document
+        .holds("GET", "/api/content/{id}/diff", site.get(&format!("{path}/diff?from=v1&to=v2")).await.is(200))
+        .json();
     assert_eq!((&diff["from"]["version"], &diff["to"]["version"]), (&json!(1), &json!(2)));
-    assert_eq!(diff["changes"][0], json!({
-        "field": "title", "before": "Hello", "after": "Hello there", "words": [{"kept": "Hello"}, {"added": " there"}],
-    }));
+    assert_eq!(
+        diff["changes"][0],
+        json!({
+            "field": "title", "before": "Hello", "after": "Hello there", "words": [{"kept": "Hello"}, {"added": " there"}],
+        })
+    );
     assert_eq!(diff["changes"][1], json!({"field": "description", "before": null, "after": "A greeting"}));
     // From the beginning until now, when nobody says; and now it is gone.
-    let whole = document.holds("GET", "/api/content/{id}/diff", site.get(&format!("{path}/diff")).await.is(200)).json();
+    let whole = document
+        .holds("GET", "/api/content/{id}/diff", site.get(&format!("{path}/diff")).await.is(200))
+        .json();
     assert_eq!((&whole["from"]["version"], &whole["to"]["version"]), (&json!(1), &json!(7)));
     assert!(whole["changes"].as_array().unwrap().iter().all(|change| change.get("after").is_none()));
 
@@ -148,19 +180,28 @@ fn all_that_is_wrong_with_a_content_is_told_at_once() {
             assert_eq!(fields, ["colour", "slug", "tags[1]", "title"]);
             assert_eq!(told["outcome"], "not-committed");
 
-            let path = made(&site, &json!({"title": "One", "slug": "one", "content": "x", "author": "Ada"})).await;
+            let path =
+                made(&site, &json!({"title": "One", "slug": "one", "content": "x", "author": "Ada"})).await;
             let id = path.rsplit('/').next().unwrap();
             let other = made(&site, &new("Two")).await;
             let body = json!({"title": "Three", "slug": "one", "content": "x", "author": "Ada"});
             let taken = ask(&site, "POST", "/api/content", &body).await;
             assert_eq!(document.holds("POST", "/api/content", taken).problem(409, "taken")["owner"], id);
             let taken = ask(&site, "PATCH", &other, &json!({"slug": "one"})).await;
-            assert_eq!(document.holds("PATCH", "/api/content/{id}", taken).problem(409, "taken")["owner"], id);
+            assert_eq!(
+                document.holds("PATCH", "/api/content/{id}", taken).problem(409, "taken")["owner"],
+                id
+            );
 
             for (method, path, body, field) in [
                 ("PATCH", path.as_str(), json!({"title": null, "id": "x"}), &["id", "title"][..]),
                 ("PATCH", path.as_str(), json!([]), &[""]),
-                ("GET", "/api/content?status=Gone&sort=title&after=x&what=1", Value::Null, &["after", "sort", "status", "what"]),
+                (
+                    "GET",
+                    "/api/content?status=Gone&sort=title&after=x&what=1",
+                    Value::Null,
+                    &["after", "sort", "status", "what"],
+                ),
                 ("GET", "/api/content/a%20b", Value::Null, &["id"]),
                 ("DELETE", "/api/content/x?y=1", Value::Null, &["y"]),
             ] {
@@ -170,9 +211,14 @@ fn all_that_is_wrong_with_a_content_is_told_at_once() {
             }
             let text = site.request("PATCH", &path).header("Content-Type", "text/plain").body("{}");
             send(text).await.problem(415, "unsupported-media-type");
-            let none = send(site.request("POST", "/api/content").header("Content-Type", "application/json").body("{")).await;
+            let none = send(
+                site.request("POST", "/api/content").header("Content-Type", "application/json").body("{"),
+            )
+            .await;
             none.problem(400, "malformed");
-            send(site.request("POST", &format!("{path}/publish")).json(&json!({}))).await.problem(400, "malformed");
+            send(site.request("POST", &format!("{path}/publish")).json(&json!({})))
+                .await
+                .problem(400, "malformed");
             let large = json!({"title": "x", "author": "x", "content": "x".repeat(1_100_000)});
             ask(&site, "POST", "/api/content", &large).await.problem(413, "too-large");
             let wrong = send(with(&site, "DELETE", &path, &Value::Null, &[("If-Match", "3")])).await;
@@ -193,15 +239,28 @@ fn of_two_clients_that_change_one_version_one_wins_and_the_other_hears_which_it_
             let late = ask_if(&site, "PATCH", &path, &json!({"title": "By the other"}), 1).await;
             assert_eq!(late.header("etag"), Some("\"2\""));
             let told = document.holds("PATCH", "/api/content/{id}", late).problem(412, "precondition-failed");
-            assert_eq!((&told["expected"], &told["actual"], &told["outcome"]), (&json!(1), &json!(2), &json!("not-committed")));
+            assert_eq!(
+                (&told["expected"], &told["actual"], &told["outcome"]),
+                (&json!(1), &json!(2), &json!("not-committed"))
+            );
             ask_if(&site, "DELETE", &path, &Value::Null, 1).await.problem(412, "precondition-failed");
-            ask_if(&site, "POST", &format!("{path}/publish"), &Value::Null, 1).await.problem(412, "precondition-failed");
+            ask_if(&site, "POST", &format!("{path}/publish"), &Value::Null, 1)
+                .await
+                .problem(412, "precondition-failed");
             assert_eq!(site.get(&path).await.json()["title"], "By the one");
             let again = ask_if(&site, "PATCH", &path, &json!({"title": "By the other"}), 2).await.is(200);
             assert_eq!(again.header("etag"), Some("\"3\""));
-            let any = send(with(&site, "PATCH", &path, &json!({"title": "By any"}), &[("If-Match", "*")])).await;
+            let any =
+                send(with(&site, "PATCH", &path, &json!({"title": "By any"}), &[("If-Match", "*")])).await;
             any.is(200);
-            let none = send(with(&site, "PATCH", "/api/content/never", &json!({"title": "x"}), &[("If-Match", "*")])).await;
+            let none = send(with(
+                &site,
+                "PATCH",
+                "/api/content/never",
+                &json!({"title": "x"}),
+                &[("If-Match", "*")],
+            ))
+            .await;
             assert_eq!(none.problem(412, "precondition-failed")["actual"], "none");
         });
     }
@@ -241,16 +300,26 @@ fn one_key_is_one_effect_and_one_answer_however_often_it_is_sent_at_once() {
             let body = json!({"title": "Once", "slug": "once", "content": "x", "author": "Ada"});
             let made = fifty_times(&site, "POST", "/api/content", &body, "make-1").await.is(201);
             let path = made.header("location").unwrap().to_owned();
-            assert_eq!(get_behind(&site, "/api/content", &made).await.json()["items"].as_array().unwrap().len(), 1);
-            let changed = fifty_times(&site, "PATCH", &path, &json!({"title": "Twice"}), "change-1").await.is(200);
+            assert_eq!(
+                get_behind(&site, "/api/content", &made).await.json()["items"].as_array().unwrap().len(),
+                1
+            );
+            let changed =
+                fifty_times(&site, "PATCH", &path, &json!({"title": "Twice"}), "change-1").await.is(200);
             assert_eq!(changed.header("etag"), Some("\"2\""));
             // One that had nothing to do is remembered as well.
-            let nothing = fifty_times(&site, "PATCH", &path, &json!({"title": "Twice"}), "change-2").await.is(200);
+            let nothing =
+                fifty_times(&site, "PATCH", &path, &json!({"title": "Twice"}), "change-2").await.is(200);
             assert_eq!(nothing.header("etag"), Some("\"2\""));
-            let published = fifty_times(&site, "POST", &format!("{path}/publish"), &Value::Null, "publish-1").await;
+            let published =
+                fifty_times(&site, "POST", &format!("{path}/publish"), &Value::Null, "publish-1").await;
             assert_eq!(published.is(200).json()["version"], 3);
-            ask_once(&site, "PATCH", &path, &json!({"title": "Other"}), "change-1").await.problem(422, "idempotency-key-reused");
-            ask_once(&site, "POST", "/api/content", &new("Other"), "make-1").await.problem(422, "idempotency-key-reused");
+            ask_once(&site, "PATCH", &path, &json!({"title": "Other"}), "change-1")
+                .await
+                .problem(422, "idempotency-key-reused");
+            ask_once(&site, "POST", "/api/content", &new("Other"), "make-1")
+                .await
+                .problem(422, "idempotency-key-reused");
             // Elsewhere it is another key.
             ask_once(&site, "POST", &format!("{path}/archive"), &Value::Null, "publish-1").await.is(200);
             let gone = fifty_times(&site, "DELETE", &path, &Value::Null, "delete-1").await;
@@ -276,19 +345,26 @@ fn whoever_says_how_far_a_read_must_be_reads_what_was_written() {
         let site = Site::start(kind);
         block_on(async {
             for number in 0..25 {
-                let answer = ask(&site, "POST", "/api/content", &new(&format!("Number {number}"))).await.is(201);
+                let answer =
+                    ask(&site, "POST", "/api/content", &new(&format!("Number {number}"))).await.is(201);
                 let list = get_behind(&site, "/api/content?limit=1", &answer).await.is(200).json();
                 assert_eq!(list["items"][0]["title"], format!("Number {number}"), "{kind:?}");
                 let path = answer.header("location").unwrap();
                 let gone = ask(&site, "DELETE", path, &Value::Null).await.is(204);
-                assert_eq!(get_behind(&site, "/api/content", &gone).await.json()["items"], json!([]), "{kind:?}");
+                assert_eq!(
+                    get_behind(&site, "/api/content", &gone).await.json()["items"],
+                    json!([]),
+                    "{kind:?}"
+                );
             }
             let head = ask(&site, "POST", "/api/content", &new("Last")).await.is(201);
             let head = head.header("flightdeck-position").unwrap();
             let (epoch, position) = head.split_once('-').unwrap();
             let ahead = format!("{epoch}-{}", position.parse::<i64>().unwrap() + 1_000);
             for path in ["/api/content", "/api/content/x", "/api/content/by-slug/x"] {
-                let ask = |position: &str| with(&site, "GET", path, &Value::Null, &[("FlightDeck-Min-Position", position)]);
+                let ask = |position: &str| {
+                    with(&site, "GET", path, &Value::Null, &[("FlightDeck-Min-Position", position)])
+                };
                 send(ask(&ahead)).await.problem(504, "position-not-reached");
                 send(ask("zzz-1")).await.problem(409, "other-epoch");
                 send(ask("1")).await.problem(400, "malformed");
@@ -317,7 +393,10 @@ fn a_list_has_what_is_asked_for_in_that_order_page_by_page() {
             }
             get_behind(&site, "/api/content", &last.unwrap()).await.is(200);
             // Where words are found may come a moment later.
-            site.until("/api/content?q=common", |answer| answer.json()["items"].as_array().unwrap().len() == 9).await;
+            site.until("/api/content?q=common", |answer| {
+                answer.json()["items"].as_array().unwrap().len() == 9
+            })
+            .await;
             let newest: Vec<usize> = (0..9).rev().collect();
             for (query, expected) in [
                 ("", newest.clone()),
@@ -335,7 +414,8 @@ fn a_list_has_what_is_asked_for_in_that_order_page_by_page() {
                 document.holds("GET", "/api/content", site.get(&path).await.is(200));
                 let items = all_of(&site, &path, 2).await;
                 let titles: Vec<&str> = items.iter().map(|item| item["title"].as_str().unwrap()).collect();
-                let expected: Vec<String> = expected.iter().map(|number| format!("Word{number} common")).collect();
+                let expected: Vec<String> =
+                    expected.iter().map(|number| format!("Word{number} common")).collect();
                 assert_eq!(titles, expected, "{kind:?} {query}");
             }
             let next = site.get("/api/content?limit=1").await.json()["next"].as_str().unwrap().to_owned();
@@ -353,7 +433,8 @@ fn a_list_is_told_as_of_a_moment_as_it_was_then() {
             let document = Document::of(&site).await;
             let (mut then, mut paths) = (Vec::new(), Vec::new());
             for number in 0..4 {
-                let answer = ask(&site, "POST", "/api/content", &new(&format!("Number {number}"))).await.is(201);
+                let answer =
+                    ask(&site, "POST", "/api/content", &new(&format!("Number {number}"))).await.is(201);
                 paths.push(answer.header("location").unwrap().to_owned());
                 let told = get_behind(&site, "/api/content", &answer).await.is(200).json();
                 let recorded = answer.json()["updatedAt"].as_str().unwrap().to_owned();

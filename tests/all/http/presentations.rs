@@ -15,7 +15,8 @@ fn text(title: &str) -> Value {
 }
 
 async fn made(site: &Site, title: &str) -> String {
-    let answer = ask(site, "POST", "/api/presentations", &json!({"title": title, "author": "Ada"})).await.is(201);
+    let answer =
+        ask(site, "POST", "/api/presentations", &json!({"title": title, "author": "Ada"})).await.is(201);
     answer.header("location").unwrap().to_owned()
 }
 
@@ -37,10 +38,17 @@ fn a_presentation_lives_with_its_slides_and_its_history_stays() {
         block_on(async {
             let document = Document::of(&site).await;
             let body = json!({"title": "Talk", "author": "Ada", "description": "About it"});
-            let answer = document.holds("POST", "/api/presentations", ask(&site, "POST", "/api/presentations", &body).await.is(201));
+            let answer = document.holds(
+                "POST",
+                "/api/presentations",
+                ask(&site, "POST", "/api/presentations", &body).await.is(201),
+            );
             let path = answer.header("location").unwrap().to_owned();
             let told = answer.json();
-            assert_eq!((&told["theme"], &told["isPublic"], &told["slides"]), (&json!("default"), &json!(false), &json!([])));
+            assert_eq!(
+                (&told["theme"], &told["isPublic"], &told["slides"]),
+                (&json!("default"), &json!(false), &json!([]))
+            );
             assert_eq!(document.holds("GET", ONE, site.get(&path).await.is(200)).json(), told);
 
             let slides = format!("{path}/slides");
@@ -65,7 +73,8 @@ fn a_presentation_lives_with_its_slides_and_its_history_stays() {
             change_slides(&site, &document, &path, &places).await;
 
             let patch = json!({"description": null, "isPublic": true, "theme": "dark"});
-            let changed = document.holds("PATCH", ONE, ask(&site, "PATCH", &path, &patch).await.is(200)).json();
+            let changed =
+                document.holds("PATCH", ONE, ask(&site, "PATCH", &path, &patch).await.is(200)).json();
             assert_eq!((changed.get("description"), &changed["isPublic"]), (None, &json!(true)));
             check_the_past(&site, &document, &path, &places).await;
             document.holds("DELETE", ONE, ask(&site, "DELETE", &path, &Value::Null).await.is(204));
@@ -89,7 +98,10 @@ async fn change_slides(site: &Site, document: &Document, path: &str, places: &[S
     // The kind changes; what it needs must be there, and what it can't have must not.
     let wrong = ask(site, "PATCH", &places[0], &json!({"content": {"type": "code", "url": "/x.png"}})).await;
     let told = document.holds("PATCH", SLIDE, wrong).problem(400, "malformed");
-    assert_eq!((&told["missing"], told["invalid"]["content.url"].is_string()), (&json!(["content.language"]), true));
+    assert_eq!(
+        (&told["missing"], told["invalid"]["content.url"].is_string()),
+        (&json!(["content.language"]), true)
+    );
     let patch = json!({"content": {"type": "code", "language": "rust"}, "notes": "Slowly"});
     let changed = document.holds("PATCH", SLIDE, ask(site, "PATCH", &places[0], &patch).await.is(200)).json();
     assert_eq!(changed["content"], json!({"type": "code", "language": "rust", "text": "About one"}));
@@ -104,9 +116,12 @@ async fn change_slides(site: &Site, document: &Document, path: &str, places: &[S
     let (order, operation) = (format!("{path}/slides/order"), "/api/presentations/{id}/slides/order");
     let refused = ask(site, "PUT", &order, &json!({"slideIds": [ids[0]]})).await;
     document.holds("PUT", operation, refused).problem(422, "refused");
-    let wrong = ask(site, "PUT", &order, &json!({"slideIds": [ids[0], "a b"], "x": 1})).await.problem(400, "malformed");
+    let wrong = ask(site, "PUT", &order, &json!({"slideIds": [ids[0], "a b"], "x": 1}))
+        .await
+        .problem(400, "malformed");
     assert_eq!(wrong["invalid"].as_object().unwrap().len(), 2);
-    let ordered = ask(site, "PUT", &order, &json!({"slideIds": [ids[3], ids[0], ids[1], ids[2]]})).await.is(200);
+    let ordered =
+        ask(site, "PUT", &order, &json!({"slideIds": [ids[3], ids[0], ids[1], ids[2]]})).await.is(200);
     assert_eq!(document.holds("PUT", operation, ordered).json()["version"], 9);
     assert_eq!(titles(site, path).await, ["four", "one", "three", "two"]);
 
@@ -154,8 +169,16 @@ fn one_key_makes_one_presentation_and_one_slide_however_often_it_is_sent_at_once
             let added = fifty_times(&site, "POST", &slides, &text("one"), "slide").await.is(201);
             let place = added.header("location").unwrap().to_owned();
             assert_eq!(titles(&site, &path).await, ["one"]);
-            let changed = fifty_times(&site, "PATCH", &place, &json!({"title": "uno"}), "change").await.is(200);
-            ask(&site, "POST", &slides, &json!({"title": "zero", "content": {"type": "text", "text": "x"}, "order": 1})).await.is(201);
+            let changed =
+                fifty_times(&site, "PATCH", &place, &json!({"title": "uno"}), "change").await.is(200);
+            ask(
+                &site,
+                "POST",
+                &slides,
+                &json!({"title": "zero", "content": {"type": "text", "text": "x"}, "order": 1}),
+            )
+            .await
+            .is(201);
             fifty_times(&site, "PUT", &format!("{place}/order"), &json!({"order": 1}), "move").await.is(200);
             assert_eq!(titles(&site, &path).await, ["uno", "zero"]);
             fifty_times(&site, "DELETE", &place, &Value::Null, "remove").await.is(204);
@@ -187,7 +210,8 @@ fn presentations_are_listed_without_their_slides_now_and_as_of_a_moment() {
             assert_eq!(titles(&then), ["Winter", "Summer"]);
             assert_eq!((&then["items"][0]["slideCount"], then["items"][0].get("slides")), (&json!(1), None));
             assert_eq!(then["items"][0]["updatedAt"], site.get(&first).await.json()["updatedAt"]);
-            let changed = ask(&site, "PATCH", &second, &json!({"isPublic": true, "author": "Ida"})).await.is(200);
+            let changed =
+                ask(&site, "PATCH", &second, &json!({"isPublic": true, "author": "Ida"})).await.is(200);
             for (query, expected) in [
                 ("?isPublic=true", &["Summer"][..]),
                 ("?isPublic=false", &["Winter"]),
@@ -195,7 +219,8 @@ fn presentations_are_listed_without_their_slides_now_and_as_of_a_moment() {
                 ("?sort=updatedAt", &["Winter", "Summer"]),
                 ("?sort=-updatedAt", &["Summer", "Winter"]),
             ] {
-                let told = get_behind(&site, &format!("/api/presentations{query}"), &changed).await.is(200).json();
+                let told =
+                    get_behind(&site, &format!("/api/presentations{query}"), &changed).await.is(200).json();
                 assert_eq!(titles(&told), expected, "{kind:?} {query}");
             }
             site.until("/api/presentations?q=wint*", |answer| titles(&answer.json()) == ["Winter"]).await;

@@ -8,8 +8,16 @@ use serde_json::{Value, json};
 use super::{Answer, Site, send};
 
 /// A request with a body of JSON, and headers.
-pub(super) fn with(site: &Site, method: &str, path: &str, body: &Value, headers: &[(&str, &str)]) -> RequestBuilder {
-    let request = headers.iter().fold(site.request(method, path), |request, (name, value)| request.header(*name, *value));
+pub(super) fn with(
+    site: &Site,
+    method: &str,
+    path: &str,
+    body: &Value,
+    headers: &[(&str, &str)],
+) -> RequestBuilder {
+    let request = headers
+        .iter()
+        .fold(site.request(method, path), |request, (name, value)| request.header(*name, *value));
     match body {
         Value::Null => request,
         body => request.json(body),
@@ -97,7 +105,10 @@ impl Document {
             described = self.0.pointer(place.strip_prefix('#').unwrap()).unwrap();
         }
         let Some(media) = answer.header("content-type") else {
-            assert!(described.get("content").is_none() && answer.bytes.is_empty(), "{method} {path} has a body");
+            assert!(
+                described.get("content").is_none() && answer.bytes.is_empty(),
+                "{method} {path} has a body"
+            );
             return answer;
         };
         let schema = json!({

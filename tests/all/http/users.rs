@@ -29,7 +29,8 @@ fn a_user_is_registered_changes_and_logs_in() {
         block_on(async {
             let document = Document::of(&site).await;
             let body = json!({"email": "Ada@Example.org", "displayName": "Ada"});
-            let made = document.holds("POST", "/api/users", ask(&site, "POST", "/api/users", &body).await.is(201));
+            let made =
+                document.holds("POST", "/api/users", ask(&site, "POST", "/api/users", &body).await.is(201));
             let (path, told) = (made.header("location").unwrap().to_owned(), made.json());
             assert_eq!((&told["role"], told.get("lastLoginAt")), (&json!("Viewer"), None));
             assert_eq!(document.holds("GET", ONE, site.get(&path).await.is(200)).json(), told);
@@ -41,14 +42,30 @@ fn a_user_is_registered_changes_and_logs_in() {
             let other = registered(&site, "ida").await;
             let taken = ask(&site, "PATCH", &other, &json!({"email": "ADA@example.org"})).await;
             document.holds("PATCH", ONE, taken).problem(409, "taken");
-            let wrong = ask(&site, "POST", "/api/users", &json!({"email": "nobody", "id": "x"})).await.problem(400, "malformed");
-            assert_eq!((&wrong["missing"], wrong["invalid"].as_object().unwrap().len()), (&json!(["displayName"]), 2));
+            let wrong = ask(&site, "POST", "/api/users", &json!({"email": "nobody", "id": "x"}))
+                .await
+                .problem(400, "malformed");
+            assert_eq!(
+                (&wrong["missing"], wrong["invalid"].as_object().unwrap().len()),
+                (&json!(["displayName"]), 2)
+            );
 
-            let changed = document.holds("PATCH", ONE, ask(&site, "PATCH", &path, &json!({"displayName": "Ada L."})).await.is(200));
+            let changed = document.holds(
+                "PATCH",
+                ONE,
+                ask(&site, "PATCH", &path, &json!({"displayName": "Ada L."})).await.is(200),
+            );
             let changed = changed.json();
-            assert_eq!((&changed["displayName"], &changed["email"]), (&json!("Ada L."), &json!("Ada@Example.org")));
+            assert_eq!(
+                (&changed["displayName"], &changed["email"]),
+                (&json!("Ada L."), &json!("Ada@Example.org"))
+            );
             let logins = format!("{path}/logins");
-            let first = document.holds("POST", "/api/users/{id}/logins", ask(&site, "POST", &logins, &Value::Null).await.is(200));
+            let first = document.holds(
+                "POST",
+                "/api/users/{id}/logins",
+                ask(&site, "POST", &logins, &Value::Null).await.is(200),
+            );
             for _ in 0..3 {
                 ask(&site, "POST", &logins, &Value::Null).await.is(200);
             }
@@ -62,9 +79,18 @@ fn a_user_is_registered_changes_and_logs_in() {
             let then = document.holds("GET", ONE, site.get(&format!("{path}?at=v1")).await.is(200)).json();
             assert_eq!(then, told);
             let history = site.get(&format!("{path}/history")).await.is(200);
-            assert_eq!(document.holds("GET", "/api/users/{id}/history", history).json()["items"].as_array().unwrap().len(), 6);
+            assert_eq!(
+                document.holds("GET", "/api/users/{id}/history", history).json()["items"]
+                    .as_array()
+                    .unwrap()
+                    .len(),
+                6
+            );
             let diff = site.get(&format!("{path}/diff?from=v1&to=v2")).await.is(200);
-            assert_eq!(document.holds("GET", "/api/users/{id}/diff", diff).json()["changes"][0]["field"], "displayName");
+            assert_eq!(
+                document.holds("GET", "/api/users/{id}/diff", diff).json()["changes"][0]["field"],
+                "displayName"
+            );
             site.get("/api/users/never").await.problem(404, "not-found");
             ask(&site, "POST", "/api/users/never/logins", &Value::Null).await.problem(404, "not-found");
             let me = document.holds("GET", "/api/users/me", site.get("/api/users/me").await);
@@ -98,7 +124,9 @@ fn one_admin_always_stays() {
             let written = if one.status == 200 { one } else { other };
             let admins = get_behind(&site, "/api/users?role=Admin", &written).await.is(200).json();
             assert_eq!(admins["items"].as_array().unwrap().len(), 1);
-            ask_if(&site, "PUT", &format!("{ada}/role"), &json!({"role": "Viewer"}), 1).await.problem(412, "precondition-failed");
+            ask_if(&site, "PUT", &format!("{ada}/role"), &json!({"role": "Viewer"}), 1)
+                .await
+                .problem(412, "precondition-failed");
         });
     }
 }
@@ -112,8 +140,11 @@ fn one_key_registers_one_user_and_is_one_login_however_often_it_is_sent_at_once(
             let made = fifty_times(&site, "POST", "/api/users", &body, "make").await.is(201);
             let path = made.header("location").unwrap().to_owned();
             fifty_times(&site, "POST", &format!("{path}/logins"), &Value::Null, "login").await.is(200);
-            fifty_times(&site, "PUT", &format!("{path}/role"), &json!({"role": "Admin"}), "role").await.is(200);
-            let changed = fifty_times(&site, "PATCH", &path, &json!({"displayName": "Ida"}), "change").await.is(200);
+            fifty_times(&site, "PUT", &format!("{path}/role"), &json!({"role": "Admin"}), "role")
+                .await
+                .is(200);
+            let changed =
+                fifty_times(&site, "PATCH", &path, &json!({"displayName": "Ida"}), "change").await.is(200);
             assert_eq!(changed.header("etag"), Some("\"4\""));
         });
     }
@@ -140,10 +171,12 @@ fn users_are_listed_by_name_and_in_other_orders() {
                 let path = format!("/api/users?sort={sort}");
                 get_behind(&site, &path, &written).await.is(200);
                 let items = all_of(&site, &path, 2).await;
-                let names: Vec<&str> = items.iter().map(|item| item["displayName"].as_str().unwrap()).collect();
+                let names: Vec<&str> =
+                    items.iter().map(|item| item["displayName"].as_str().unwrap()).collect();
                 assert_eq!(names, expected, "{kind:?} {sort}");
             }
-            site.until("/api/users?q=carol", |answer| answer.json()["items"].as_array().unwrap().len() == 1).await;
+            site.until("/api/users?q=carol", |answer| answer.json()["items"].as_array().unwrap().len() == 1)
+                .await;
         });
     }
 }
@@ -158,10 +191,13 @@ fn a_list_as_of_a_moment_that_is_too_far_is_refused() {
             let (stream, name) = (StreamId::new("user-ada").unwrap(), EventType::new(name).unwrap());
             NewEvent::new(stream, name, Json::new(data, 1 << 16).unwrap())
         };
-        let mut events =
-            vec![event("UserRegistered", json!({"userId": "ada", "email": "a@b", "displayName": "Ada"}).to_string())];
+        let mut events = vec![event(
+            "UserRegistered",
+            json!({"userId": "ada", "email": "a@b", "displayName": "Ada"}).to_string(),
+        )];
         for number in 0..200_001 {
-            let data = json!({"userId": "ada", "loginTimestamp": format!("2026-01-01T00:00:00.{number:06}Z")});
+            let data =
+                json!({"userId": "ada", "loginTimestamp": format!("2026-01-01T00:00:00.{number:06}Z")});
             events.push(event("UserLoggedIn", data.to_string()));
             if events.len() == 1_000 {
                 store.append(Append::of(std::mem::take(&mut events))).await.unwrap();
