@@ -73,21 +73,7 @@ fn a_content_lives_from_a_draft_to_its_end_and_its_history_stays() {
             );
             assert_eq!(by_slug.json(), site.get(&path).await.json());
 
-            let gone = document.holds(
-                "DELETE",
-                "/api/content/{id}",
-                ask(&site, "DELETE", &path, &Value::Null).await.is(204),
-            );
-            assert_eq!(gone.header("etag"), Some("\"7\""));
-            for (method, path, body) in [
-                ("GET", path.clone(), Value::Null),
-                ("PATCH", path.clone(), json!({"title": "No"})),
-                ("DELETE", path.clone(), Value::Null),
-                ("POST", format!("{path}/publish"), Value::Null),
-                ("GET", "/api/content/by-slug/hello".to_owned(), Value::Null),
-            ] {
-                ask(&site, method, &path, &body).await.problem(410, "deleted");
-            }
+            end(&site, &document, &path).await;
             check_history(&site, &document, &path).await;
             site.get("/api/content/never").await.problem(404, "not-found");
             site.get("/api/content/never/history").await.problem(404, "not-found");
@@ -98,6 +84,22 @@ fn a_content_lives_from_a_draft_to_its_end_and_its_history_stays() {
             // The slug is free again.
             made_again(&site).await;
         });
+    }
+}
+
+/// Deletes a content: nothing can be done to it any more.
+async fn end(site: &Site, document: &Document, path: &str) {
+    let gone =
+        document.holds("DELETE", "/api/content/{id}", ask(site, "DELETE", path, &Value::Null).await.is(204));
+    assert_eq!(gone.header("etag"), Some("\"7\""));
+    for (method, path, body) in [
+        ("GET", path.to_owned(), Value::Null),
+        ("PATCH", path.to_owned(), json!({"title": "No"})),
+        ("DELETE", path.to_owned(), Value::Null),
+        ("POST", format!("{path}/publish"), Value::Null),
+        ("GET", "/api/content/by-slug/hello".to_owned(), Value::Null),
+    ] {
+        ask(site, method, &path, &body).await.problem(410, "deleted");
     }
 }
 

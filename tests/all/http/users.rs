@@ -60,37 +60,8 @@ fn a_user_is_registered_changes_and_logs_in() {
                 (&changed["displayName"], &changed["email"]),
                 (&json!("Ada L."), &json!("Ada@Example.org"))
             );
-            let logins = format!("{path}/logins");
-            let first = document.holds(
-                "POST",
-                "/api/users/{id}/logins",
-                ask(&site, "POST", &logins, &Value::Null).await.is(200),
-            );
-            for _ in 0..3 {
-                ask(&site, "POST", &logins, &Value::Null).await.is(200);
-            }
-            let now = site.get(&path).await.is(200).json();
-            assert!(now["lastLoginAt"].as_str() > first.json()["lastLoginAt"].as_str());
-            assert_eq!((&now["updatedAt"], &now["version"]), (&changed["updatedAt"], &json!(6)));
-            let listed = get_behind(&site, "/api/users?sort=-lastLoginAt&limit=1", &first).await.is(200);
-            let listed = document.holds("GET", "/api/users", listed).json()["items"][0].clone();
-            assert_eq!((&listed["id"], &listed["updatedAt"]), (&now["id"], &now["updatedAt"]));
-
-            let then = document.holds("GET", ONE, site.get(&format!("{path}?at=v1")).await.is(200)).json();
-            assert_eq!(then, told);
-            let history = site.get(&format!("{path}/history")).await.is(200);
-            assert_eq!(
-                document.holds("GET", "/api/users/{id}/history", history).json()["items"]
-                    .as_array()
-                    .unwrap()
-                    .len(),
-                6
-            );
-            let diff = site.get(&format!("{path}/diff?from=v1&to=v2")).await.is(200);
-            assert_eq!(
-                document.holds("GET", "/api/users/{id}/diff", diff).json()["changes"][0]["field"],
-                "displayName"
-            );
+            log_in(&site, &document, &path, &changed).await;
+            check_the_past(&site, &document, &path, &told).await;
             site.get("/api/users/never").await.problem(404, "not-found");
             ask(&site, "POST", "/api/users/never/logins", &Value::Null).await.problem(404, "not-found");
             let me = document.holds("GET", "/api/users/me", site.get("/api/users/me").await);
@@ -98,6 +69,40 @@ fn a_user_is_registered_changes_and_logs_in() {
             me.problem(401, "unauthenticated");
         });
     }
+}
+
+/// That someone logs in is a time of its own, and no change of the user.
+async fn log_in(site: &Site, document: &Document, path: &str, changed: &Value) {
+    let logins = format!("{path}/logins");
+    let first = document.holds(
+        "POST",
+        "/api/users/{id}/logins",
+        ask(site, "POST", &logins, &Value::Null).await.is(200),
+    );
+    for _ in 0..3 {
+        ask(site, "POST", &logins, &Value::Null).await.is(200);
+    }
+    let now = site.get(path).await.is(200).json();
+    assert!(now["lastLoginAt"].as_str() > first.json()["lastLoginAt"].as_str());
+    assert_eq!((&now["updatedAt"], &now["version"]), (&changed["updatedAt"], &json!(6)));
+    let listed = get_behind(site, "/api/users?sort=-lastLoginAt&limit=1", &first).await.is(200);
+    let listed = document.holds("GET", "/api/users", listed).json()["items"][0].clone();
+    assert_eq!((&listed["id"], &listed["updatedAt"]), (&now["id"], &now["updatedAt"]));
+}
+
+async fn check_the_past(site: &Site, document: &Document, path: &str, told: &Value) {
+    let then = document.holds("GET", ONE, site.get(&format!("{path}?at=v1")).await.is(200)).json();
+    assert_eq!(&then, told);
+    let history = site.get(&format!("{path}/history")).await.is(200);
+    assert_eq!(
+        document.holds("GET", "/api/users/{id}/history", history).json()["items"].as_array().unwrap().len(),
+        6
+    );
+    let diff = site.get(&format!("{path}/diff?from=v1&to=v2")).await.is(200);
+    assert_eq!(
+        document.holds("GET", "/api/users/{id}/diff", diff).json()["changes"][0]["field"],
+        "displayName"
+    );
 }
 
 #[test]
