@@ -20,7 +20,7 @@ use crate::event::{self, Kind, Parsed};
 use crate::exit::{Failure, REFUSED};
 use crate::eyes::{Bar, Eyes, number};
 use crate::settings::Settings;
-use crate::stores::Writing;
+use crate::stores::Appending;
 
 #[derive(Args)]
 pub(crate) struct Arguments {
@@ -65,7 +65,7 @@ pub(crate) async fn run(arguments: Arguments, settings: &Settings, eyes: &Eyes) 
     if let Err(why) = append.events.iter().try_for_each(door::anyone) {
         return Err(Failure::new(REFUSED, why, "nothing was written"));
     }
-    let store = Writing::open(settings).await?;
+    let store = Appending::open(settings).await?;
     let appended = store.store().append(append).await;
     store.close().await;
     say(&appended?, eyes)
@@ -152,7 +152,7 @@ async fn many(path: &Path, settings: &Settings, eyes: &Eyes) -> Result<(), Failu
     let file = Sheet::open(path)?;
     let bar = Bar::new();
     let lines = file.check(&door::anyone, &bar)?;
-    let store = Writing::open(settings).await?;
+    let store = Appending::open(settings).await?;
     let done = file.append(store.store(), &lines, &bar).await;
     store.close().await;
     drop(bar);

@@ -16,6 +16,7 @@ mod eyes;
 mod migrate;
 mod projections;
 mod read;
+mod remote;
 mod serve;
 mod settings;
 mod socket;

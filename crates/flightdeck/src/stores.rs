@@ -11,6 +11,7 @@ use flightdeck_store_sqlite::SqliteStore;
 
 use crate::exit::{Failure, REFUSED};
 use crate::eyes::Bar;
+use crate::remote::Remote;
 use crate::settings::Settings;
 use crate::target::Target;
 use crate::verify;
@@ -61,6 +62,44 @@ fn both<S: EventStore + ViewStore + Clone>(store: S) -> (Arc<dyn EventStore>, Ar
 pub(crate) enum Writing {
     Sqlite(SqliteStore),
     Postgres(PostgresStore),
+}
+
+/// A store that events are appended to: by this program, or by the server that holds it.
+pub(crate) enum Appending {
+    Own(Writing),
+    Remote(Remote),
+}
+
+impl Appending {
+    /// The store, to append to it. It is made when there is none.
+    pub(crate) async fn open(settings: &Settings) -> Result<Self, Failure> {
+        Ok(match remote(settings).await? {
+            Some(remote) => Self::Remote(remote),
+            None => Self::Own(Writing::open(settings).await?),
+        })
+    }
+
+    pub(crate) fn store(&self) -> &dyn EventStore {
+        match self {
+            Self::Own(writing) => writing.store(),
+            Self::Remote(remote) => remote,
+        }
+    }
+
+    pub(crate) async fn close(&self) {
+        match self {
+            Self::Own(writing) => writing.close().await,
+            Self::Remote(_) => {}
+        }
+    }
+}
+
+/// The server that holds the store, if one does.
+pub(crate) async fn remote(settings: &Settings) -> Result<Option<Remote>, Failure> {
+    match &settings.store.value {
+        Target::Sqlite(path) => Remote::find(path, settings).await,
+        Target::Postgres(_) => Ok(None),
+    }
 }
 
 impl Writing {
