@@ -44,6 +44,12 @@ impl Params {
         params
     }
 
+    /// Whether a parameter is there, and was not read yet.
+    #[must_use]
+    pub fn is_there(&self, name: &str) -> bool {
+        self.given.iter().any(|(own, _)| own == name)
+    }
+
     /// A parameter as text, if it is there.
     pub fn text(&mut self, name: &str) -> Option<String> {
         let place = self.given.iter().position(|(own, _)| own == name)?;
