@@ -177,11 +177,6 @@ impl<'j> Members<'j> {
         self.note(name, read(json))
     }
 
-    /// Whether nothing is left of it.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.members.is_empty()
-    }
-
     /// How many members are left.
     pub(crate) fn len(&self) -> usize {
         self.members.len()

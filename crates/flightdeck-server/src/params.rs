@@ -139,6 +139,27 @@ pub fn place(text: &str) -> Result<After, String> {
     text.parse::<Cursor>().map(After::Cursor).map_err(|_| wrong())
 }
 
+/// Makes what describes a parameter by a pattern.
+macro_rules! pattern_param {
+    ($(#[$doc:meta])* $name:ident, $pattern:expr) => {
+        $(#[$doc])*
+        pub(crate) struct $name;
+
+        impl schemars::JsonSchema for $name {
+            fn inline_schema() -> bool {
+                true
+            }
+            fn schema_name() -> std::borrow::Cow<'static, str> {
+                stringify!($name).into()
+            }
+            fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+                schemars::json_schema!({ "type": "string", "pattern": $pattern })
+            }
+        }
+    };
+}
+pub(crate) use pattern_param;
+
 /// Describes `limit`.
 pub struct LimitParam;
 

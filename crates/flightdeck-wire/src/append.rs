@@ -248,6 +248,7 @@ pub struct CloudEvent {
     pub time: Option<Timestamp>,
     /// What the data is in: JSON, also when it is not said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = "^application/json$"))]
     pub datacontenttype: Option<String>,
     /// The data: any JSON. It is kept as it was sent.
     pub data: Value,

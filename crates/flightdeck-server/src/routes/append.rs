@@ -63,7 +63,9 @@ async fn to_stream(call: Call, body: Body) -> Answer {
     if if_match != Expected::Any {
         if !asked.expected.is_empty() {
             let twice = "is there together with If-Match, and one of them is enough";
-            return Err(Problem::field("expected", twice).outcome(Outcome::NotCommitted));
+            return Err(Problem::field("expected", twice)
+                .instead(Code::Refused)
+                .outcome(Outcome::NotCommitted));
         }
         asked.expected.push((stream.clone(), if_match));
     }
@@ -89,7 +91,7 @@ async fn append(call: Call, body: Body) -> Answer {
     if call.if_match()? != Expected::Any {
         let problem =
             Problem::field("If-Match", "is about one stream; `expected` says what is expected of many");
-        return Err(problem.outcome(Outcome::NotCommitted));
+        return Err(problem.instead(Code::Refused).outcome(Outcome::NotCommitted));
     }
     let kind = call.media_type();
     let media = [JSON, cloud_event::ONE, cloud_event::BATCH];

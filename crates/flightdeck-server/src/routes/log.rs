@@ -32,7 +32,7 @@ pub(super) fn operations() -> Vec<Operation> {
             .answers_as::<Event>(200, NDJSON, "")
             .answers_as::<Vec<CloudEvent>>(200, cloud_event::BATCH, "")
             .with(&["Link"])
-            .refuses(&[406, 410])
+            .refuses(&[406, 410, 422])
             .to(read),
         Operation::get("/api/tags/{tag}", "readTag", "The events with a tag.")
             .path::<Tag>("tag", "The tag, `key:value`.")

@@ -9,7 +9,7 @@ use crate::authorise::{Action, Object};
 use crate::call::{Call, json, versioned};
 use crate::next_link::linked;
 use crate::operation::{Answer, Operation};
-use crate::params::Params;
+use crate::params::{LimitParam, Params, pattern_param};
 use crate::problem::Problem;
 
 use super::log::page::{Ends, answered};
@@ -23,10 +23,11 @@ pub(super) fn operations() -> Vec<Operation> {
     let of_stream = |path, id| {
         Operation::get(path, id, "The events of a stream.")
             .path::<StreamId>("streamId", "Its name.")
-            .query::<i64>("afterVersion", "Behind this version, itself excluded; 0 is before the first.")
+            .query::<Position>("afterVersion", "Behind this version, itself excluded; 0 is before the first.")
             .query::<Version>("toVersion", "Up to this version, itself included.")
             .query::<bool>("backward", "Newest first.")
-            .page()
+            .query::<LimitParam>("limit", "How many at most.")
+            .query::<StretchParam>("after", "Behind where the page before ended: its `next`.")
             .answers::<Events>(200, "A page of them.")
             .with(&["Link"])
             .refuses(&[404])
@@ -34,8 +35,9 @@ pub(super) fn operations() -> Vec<Operation> {
     };
     vec![
         Operation::get("/api/streams", "listStreams", "The streams, by name.")
-            .query::<String>("category", "Only streams of this category.")
-            .page()
+            .query::<CategoryParam>("category", "Only streams of this category.")
+            .query::<LimitParam>("limit", "How many at most.")
+            .query::<StreamId>("after", "Behind where the page before ended: its `next`.")
             .answers::<Streams>(200, "A page of them.")
             .with(&["Link"])
             .to(list),
@@ -48,6 +50,15 @@ pub(super) fn operations() -> Vec<Operation> {
         of_stream("/api/streams/{streamId}/events", "readStream"),
         of_stream("/api/events/{streamId}", "readEventsOf"),
     ]
+}
+
+pattern_param! {
+    /// Describes a category: these are among the legal ones.
+    CategoryParam, r"^\$?[A-Za-z][A-Za-z0-9_.]{0,63}$"
+}
+pattern_param! {
+    /// Describes the `next` of a page of a stream.
+    StretchParam, "^(0|[1-9][0-9]{0,14})~([1-9][0-9]{0,14})?$"
 }
 
 fn told(info: StreamInfo) -> Stream {

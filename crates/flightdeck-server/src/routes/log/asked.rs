@@ -2,18 +2,16 @@
 
 use std::time::Duration;
 
-use flightdeck_core::limits::{FILTER_STREAMS_MAX, TAGS_MAX, TYPES_MAX};
-use flightdeck_core::{Cursor, Position, Tag};
-use flightdeck_store::{
-    After, Direction, Filter, Limit, LogPage, LogQuery, Recorded, StoreError, StreamPattern, TypePattern,
-};
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-
 use crate::authorise::{Action, Object};
 use crate::call::Call;
 use crate::negotiate::Representation;
-use crate::params::{Params, place};
-use crate::problem::Problem;
+use crate::params::{Params, pattern_param, place};
+use crate::problem::{Code, Problem};
+use flightdeck_core::limits::{FILTER_STREAMS_MAX, TAGS_MAX, TYPES_MAX};
+use flightdeck_core::{Cursor, Invalid, Position, Tag};
+use flightdeck_store::{
+    After, Direction, Filter, Limit, LogPage, LogQuery, Recorded, StoreError, StreamPattern, TypePattern,
+};
 
 /// What stands between the two ends of a stretch in the `next` of a page.
 const TO: char = '~';
@@ -54,26 +52,35 @@ impl Asked {
         let mut asked = Self::part(&mut params, filter);
         asked.wait = params.read("wait", wait).unwrap_or_default();
         asked.follow = params.flag("follow");
+        params.finish()?;
+        let refused = asked.refused(representation);
+        if refused.is_empty() { Ok(asked) } else { Err(Problem::from(refused).instead(Code::Refused)) }
+    }
+
+    /// What is no part of that representation, or does not go together.
+    fn refused(&self, representation: Representation) -> Invalid {
+        let mut refused = Invalid::default();
+        let mut refuse = |name: &str, problem: &str| refused.extend(Invalid::field(name, problem));
+        let (is_backward, waits) = (self.direction == Direction::Backward, self.wait > Duration::ZERO);
         match representation {
             Representation::Lines => {
-                if asked.direction == Direction::Backward {
-                    params.refuse("backward", "is for pages");
+                if is_backward {
+                    refuse("backward", "is for pages");
                 }
-                if asked.wait > Duration::ZERO {
-                    params.refuse("wait", "is for pages; lines are followed with follow=true");
+                if waits {
+                    refuse("wait", "is for pages; lines are followed with follow=true");
                 }
             }
             Representation::Page | Representation::CloudEvents => {
-                if asked.follow {
-                    params.refuse("follow", "is for application/x-ndjson; a page waits with wait=20s");
+                if self.follow {
+                    refuse("follow", "is for application/x-ndjson; a page waits with wait=20s");
                 }
-                if asked.wait > Duration::ZERO && asked.direction == Direction::Backward {
-                    params.refuse("wait", "is for what comes, and backward is for what was");
+                if waits && is_backward {
+                    refuse("wait", "is for what comes, and backward is for what was");
                 }
             }
         }
-        params.finish()?;
-        Ok(asked)
+        refused
     }
 
     /// Reads what is asked of a part of the log.
@@ -229,26 +236,6 @@ impl Visible {
             _ => StreamPattern::parse("*").into_iter().collect(),
         }
     }
-}
-
-/// Describes a parameter by a pattern.
-macro_rules! pattern_param {
-    ($(#[$doc:meta])* $name:ident, $pattern:expr) => {
-        $(#[$doc])*
-        pub(super) struct $name;
-
-        impl JsonSchema for $name {
-            fn inline_schema() -> bool {
-                true
-            }
-            fn schema_name() -> std::borrow::Cow<'static, str> {
-                stringify!($name).into()
-            }
-            fn json_schema(_: &mut SchemaGenerator) -> Schema {
-                json_schema!({ "type": "string", "pattern": $pattern })
-            }
-        }
-    };
 }
 
 pattern_param! {
