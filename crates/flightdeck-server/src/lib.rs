@@ -27,6 +27,8 @@ pub mod registry;
 mod routes;
 pub mod server;
 
+pub use flightdeck_analytics::visitor::Policy;
+
 pub use crate::authorise::{Action, Authorise, Object, Principal};
 pub use crate::call::{Body, Call};
 pub use crate::desk::Desk;

@@ -89,6 +89,14 @@ impl Writing {
         }
     }
 
+    /// Waits until the store has stopped after a failure that it could not see the end of.
+    pub(crate) async fn stopped(&self) {
+        match self {
+            Self::Sqlite(store) => store.stopped().await,
+            Self::Postgres(store) => store.stopped().await,
+        }
+    }
+
     pub(crate) async fn close(&self) {
         match self {
             Self::Sqlite(store) => store.close().await,
