@@ -1,6 +1,11 @@
 //! The HTTP API, as its clients use it: the real binary on both stores, over real connections. (F66–F79)
 
+mod append;
+mod cloud_events;
 mod health;
+mod log;
+mod streams;
+mod tags;
 
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::process::{Child, Command, Stdio};

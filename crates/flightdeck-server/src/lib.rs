@@ -11,9 +11,14 @@
 
 pub mod authorise;
 pub mod call;
+pub mod cloud_event;
 pub mod desk;
 mod door;
+pub mod event;
 pub mod host;
+mod members;
+mod negotiate;
+pub mod next_link;
 pub mod openapi;
 pub mod operation;
 pub mod params;
@@ -28,6 +33,7 @@ pub use crate::authorise::{Action, Authorise, Object, Principal};
 pub use crate::call::{Body, Call};
 pub use crate::desk::Desk;
 pub use crate::host::{Host, Options};
+pub use crate::members::Wrong;
 pub use crate::operation::{Answer, Operation};
 pub use crate::problem::{Code, Problem};
 pub use crate::registry::registry;

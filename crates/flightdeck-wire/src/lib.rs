@@ -6,6 +6,8 @@
 //!
 //! One file for each part of the API; open [`problem`] first, for every route may answer with one.
 
+pub mod append;
+pub mod event;
 pub mod health;
 pub mod problem;
 pub mod stream;
