@@ -56,18 +56,45 @@ pub fn write(out: &mut Vec<u8>, event: &Recorded, epoch: &Epoch, breaks: Breaks)
     breaks.put(out, event.data_bytes());
     out.extend_from_slice(b",\"metadata\":");
     put_metadata(out, &event.metadata, breaks);
-    out.extend_from_slice(b",\"tags\":[");
-    for (place, tag) in event.tags.iter().enumerate() {
+    out.extend_from_slice(b",\"tags\":");
+    put_tags(out, &event.tags);
+    out.extend_from_slice(b",\"recordedAt\":");
+    put_time(out, event.recorded_at);
+    out.extend_from_slice(b",\"hash\":\"");
+    put_hex(out, event.hash.as_bytes());
+    out.extend_from_slice(b"\"}");
+}
+
+/// Writes an event that is to be appended as a request about any streams has it.
+pub fn write_new(out: &mut Vec<u8>, event: &NewEvent) {
+    out.extend_from_slice(b"{\"streamId\":");
+    put_text(out, event.stream.as_str());
+    if let Some(id) = event.id {
+        out.extend_from_slice(b",\"id\":");
+        put_text(out, &id.to_string());
+    }
+    out.extend_from_slice(b",\"eventType\":");
+    put_text(out, event.event_type.as_str());
+    out.extend_from_slice(b",\"schema\":");
+    put_number(out, event.schema.get().into());
+    out.extend_from_slice(b",\"data\":");
+    out.extend_from_slice(event.data.as_bytes());
+    out.extend_from_slice(b",\"metadata\":");
+    put_metadata(out, &event.metadata, Breaks::Kept);
+    out.extend_from_slice(b",\"tags\":");
+    put_tags(out, &event.tags);
+    out.push(b'}');
+}
+
+fn put_tags(out: &mut Vec<u8>, tags: &Tags) {
+    out.push(b'[');
+    for (place, tag) in tags.iter().enumerate() {
         if place > 0 {
             out.push(b',');
         }
         put_text(out, tag.as_str());
     }
-    out.extend_from_slice(b"],\"recordedAt\":");
-    put_time(out, event.recorded_at);
-    out.extend_from_slice(b",\"hash\":\"");
-    put_hex(out, event.hash.as_bytes());
-    out.extend_from_slice(b"\"}");
+    out.push(b']');
 }
 
 /// The server's members of metadata, by the names that clients see.

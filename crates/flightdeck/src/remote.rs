@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use flightdeck_core::{Cursor, EventId, Position, SchemaNumber, StreamId};
+use flightdeck_server::event;
 use flightdeck_store::chain::sha256;
 use flightdeck_store::{
     Append, AppendError, Appended, AppendedStream, Conflict, EventStore, Expected, Head, LogPage, LogQuery,
@@ -14,11 +15,9 @@ use flightdeck_store::{
 use flightdeck_store_sqlite::SqliteStore;
 use flightdeck_wire::problem::{Named, Outcome, Problem, State};
 use reqwest::{Client, Response};
-use serde_json::Value;
-use serde_json::value::RawValue;
+use serde_json::{Map, Value};
 use tokio::sync::watch;
 
-use crate::event;
 use crate::exit::{Failure, REFUSED};
 use crate::settings::Settings;
 use crate::socket;
@@ -75,25 +74,19 @@ fn url(path: &str) -> String {
 }
 
 /// An append as the API takes it.
-fn body(append: &Append) -> Result<String, AppendError> {
-    let raw = |text: String| RawValue::from_string(text).map_err(|error| broken(Box::new(error)));
-    let mut events = Vec::with_capacity(append.events.len());
-    for event in &append.events {
-        let data = String::from_utf8_lossy(event.data.as_bytes()).into_owned();
-        let mut members: Vec<(&str, Box<RawValue>)> = vec![
-            ("streamId", raw(quoted(event.stream.as_str()))?),
-            ("eventType", raw(quoted(event.event_type.as_str()))?),
-            ("schema", raw(event.schema.get().to_string())?),
-            ("data", raw(data)?),
-            ("metadata", raw(event::metadata_json(&event.metadata))?),
-            ("tags", raw(serde_json::to_string(&event.tags.iter().collect::<Vec<_>>()).unwrap_or_default())?),
-        ];
-        if let Some(id) = event.id {
-            members.push(("id", raw(quoted(&id.to_string()))?));
-        }
-        events.push(object(&members));
+fn body(append: &Append) -> Result<Vec<u8>, AppendError> {
+    if append.events.iter().any(|event| event.metadata.actor.is_some()) {
+        let why = "who did it is the server's to know while it holds the store: leave userId out, or stop the server";
+        return Err(AppendError::NotCommitted { reason: Reason::Withheld, source: Some(why.into()) });
     }
-    let expected: serde_json::Map<String, Value> = append
+    let mut body = b"{\"events\":[".to_vec();
+    for (place, event) in append.events.iter().enumerate() {
+        if place > 0 {
+            body.push(b',');
+        }
+        event::write_new(&mut body, event);
+    }
+    let expected: Map<String, Value> = append
         .expected
         .iter()
         .filter_map(|(stream, expected)| {
@@ -106,20 +99,8 @@ fn body(append: &Append) -> Result<String, AppendError> {
             Some((stream.to_string(), state))
         })
         .collect();
-    Ok(format!("{{\"events\":[{}],\"expected\":{}}}", events.join(","), Value::Object(expected)))
-}
-
-fn object(members: &[(&str, Box<RawValue>)]) -> String {
-    let members: Vec<String> = members.iter().map(|(name, value)| format!("\"{name}\":{}", value.get())).collect();
-    format!("{{{}}}", members.join(","))
-}
-
-fn quoted(text: &str) -> String {
-    Value::from(text).to_string()
-}
-
-fn broken(source: flightdeck_store::Source) -> AppendError {
-    AppendError::NotCommitted { reason: Reason::Storage, source: Some(source) }
+    body.extend_from_slice(format!("],\"expected\":{}}}", Value::Object(expected)).as_bytes());
+    Ok(body)
 }
 
 /// What was answered to an append.
