@@ -4,6 +4,7 @@ mod append;
 mod cloud_events;
 mod health;
 mod log;
+mod odd;
 mod streams;
 mod tags;
 
