@@ -1,5 +1,6 @@
 //! A request, as a route sees it: who makes it, what comes with it, and how it is answered.
 
+use std::collections::HashMap;
 use std::future::{Ready, ready};
 use std::ops::Deref;
 use std::str::FromStr;
@@ -122,10 +123,9 @@ impl Call {
     /// # Errors
     /// When it can't be one.
     pub fn path<T: FromStr<Err = WordError>>(&self, name: &str) -> Result<T, Problem> {
-        let info = self.request.match_info();
-        let parts: Vec<(String, String)> =
-            info.load().map_err(|_| Problem::field(name, "is not UTF-8"))?;
-        let text = parts.into_iter().find(|(own, _)| own == name).map(|(_, text)| text).unwrap_or_default();
+        let parts: HashMap<String, String> =
+            self.request.match_info().load().map_err(|_| Problem::field(name, "is not UTF-8"))?;
+        let text = parts.get(name).map(String::as_str).unwrap_or_default();
         text.parse().map_err(|error: WordError| Problem::field(name, error.problem()))
     }
 
