@@ -100,6 +100,11 @@ impl Site {
         Self::run(&store, folder, arguments)
     }
 
+    /// A server on a store that is there already.
+    pub(crate) fn on(store: &str) -> Self {
+        Self::run(store, tempfile::tempdir().unwrap(), &[])
+    }
+
     fn run(store: &str, folder: tempfile::TempDir, arguments: &[&str]) -> Self {
         let mut command = Command::new(flightdeck());
         command.args(["serve", "--listen", "127.0.0.1:0", "--store", store]).args(arguments);

@@ -1,6 +1,5 @@
 //! A request, as a route sees it: who makes it, what comes with it, and how it is answered.
 
-use std::collections::HashMap;
 use std::future::{Ready, ready};
 use std::ops::Deref;
 use std::str::FromStr;
@@ -17,6 +16,7 @@ use flightdeck_projections::Defined;
 use flightdeck_store::chain::sha256;
 use flightdeck_store::{Appended, Context, Expected, Handled, Handler, Outcome, RequestKey};
 use futures_util::StreamExt as _;
+use percent_encoding::percent_decode_str;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Serialize;
 use tokio::time::{Instant, timeout_at};
@@ -123,9 +123,10 @@ impl Call {
     /// # Errors
     /// When it can't be one.
     pub fn path<T: FromStr<Err = WordError>>(&self, name: &str) -> Result<T, Problem> {
-        let parts: HashMap<String, String> =
-            self.request.match_info().load().map_err(|_| Problem::field(name, "is not UTF-8"))?;
-        let text = parts.get(name).map(String::as_str).unwrap_or_default();
+        // The router has decoded all but what would have parted the path otherwise.
+        let part = self.request.match_info().get(name).unwrap_or_default();
+        let text = percent_decode_str(part).decode_utf8();
+        let text = text.map_err(|_| Problem::field(name, "is not UTF-8"))?;
         text.parse().map_err(|error: WordError| Problem::field(name, error.problem()))
     }
 

@@ -157,7 +157,7 @@ fn streams_of_the_systems_own_do_not_make_pages_short() {
         store.append(Append::of(events)).await.unwrap();
         store.close().await;
     });
-    let site = Site::start_with(Kind::Sqlite, &["--store", &format!("sqlite:{}", file.display())]);
+    let site = Site::on(&format!("sqlite:{}", file.display()));
     block_on(async {
         let page = site.get("/api/streams?limit=10").await.is(200).json();
         assert_eq!(page["items"].as_array().unwrap().len(), 10, "{page}");
