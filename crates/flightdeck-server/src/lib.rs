@@ -11,21 +11,26 @@
 
 pub mod authorise;
 pub mod call;
+pub mod connections;
 pub mod desk;
 mod door;
 pub mod host;
+mod link;
+pub mod measure;
 pub mod openapi;
 pub mod operation;
+pub mod page;
 pub mod params;
 pub mod problem;
 pub mod registry;
 mod routes;
 pub mod server;
+mod visitor;
 
 pub use crate::authorise::{Action, Authorise, Object, Principal};
 pub use crate::call::{Body, Call};
 pub use crate::desk::Desk;
-pub use crate::host::{Host, Options};
+pub use crate::host::{Host, Options, StoreFacts};
 pub use crate::operation::{Answer, Operation};
 pub use crate::problem::{Code, Problem};
 pub use crate::registry::registry;

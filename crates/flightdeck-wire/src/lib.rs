@@ -6,6 +6,9 @@
 //!
 //! One file for each part of the API; open [`problem`] first, for every route may answer with one.
 
+pub mod admin;
+pub mod analytics;
 pub mod health;
 pub mod problem;
 pub mod stream;
+pub mod visitor;
