@@ -78,7 +78,7 @@ pub(crate) async fn offer(
 
 /// For whom a code was offered, and when.
 async fn look(host: &Host, stream: &StreamId) -> Result<Option<(VisitorId, Timestamp)>, Problem> {
-    let query = StreamQuery { limit: Limit::new(1)?, ..StreamQuery::of(stream.clone()) };
+    let query = StreamQuery { limit: Limit::new(1).unwrap_or_default(), ..StreamQuery::of(stream.clone()) };
     let page = host.store.read_stream(&query).await?;
     let Some(first) = page.events.first() else { return Ok(None) };
     let offered: Option<Offered> = serde_json::from_slice(first.data_bytes()).ok();

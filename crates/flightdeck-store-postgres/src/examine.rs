@@ -7,7 +7,7 @@ use flightdeck_store::{Standing, Step, StoreError};
 use crate::migrate;
 use crate::open::{Dialing, OpenError};
 use crate::options::Options;
-use crate::store::PostgresStore;
+use crate::store::{PostgresStore, to_error};
 use crate::whole::standing;
 
 /// What was found.

@@ -130,7 +130,7 @@ async fn left_out(call: &Call, appended: &Appended) -> Result<Option<Position>, 
     let Some(audit) = appended.streams.first() else { return Ok(None) };
     let query = StreamQuery {
         after: flightdeck_core::Version::new(audit.from.get() - 1).ok(),
-        limit: Limit::new(1)?,
+        limit: Limit::new(1).unwrap_or_default(),
         ..StreamQuery::of(audit.stream.clone())
     };
     let page = call.store.read_stream(&query).await?;
