@@ -9,6 +9,7 @@ mod durability;
 mod fixtures;
 mod full_disk;
 mod hashes;
+mod http;
 mod kill_points;
 mod operator;
 mod outcomes;

@@ -129,6 +129,12 @@ impl Call {
         text.parse().map_err(|error: WordError| Problem::field(name, error.problem()))
     }
 
+    /// The media type of the body, in lower case and without parameters.
+    #[must_use]
+    pub fn media_type(&self) -> String {
+        media_type(self.request.headers())
+    }
+
     fn header(&self, name: &str) -> Result<Option<&str>, Problem> {
         header_of(self.request.headers(), name)
     }

@@ -1,9 +1,14 @@
 //! The routes of our own, a file for each part of the API. Each is thin: it reads, asks whether it may, calls, and answers.
 
+<<<<<<< HEAD
 mod admin;
 mod analytics;
 mod docs;
+=======
+mod append;
+>>>>>>> d49b09704112e2da1f613f3508e7315bfec228cb
 mod health;
+mod log;
 mod streams;
 mod visitors;
 
@@ -12,6 +17,7 @@ use crate::operation::Operation;
 /// All of them.
 #[must_use]
 pub(crate) fn operations() -> Vec<Operation> {
+<<<<<<< HEAD
     [
         streams::operations(),
         visitors::operations(),
@@ -23,4 +29,10 @@ pub(crate) fn operations() -> Vec<Operation> {
     .into_iter()
     .flatten()
     .collect()
+=======
+    [health::operations(), log::operations(), streams::operations(), append::operations()]
+        .into_iter()
+        .flatten()
+        .collect()
+>>>>>>> d49b09704112e2da1f613f3508e7315bfec228cb
 }

@@ -1,7 +1,7 @@
 //! FlightDeck, the binary: it reads the command line, picks the store, and says what happened by its exit code.
 //!
-//! What an operator needs is here: looking into a store, following it, proving it, saving it, moving it. The server comes
-//! with the HTTP API. A command is a file of its own; `stores.rs` opens whichever store is meant.
+//! Named without a command, it serves (`serve.rs`). What an operator needs beside that is here too: looking into a store, following
+//! it, proving it, saving it, moving it. A command is a file of its own; `stores.rs` opens whichever store is meant.
 
 mod append;
 mod backup;
@@ -9,14 +9,17 @@ mod config;
 mod copy;
 mod doctor;
 mod door;
-mod event;
 mod exit;
 mod export;
 mod eyes;
+mod line;
 mod migrate;
 mod projections;
 mod read;
+mod remote;
+mod serve;
 mod settings;
+mod socket;
 mod stores;
 mod target;
 mod verify;
@@ -37,19 +40,19 @@ use crate::settings::{Given, Settings};
 #[command(
     name = "flightdeck",
     version,
-    about = "An event-sourced platform in one binary",
-    arg_required_else_help = true,
-    subcommand_required = true
+    about = "An event-sourced platform in one binary"
 )]
 struct Cli {
     #[command(flatten)]
     given: Given,
     #[command(subcommand)]
-    command: Command,
+    command: Option<Command>,
 }
 
 #[derive(Subcommand)]
 enum Command {
+    /// Serve the store over HTTP; what happens when no command is named
+    Serve,
     /// Bring a store's schema up; make the store when there is none
     Migrate {
         /// Say which steps the store has, and change nothing
@@ -108,28 +111,33 @@ fn main() -> ExitCode {
 
 fn begin(cli: Cli) -> Result<(), Failure> {
     let eyes = Eyes::of(&cli.given);
-    let settings = match &cli.command {
+    let command = cli.command.unwrap_or(Command::Serve);
+    let settings = match &command {
         // Whoever runs this has read the settings.
         Command::CheckBackup { .. } => Settings::built_in()?,
         _ => Settings::read(&cli.given)?,
     };
-    tracing_subscriber::fmt()
-        .with_max_level(settings.log.value)
+    let log = tracing_subscriber::fmt()
+        .with_max_level(settings.log.value.level)
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
-        .with_target(false)
-        .init();
+        .with_target(false);
+    match settings.log.value.json {
+        true => log.json().init(),
+        false => log.init(),
+    }
     flightdeck_store_sqlite::survive_file_size_limit();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
         .build()
         .map_err(|error| Failure::machine(&error))?;
-    runtime.block_on(run(cli.command, &settings, &eyes))
+    runtime.block_on(run(command, &settings, &eyes))
 }
 
 async fn run(command: Command, settings: &Settings, eyes: &Eyes) -> Result<(), Failure> {
     match command {
+        Command::Serve => Box::pin(serve::run(settings)).await,
         Command::Migrate { status: true, .. } => migrate::status(settings, eyes).await,
         Command::Migrate { dry_run: true, .. } => migrate::dry_run(settings, eyes).await,
         Command::Migrate { .. } => migrate::run(settings, eyes).await,

@@ -1,6 +1,7 @@
 //! The settings, in layers: what is built in, the file, the environment, the command line; each knows where it came from.
 
-use std::fmt::Display;
+use std::fmt::{self, Display};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
@@ -12,6 +13,8 @@ use crate::target::{Target, without_secrets};
 
 /// The file that is read when none is named.
 const FILE: &str = "flightdeck.toml";
+/// Where the server listens when nobody says.
+const LISTEN: &str = "127.0.0.1:4600";
 
 /// What every command takes.
 #[derive(Args, Debug, Default)]
@@ -19,6 +22,15 @@ pub(crate) struct Given {
     /// Where the store is: sqlite:PATH or postgres://…  (FLIGHTDECK_STORE)
     #[arg(long, global = true, value_name = "URL")]
     store: Option<String>,
+    /// Where the server listens: ADDRESS:PORT; port 0 is any that is free  (FLIGHTDECK_LISTEN)
+    #[arg(long, global = true, value_name = "ADDRESS")]
+    listen: Option<String>,
+    /// Let everyone who reaches the server do everything, also from other machines  (FLIGHTDECK_INSECURE_OPEN)
+    #[arg(long, global = true)]
+    insecure_open: bool,
+    /// Record visitors only once they have accepted  (FLIGHTDECK_ASK_CONSENT)
+    #[arg(long, global = true)]
+    ask_consent: bool,
     /// PostgreSQL: where to listen for notifications, if not at the store's own URL  (FLIGHTDECK_NOTIFY_URL)
     #[arg(long, global = true, value_name = "URL")]
     notify_url: Option<String>,
@@ -28,8 +40,8 @@ pub(crate) struct Given {
     /// Take a server that may lose what it acknowledges  (FLIGHTDECK_ALLOW_UNSAFE_DURABILITY)
     #[arg(long, global = true)]
     allow_unsafe_durability: bool,
-    /// How much to say on standard error: error, warn, info, debug, trace  (FLIGHTDECK_LOG)
-    #[arg(long, global = true, value_name = "LEVEL")]
+    /// How much to say on standard error, and how: error, warn, info, debug, trace, json, or one of each: info,json  (FLIGHTDECK_LOG)
+    #[arg(long, global = true, value_name = "LOG")]
     log: Option<String>,
     /// The file with settings  (FLIGHTDECK_CONFIG)
     #[arg(long, global = true, value_name = "FILE")]
@@ -47,6 +59,9 @@ pub(crate) struct Given {
 #[serde(deny_unknown_fields)]
 struct File {
     store: Option<String>,
+    listen: Option<String>,
+    insecure_open: Option<bool>,
+    ask_consent: Option<bool>,
     notify_url: Option<String>,
     allow_network_file_system: Option<bool>,
     allow_unsafe_durability: Option<bool>,
@@ -60,14 +75,54 @@ pub(crate) struct Setting<T> {
     pub(crate) source: String,
 }
 
+/// How much is said on standard error, and how.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Log {
+    pub(crate) level: tracing::Level,
+    /// For machines: an object of JSON a line.
+    pub(crate) json: bool,
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self { level: tracing::Level::WARN, json: false }
+    }
+}
+
+impl FromStr for Log {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let mut log = Self::default();
+        for part in text.split(',').map(str::trim) {
+            match (part, part.parse()) {
+                ("json", _) => log.json = true,
+                (_, Ok(level)) => log.level = level,
+                (_, Err(_)) => return Err("is none of error, warn, info, debug, trace, json, or one of each".to_owned()),
+            }
+        }
+        Ok(log)
+    }
+}
+
+impl Display for Log {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.level.as_str().to_lowercase())?;
+        f.write_str(if self.json { ",json" } else { "" })
+    }
+}
+
 /// Everything that is set.
 #[derive(Debug, Clone)]
 pub(crate) struct Settings {
     pub(crate) store: Setting<Target>,
+    pub(crate) listen: Setting<SocketAddr>,
+    pub(crate) insecure_open: Setting<bool>,
+    pub(crate) ask_consent: Setting<bool>,
     pub(crate) notify_url: Setting<Option<String>>,
     pub(crate) allow_network_file_system: Setting<bool>,
     pub(crate) allow_unsafe_durability: Setting<bool>,
-    pub(crate) log: Setting<tracing::Level>,
+    pub(crate) log: Setting<Log>,
 }
 
 /// A value as text, from the first layer that has it.
@@ -112,8 +167,10 @@ impl Settings {
             let found = layers.into_iter().find_map(|(text, source)| Some(Found { text: text?, source }));
             found.unwrap_or_else(|| unreachable!("the last layer has everything"))
         };
-        let flag = |flag: bool| flag.then(|| "true".to_owned());
-        let truth = |value: Option<bool>| value.map(|value| value.to_string());
+        let truth = |name: &str, flag: bool, in_file: Option<bool>| {
+            let flag = flag.then(|| "true".to_owned());
+            find(name, flag, in_file.map(|value| value.to_string()), "false").parse(name)
+        };
         let notify = find("notify_url", given.notify_url.clone(), file.notify_url, "");
         Ok(Self {
             store: find("store", given.store.clone(), file.store, Target::DEFAULT).parse("store")?,
@@ -121,20 +178,19 @@ impl Settings {
                 value: Some(notify.text).filter(|text| !text.is_empty()),
                 source: notify.source,
             },
-            allow_network_file_system: find(
+            listen: find("listen", given.listen.clone(), file.listen, LISTEN).parse("listen")?,
+            insecure_open: truth("insecure_open", given.insecure_open, file.insecure_open)?,
+            ask_consent: truth("ask_consent", given.ask_consent, file.ask_consent)?,
+            allow_network_file_system: truth(
                 "allow_network_file_system",
-                flag(given.allow_network_file_system),
-                truth(file.allow_network_file_system),
-                "false",
-            )
-            .parse("allow_network_file_system")?,
-            allow_unsafe_durability: find(
+                given.allow_network_file_system,
+                file.allow_network_file_system,
+            )?,
+            allow_unsafe_durability: truth(
                 "allow_unsafe_durability",
-                flag(given.allow_unsafe_durability),
-                truth(file.allow_unsafe_durability),
-                "false",
-            )
-            .parse("allow_unsafe_durability")?,
+                given.allow_unsafe_durability,
+                file.allow_unsafe_durability,
+            )?,
             log: find("log", given.log.clone(), file.log, "warn").parse("log")?,
         })
     }
@@ -145,30 +201,37 @@ impl Settings {
         let source = || "default".to_owned();
         Ok(Self {
             store: Setting { value, source: source() },
+            listen: Setting { value: LISTEN.parse().map_err(|_| Failure::setting(LISTEN.to_owned()))?, source: source() },
+            insecure_open: Setting { value: false, source: source() },
+            ask_consent: Setting { value: false, source: source() },
             notify_url: Setting { value: None, source: source() },
             allow_network_file_system: Setting { value: false, source: source() },
             allow_unsafe_durability: Setting { value: false, source: source() },
-            log: Setting { value: tracing::Level::WARN, source: source() },
+            log: Setting { value: Log::default(), source: source() },
         })
     }
 
     /// Every setting as text, with its source; secrets hidden.
     pub(crate) fn rows(&self) -> Vec<(&'static str, String, &str)> {
         let url = self.notify_url.value.as_deref().map(without_secrets).unwrap_or_default();
+        let truth = |setting: &Setting<bool>| setting.value.to_string();
         vec![
             ("store", self.store.value.url(), &self.store.source),
+            ("listen", self.listen.value.to_string(), &self.listen.source),
+            ("insecure_open", truth(&self.insecure_open), &self.insecure_open.source),
+            ("ask_consent", truth(&self.ask_consent), &self.ask_consent.source),
             ("notify_url", url, &self.notify_url.source),
             (
                 "allow_network_file_system",
-                self.allow_network_file_system.value.to_string(),
+                truth(&self.allow_network_file_system),
                 &self.allow_network_file_system.source,
             ),
             (
                 "allow_unsafe_durability",
-                self.allow_unsafe_durability.value.to_string(),
+                truth(&self.allow_unsafe_durability),
                 &self.allow_unsafe_durability.source,
             ),
-            ("log", self.log.value.to_string().to_lowercase(), &self.log.source),
+            ("log", self.log.value.to_string(), &self.log.source),
         ]
     }
 
