@@ -11,23 +11,17 @@
 
 pub mod authorise;
 pub mod call;
-<<<<<<< HEAD
-pub mod connections;
-=======
 pub mod cloud_event;
->>>>>>> d49b09704112e2da1f613f3508e7315bfec228cb
+pub mod connections;
 pub mod desk;
 mod door;
 pub mod event;
 pub mod host;
-<<<<<<< HEAD
 mod link;
 pub mod measure;
-=======
 mod members;
 mod negotiate;
 pub mod next_link;
->>>>>>> d49b09704112e2da1f613f3508e7315bfec228cb
 pub mod openapi;
 pub mod operation;
 pub mod page;
@@ -43,12 +37,8 @@ pub use flightdeck_analytics::visitor::Policy;
 pub use crate::authorise::{Action, Authorise, Object, Principal};
 pub use crate::call::{Body, Call};
 pub use crate::desk::Desk;
-<<<<<<< HEAD
 pub use crate::host::{Host, Options, StoreFacts};
-=======
-pub use crate::host::{Host, Options};
 pub use crate::members::Wrong;
->>>>>>> d49b09704112e2da1f613f3508e7315bfec228cb
 pub use crate::operation::{Answer, Operation};
 pub use crate::problem::{Code, Problem};
 pub use crate::registry::registry;

@@ -110,7 +110,7 @@ struct Text(String);
 impl Text {
     fn family(&mut self, name: &str, kind: &str, about: &str) {
         // A text takes whatever is written to it.
-        drop(writeln!(self.0, "# HELP {name} {about}\n# TYPE {name} {kind}"));
+        let _always = writeln!(self.0, "# HELP {name} {about}\n# TYPE {name} {kind}");
     }
 
     fn value(&mut self, name: &str, labels: &[(&str, &str)], value: impl std::fmt::Display) {
@@ -118,7 +118,7 @@ impl Text {
         let labels: Vec<String> =
             labels.iter().map(|(label, text)| format!("{label}=\"{}\"", escaped(text))).collect();
         let labels = if labels.is_empty() { String::new() } else { format!("{{{}}}", labels.join(",")) };
-        drop(writeln!(self.0, "{name}{labels} {value}"));
+        let _always = writeln!(self.0, "{name}{labels} {value}");
     }
 
     fn one(&mut self, name: &str, kind: &str, about: &str, value: impl std::fmt::Display) {

@@ -6,13 +6,10 @@
 //!
 //! One file for each part of the API; open [`problem`] first, for every route may answer with one.
 
-<<<<<<< HEAD
 pub mod admin;
 pub mod analytics;
-=======
 pub mod append;
 pub mod event;
->>>>>>> d49b09704112e2da1f613f3508e7315bfec228cb
 pub mod health;
 pub mod problem;
 pub mod stream;
