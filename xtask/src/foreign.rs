@@ -58,7 +58,8 @@ impl Ground {
     /// The programs of a Python that has what a list of packages names; `list` is a file in `tests/foreign`.
     fn python(&self, list: &str) -> Result<PathBuf> {
         let list = root()?.join("tests/foreign").join(list);
-        let wanted = std::fs::read_to_string(&list).with_context(|| format!("can't read {}", list.display()))?;
+        let wanted =
+            std::fs::read_to_string(&list).with_context(|| format!("can't read {}", list.display()))?;
         let folder = self.folder.join("python").join(list.file_stem().context("a list has a name")?);
         let (programs, installed) = (folder.join("bin"), folder.join("installed.txt"));
         if std::fs::read_to_string(&installed).is_ok_and(|there| there == wanted) {

@@ -110,13 +110,7 @@ impl Admin {
         self.mark(view, "ProjectionResumed", &Mark::Resume, by.into()).await
     }
 
-    async fn mark(
-        &self,
-        view: &ViewName,
-        what: &'static str,
-        mark: &Mark,
-        by: By,
-    ) -> Result<(), AdminError> {
+    async fn mark(&self, view: &ViewName, what: &'static str, mark: &Mark, by: By) -> Result<(), AdminError> {
         let by = self.first(by).await?;
         let all = self.of(view).await?;
         self.write_down(what, view, None, by).await?;

@@ -59,7 +59,8 @@ impl Connections {
     pub fn list(&self, after: u64, most: usize) -> (Vec<(u64, Connection)>, bool) {
         let inner = self.lock();
         let mut behind = inner.open.range(after.saturating_add(1)..);
-        let some = behind.by_ref().take(most).map(|(number, connection)| (*number, connection.clone())).collect();
+        let some =
+            behind.by_ref().take(most).map(|(number, connection)| (*number, connection.clone())).collect();
         (some, behind.next().is_some())
     }
 }

@@ -194,7 +194,8 @@ fn log_and_views(host: &Host, text: &mut Text) {
     text.family(halted, "gauge", "Whether a generation of a view has come to a halt.");
     for defined in &host.projections {
         let view = defined.plan().view();
-        let is_halted = |state: &flightdeck_store::view::GenerationState| state.of.view == *view && state.halt.is_some();
+        let is_halted =
+            |state: &flightdeck_store::view::GenerationState| state.of.view == *view && state.halt.is_some();
         let any = u8::from(seen.generations.iter().any(is_halted));
         text.value(halted, &[("view", view.as_str())], any);
     }

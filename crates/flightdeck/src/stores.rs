@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use flightdeck_core::Epoch;
+use flightdeck_server::StoreFacts;
 use flightdeck_store::chain::Hash;
 use flightdeck_store::view::ViewStore;
-use flightdeck_server::StoreFacts;
 use flightdeck_store::{EventStore, Fill, Head, NotFilled, StoreError, Whole};
-use futures_util::future::BoxFuture;
 use flightdeck_store_postgres::{Listen, PostgresStore};
 use flightdeck_store_sqlite::SqliteStore;
+use futures_util::future::BoxFuture;
 
 use crate::exit::{Failure, REFUSED};
 use crate::eyes::Bar;

@@ -29,11 +29,14 @@ fn projections_are_listed_and_wait_and_go_on_and_are_built_anew() {
                 of(&told, "pages").iter().any(|item| item["state"] == "serving" && item["lag"] == 0)
             };
             let told = site.until("/api/admin/projections", there).await.json();
-            for name in ["content", "presentations", "users", "user_activity", "sessions", "pages", "site_analytics"] {
+            for name in
+                ["content", "presentations", "users", "user_activity", "sessions", "pages", "site_analytics"]
+            {
                 assert_eq!(of(&told, name).len(), 1, "{name} in {told}");
             }
             act(&site, "pages/pause", None).await.is(202);
-            let paused = |answer: &Answer| of(&answer.json(), "pages").iter().all(|item| item["state"] == "paused");
+            let paused =
+                |answer: &Answer| of(&answer.json(), "pages").iter().all(|item| item["state"] == "paused");
             site.until("/api/admin/projections", paused).await;
             act(&site, "pages/rebuild", None).await.problem(409, "wrong-state");
             act(&site, "pages/resume", None).await.is(202);

@@ -11,7 +11,8 @@ async fn visits(site: &Site, facts: &Value) -> (String, String) {
     let told = site.post("/api/events", facts).await.is(202);
     let set = told.headers.get(SET_COOKIE).unwrap().to_str().unwrap().to_owned();
     let cookie = set.split(';').next().unwrap().to_owned();
-    let current = send(site.request("GET", "/api/stream/current").header(COOKIE, cookie)).await.is(200).json();
+    let current =
+        send(site.request("GET", "/api/stream/current").header(COOKIE, cookie)).await.is(200).json();
     let id = current["streamId"].as_str().unwrap().strip_prefix("visitor-").unwrap().to_owned();
     (id, told.header("flightdeck-position").unwrap().to_owned())
 }
@@ -35,11 +36,12 @@ fn the_site_is_counted_whole_and_by_hour_day_week_and_month() {
         let site = Site::start(kind);
         block_on(async {
             visits(&site, &json!([view("/a"), view("/b"), click()])).await;
-            let (_, position) = visits(&site, &json!([view("/a"), { "type": "FormSubmitted", "formId": "order" }])).await;
-            let counts =
-                json!({ "views": 3, "clicks": 1, "forms": 1, "facts": 5, "visitors": 2, "visitorsExact": true });
+            let (_, position) =
+                visits(&site, &json!([view("/a"), { "type": "FormSubmitted", "formId": "order" }])).await;
+            let counts = json!({ "views": 3, "clicks": 1, "forms": 1, "facts": 5, "visitors": 2, "visitorsExact": true });
             for grain in ["hour", "day", "week", "month"] {
-                let told = at(&site, &format!("/api/analytics/site?grain={grain}"), &position).await.is(200).json();
+                let told =
+                    at(&site, &format!("/api/analytics/site?grain={grain}"), &position).await.is(200).json();
                 assert_eq!(told["totals"], counts);
                 assert_eq!((&told["grain"], &told["zone"]), (&json!(grain), &json!("UTC")));
                 let series = told["series"].as_array().unwrap();
@@ -90,7 +92,13 @@ fn visitors_and_pages_are_listed_in_an_order_page_by_page() {
                 loop {
                     let page = at(&site, &path, &position).await.is(200);
                     let told = page.json();
-                    ids.extend(told["items"].as_array().unwrap().iter().map(|item| item["visitorId"].as_str().unwrap().to_owned()));
+                    ids.extend(
+                        told["items"]
+                            .as_array()
+                            .unwrap()
+                            .iter()
+                            .map(|item| item["visitorId"].as_str().unwrap().to_owned()),
+                    );
                     let Some(next) = told["next"].as_str() else { return ids };
                     assert!(page.header("link").unwrap().contains(next));
                     assert!(ids.len() < 10);
@@ -108,7 +116,8 @@ fn visitors_and_pages_are_listed_in_an_order_page_by_page() {
             assert_eq!((&first["pageId"], &first["title"]), (&json!("/a"), &json!("The page /a")));
             let counts = json!({ "views": 3, "clicks": 0, "forms": 0, "facts": 3, "visitors": 3, "visitorsExact": true });
             assert_eq!(first["counts"], counts);
-            let active = at(&site, "/api/analytics/pages?sort=active&limit=2", &position).await.is(200).json();
+            let active =
+                at(&site, "/api/analytics/pages?sort=active&limit=2", &position).await.is(200).json();
             assert_eq!(active["items"].as_array().unwrap().len(), 2);
             assert!(active["next"].is_string());
             for wrong in ["sort=best", "limit=0", "after=x"] {
@@ -127,11 +136,18 @@ fn one_visitor_is_told_of_in_all_by_page_by_session_and_one_by_one() {
             let path = format!("/api/analytics/visitors/{id}");
             let told = at(&site, &path, &position).await.is(200).json();
             let activity = &told["activity"];
-            assert_eq!((&activity["facts"], &activity["views"], &activity["pages"]), (&json!(3), &json!(2), &json!(2)));
-            let pages: Vec<&Value> = told["pages"]["items"].as_array().unwrap().iter().map(|page| &page["pageId"]).collect();
+            assert_eq!(
+                (&activity["facts"], &activity["views"], &activity["pages"]),
+                (&json!(3), &json!(2), &json!(2))
+            );
+            let pages: Vec<&Value> =
+                told["pages"]["items"].as_array().unwrap().iter().map(|page| &page["pageId"]).collect();
             assert_eq!(pages, ["/a", "/b"]);
             let session = &told["sessions"]["items"][0];
-            assert_eq!((&session["entryPage"], &session["exitPage"], &session["facts"]), (&json!("/a"), &json!("/b"), &json!(3)));
+            assert_eq!(
+                (&session["entryPage"], &session["exitPage"], &session["facts"]),
+                (&json!("/a"), &json!("/b"), &json!(3))
+            );
             let kinds = |told: &Value| -> Vec<String> {
                 let items = told["timeline"]["items"].as_array().unwrap();
                 items.iter().map(|item| item["eventType"].as_str().unwrap().to_owned()).collect()

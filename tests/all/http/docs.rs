@@ -17,7 +17,11 @@ fn the_docs_are_served_whole_and_may_load_nothing_from_elsewhere() {
         let html = String::from_utf8(page.bytes).unwrap();
         // Whatever the page names is there, and is ours; nothing of it stands in the page, where the policy would forbid it.
         let mut named = 0;
-        for (_, behind) in html.match_indices("src=\"").chain(html.match_indices("href=\"")).map(|(at, found)| (at, &html[at + found.len()..])) {
+        for (_, behind) in html
+            .match_indices("src=\"")
+            .chain(html.match_indices("href=\""))
+            .map(|(at, found)| (at, &html[at + found.len()..]))
+        {
             let address = behind.split('"').next().unwrap();
             if address != "data:," {
                 assert!(address.starts_with('/'), "{address}");
@@ -30,7 +34,10 @@ fn the_docs_are_served_whole_and_may_load_nothing_from_elsewhere() {
         assert!(!html.contains("<script>") && !html.contains("<style") && !html.contains(" style="));
         for file in ["/docs", "/docs/page.js", "/docs/page.css"] {
             let text = String::from_utf8(site.get(file).await.is(200).bytes).unwrap();
-            assert!(!text.contains("http://") && !text.contains("https://") && !text.contains("innerHTML"), "{file}");
+            assert!(
+                !text.contains("http://") && !text.contains("https://") && !text.contains("innerHTML"),
+                "{file}"
+            );
         }
         let script = site.get("/docs/page.js").await.is(200);
         assert_eq!(script.header("content-type"), Some("text/javascript; charset=utf-8"));
@@ -49,7 +56,8 @@ fn the_metrics_tell_requests_appends_and_how_far_log_and_views_are() {
             site.get("/no/route/at/all").await.is(404);
             let there = |answer: &super::Answer| {
                 let text = String::from_utf8_lossy(&answer.bytes).into_owned();
-                text.contains("flightdeck_view_lag_events{view=\"pages\"} 0\n") && text.contains("flightdeck_log_head_position 3\n")
+                text.contains("flightdeck_view_lag_events{view=\"pages\"} 0\n")
+                    && text.contains("flightdeck_log_head_position 3\n")
             };
             let mut answer = site.get("/metrics").await.is(200);
             for _ in 0..1_000 {

@@ -16,7 +16,8 @@ fn cookie(answer: &Answer) -> Option<String> {
 
 /// What a browser sends that has this cookie.
 async fn sends(site: &Site, path: &str, cookie: Option<&str>, body: &str) -> Answer {
-    let mut request = site.request("POST", path).header("Content-Type", "application/json").body(body.to_owned());
+    let mut request =
+        site.request("POST", path).header("Content-Type", "application/json").body(body.to_owned());
     if let Some(cookie) = cookie {
         request = request.header(COOKIE, cookie);
     }
@@ -44,7 +45,8 @@ fn a_visitor_is_known_by_a_cookie_that_only_the_server_can_make() {
         let site = Site::start(kind);
         block_on(async {
             let first = sends(&site, "/api/events", None, VIEW).await.is(202);
-            let told = json!({ "stored": true, "fromVersion": 1, "version": 1, "fromPosition": 1, "position": 1 });
+            let told =
+                json!({ "stored": true, "fromVersion": 1, "version": 1, "fromPosition": 1, "position": 1 });
             assert_eq!(first.json(), told);
             assert_eq!(first.header("etag"), Some("\"1\""));
             assert!(first.header("flightdeck-position").unwrap().ends_with("-1"));
@@ -93,7 +95,8 @@ fn what_send_beacon_sends_is_taken_and_what_is_wrong_is_told_fact_by_fact() {
     for kind in BOTH {
         let site = Site::start(kind);
         block_on(async {
-            let beacon = site.request("POST", "/api/events").header("Content-Type", "text/plain;charset=UTF-8");
+            let beacon =
+                site.request("POST", "/api/events").header("Content-Type", "text/plain;charset=UTF-8");
             send(beacon.body(format!("[{VIEW}]"))).await.is(202);
             let wrong = format!(r#"[{VIEW},{{"type":"ButtonClicked"}},{{"type":"Nothing"}}]"#);
             let problem = sends(&site, "/api/events", None, &wrong).await.problem(400, "malformed");
@@ -104,11 +107,15 @@ fn what_send_beacon_sends_is_taken_and_what_is_wrong_is_told_fact_by_fact() {
             let many = |facts: usize| format!("[{}]", vec![VIEW; facts].join(","));
             sends(&site, "/api/events", None, &many(20)).await.is(202);
             sends(&site, "/api/events", None, &many(21)).await.problem(400, "malformed");
-            let large = |bytes: usize| format!(r#"{{"type":"PageViewed","pageId":"/","metadata":{{"a":"{}"}}}}"#, "x".repeat(bytes));
+            let large = |bytes: usize| {
+                format!(r#"{{"type":"PageViewed","pageId":"/","metadata":{{"a":"{}"}}}}"#, "x".repeat(bytes))
+            };
             sends(&site, "/api/events", None, &large(16_000)).await.is(202);
             sends(&site, "/api/events", None, &large(17_000)).await.problem(400, "malformed");
             sends(&site, "/api/events", None, &large(500_000)).await.problem(413, "too-large");
-            let form = site.request("POST", "/api/events").header("Content-Type", "application/x-www-form-urlencoded");
+            let form = site
+                .request("POST", "/api/events")
+                .header("Content-Type", "application/x-www-form-urlencoded");
             send(form.body("a=b")).await.problem(415, "unsupported-media-type");
             assert_eq!(head(&site).await, 1 + 20 + 1);
         });
@@ -134,13 +141,20 @@ fn without_consent_nothing_is_stored_where_the_site_asks_for_it_and_no_trace_is_
             assert_eq!(sends(&site, "/api/events", Some(&cookie), VIEW).await.is(202).json()["stored"], true);
             assert_eq!(current(&site, &cookie).await.is(200).json()["consent"], "accepted");
 
-            let declined = sends(&site, "/api/consent", Some(&cookie), r#"{"answer":"decline"}"#).await.is(200);
+            let declined =
+                sends(&site, "/api/consent", Some(&cookie), r#"{"answer":"decline"}"#).await.is(200);
             assert_eq!(declined.json(), json!({ "consent": "declined" }));
-            assert_eq!(sends(&site, "/api/events", Some(&cookie), VIEW).await.is(202).json(), json!({ "stored": false }));
+            assert_eq!(
+                sends(&site, "/api/events", Some(&cookie), VIEW).await.is(202).json(),
+                json!({ "stored": false })
+            );
             assert_eq!(head(&site).await, 3);
             // Nobody's answer is taken back: that is nothing.
             let reset = sends(&site, "/api/consent", None, r#"{"answer":"reset"}"#).await.is(200);
-            assert_eq!((reset.json(), reset.header("set-cookie")), (json!({ "consent": "unanswered" }), None));
+            assert_eq!(
+                (reset.json(), reset.header("set-cookie")),
+                (json!({ "consent": "unanswered" }), None)
+            );
             sends(&site, "/api/consent", None, r#"{"answer":"perhaps"}"#).await.problem(400, "malformed");
             assert_eq!(head(&site).await, 3);
         });
@@ -165,7 +179,8 @@ fn a_link_code_carries_a_stream_to_one_other_device_and_to_no_more() {
             // Of many who take it at once, one gets it.
             let takers = (0..20).map(|_| sends(&site, &path, None, VIEW));
             let answers = futures_util::future::join_all(takers).await;
-            let (taken, refused): (Vec<_>, Vec<_>) = answers.into_iter().partition(|answer| answer.status == 202);
+            let (taken, refused): (Vec<_>, Vec<_>) =
+                answers.into_iter().partition(|answer| answer.status == 202);
             assert_eq!((taken.len(), refused.len()), (1, 19));
             for refused in refused {
                 let problem = refused.problem(422, "refused");
@@ -177,7 +192,9 @@ fn a_link_code_carries_a_stream_to_one_other_device_and_to_no_more() {
             // Who has the stream already loads the page again, with the code still in its address.
             assert_eq!(sends(&site, &path, Some(&mine), VIEW).await.is(202).json()["version"], 3);
             // A code that never was is told of in the same way, and one that is none as such.
-            sends(&site, &format!("/api/events?ref={}", "0".repeat(32)), None, VIEW).await.problem(422, "refused");
+            sends(&site, &format!("/api/events?ref={}", "0".repeat(32)), None, VIEW)
+                .await
+                .problem(422, "refused");
             sends(&site, "/api/events?ref=x", None, VIEW).await.problem(400, "malformed");
             // Who has no stream has nothing to carry anywhere.
             send(site.request("POST", "/api/stream/link")).await.problem(404, "not-found");
@@ -201,11 +218,9 @@ fn what_is_sent_again_with_its_key_is_done_once_and_answered_alike() {
                 }
                 send(request).await
             };
-            for (path, body) in [
-                ("/api/events", VIEW),
-                ("/api/consent", r#"{"answer":"accept"}"#),
-                ("/api/stream/link", ""),
-            ] {
+            for (path, body) in
+                [("/api/events", VIEW), ("/api/consent", r#"{"answer":"accept"}"#), ("/api/stream/link", "")]
+            {
                 let first = keyed(path, Some(&mine), body).await;
                 assert!(super::is_success(&first), "{path}");
                 assert_eq!(first.header("flightdeck-duplicate"), None);
@@ -218,9 +233,15 @@ fn what_is_sent_again_with_its_key_is_done_once_and_answered_alike() {
                 .problem(422, "idempotency-key-reused");
             // Keys are a visitor's own: another one's are not met.
             let other = cookie(&sends(&site, "/api/events", None, VIEW).await).unwrap();
-            assert_eq!(keyed("/api/events", Some(&other), VIEW).await.is(202).header("flightdeck-duplicate"), None);
+            assert_eq!(
+                keyed("/api/events", Some(&other), VIEW).await.is(202).header("flightdeck-duplicate"),
+                None
+            );
             // Two who come for the first time with the same key are answered alike, and are not the same visitor.
-            let (one, two) = (keyed("/api/events", None, VIEW).await.is(202), keyed("/api/events", None, VIEW).await.is(202));
+            let (one, two) = (
+                keyed("/api/events", None, VIEW).await.is(202),
+                keyed("/api/events", None, VIEW).await.is(202),
+            );
             assert_eq!(one.bytes, two.bytes);
             assert_eq!((cookie(&one).is_some(), cookie(&two)), (true, None));
             // A code that was taken by a request stays taken by it.

@@ -18,7 +18,9 @@ pub(super) fn run(ground: &Ground) -> Result<()> {
     let folder = ground.fresh("schemathesis")?;
     let sqlite = format!("sqlite:{}", folder.join("store.db").display());
     // On PostgreSQL the same routes stand on the same port; what differs is found with less.
-    for (name, store, examples) in [("sqlite", sqlite.as_str(), "20"), ("postgres", ground.postgres.as_str(), "6")] {
+    for (name, store, examples) in
+        [("sqlite", sqlite.as_str(), "20"), ("postgres", ground.postgres.as_str(), "6")]
+    {
         let log = folder.join(format!("{name}.log"));
         let mut served = ground.serve(store, &log)?;
         let report = folder.join(format!("{name}.har"));

@@ -22,16 +22,32 @@ pub(super) fn operations() -> Vec<Operation> {
             .refuses(&[404])
     };
     vec![
-        Operation::get("/api/admin/projections", "listProjections", "How far every projection is, and why one does not go on.")
-            .answers::<wire::Projections>(200, "Every generation of every projection.")
-            .to(projections),
-        act("/api/admin/projections/{name}/rebuild", "rebuildProjection", "Builds a view anew, beside the one in use, which it then takes the place of.")
-            .to(rebuild),
+        Operation::get(
+            "/api/admin/projections",
+            "listProjections",
+            "How far every projection is, and why one does not go on.",
+        )
+        .answers::<wire::Projections>(200, "Every generation of every projection.")
+        .to(projections),
+        act(
+            "/api/admin/projections/{name}/rebuild",
+            "rebuildProjection",
+            "Builds a view anew, beside the one in use, which it then takes the place of.",
+        )
+        .to(rebuild),
         act("/api/admin/projections/{name}/pause", "pauseProjection", "Lets a projection wait.").to(pause),
-        act("/api/admin/projections/{name}/resume", "resumeProjection", "Lets a projection go on, also one that has come to a halt.")
-            .to(resume),
-        act("/api/admin/projections/{name}/skip", "skipEvent", "Has a projection leave out, for good, the event that it has come to a halt before.")
-            .to(skip),
+        act(
+            "/api/admin/projections/{name}/resume",
+            "resumeProjection",
+            "Lets a projection go on, also one that has come to a halt.",
+        )
+        .to(resume),
+        act(
+            "/api/admin/projections/{name}/skip",
+            "skipEvent",
+            "Has a projection leave out, for good, the event that it has come to a halt before.",
+        )
+        .to(skip),
         Operation::get("/api/admin/store", "getStore", "What is known of the store.")
             .answers::<wire::Store>(200, "Its size, and how far it is.")
             .to(store),
@@ -193,7 +209,11 @@ async fn connections(call: Call) -> Answer {
     let next = some.last().filter(|_| more).map(|(number, _)| number.to_string());
     let told = |(number, connection): (u64, crate::connections::Connection)| wire::Connection {
         number,
-        kind: if connection.peer.is_some() { wire::ConnectionKind::Http } else { wire::ConnectionKind::Local },
+        kind: if connection.peer.is_some() {
+            wire::ConnectionKind::Http
+        } else {
+            wire::ConnectionKind::Local
+        },
         peer: connection.peer,
         since: connection.since,
     };

@@ -8,7 +8,9 @@ use flightdeck_core::{Decider as _, Timestamp, Version};
 use flightdeck_store::Limit;
 use flightdeck_store::view::{Row, ViewCursor, ViewName, ViewPage};
 use flightdeck_views::site_analytics::{Series, SeriesError, Totals, series, totals};
-use flightdeck_views::user_activity::{Timeline, TimelineError, activity_of, most_active, pages_of, timeline};
+use flightdeck_views::user_activity::{
+    Timeline, TimelineError, activity_of, most_active, pages_of, timeline,
+};
 use flightdeck_views::zone::{InvalidSpan, Step, Zone};
 use flightdeck_views::{Asked, pages, sessions, site_analytics, user_activity};
 use flightdeck_wire::analytics as wire;
@@ -22,15 +24,25 @@ use crate::problem::{Code, Problem};
 
 pub(super) fn operations() -> Vec<Operation> {
     vec![
-        Operation::get("/api/analytics/site", "getSiteAnalytics", "What happened on the site: ever, and in a time, by hour, day, week or month.")
-            .query::<Timestamp>("from", "From when on; 24 hours, 30 days, 12 weeks or 12 months before the end when it is not said.")
-            .query::<Timestamp>("to", "Until when, itself excluded; now when it is not said.")
-            .query::<wire::Grain>("grain", "How long a bucket is; a day when it is not said.")
-            .query::<ZoneParam>("zone", "The zone whose hours, days, weeks and months are meant; UTC when it is not said.")
-            .min_position()
-            .answers::<wire::Site>(200, "The counts.")
-            .refuses(&[422])
-            .to(site),
+        Operation::get(
+            "/api/analytics/site",
+            "getSiteAnalytics",
+            "What happened on the site: ever, and in a time, by hour, day, week or month.",
+        )
+        .query::<Timestamp>(
+            "from",
+            "From when on; 24 hours, 30 days, 12 weeks or 12 months before the end when it is not said.",
+        )
+        .query::<Timestamp>("to", "Until when, itself excluded; now when it is not said.")
+        .query::<wire::Grain>("grain", "How long a bucket is; a day when it is not said.")
+        .query::<ZoneParam>(
+            "zone",
+            "The zone whose hours, days, weeks and months are meant; UTC when it is not said.",
+        )
+        .min_position()
+        .answers::<wire::Site>(200, "The counts.")
+        .refuses(&[422])
+        .to(site),
         Operation::get("/api/analytics/visitors", "listVisitors", "The visitors, in an order.")
             .query::<wire::VisitorsBy>("sort", "In which order; the most active first when it is not said.")
             .page()
@@ -38,16 +50,20 @@ pub(super) fn operations() -> Vec<Operation> {
             .answers::<wire::Visitors>(200, "A page of them.")
             .with(&["Link"])
             .to(visitors),
-        Operation::get("/api/analytics/visitors/{visitorId}", "getVisitor", "What one visitor did: in all, on which pages, in one go, and one by one.")
-            .path::<VisitorId>("visitorId", "The visitor.")
-            .query::<crate::params::LimitParam>("limit", "How many of each at most.")
-            .query::<String>("pagesAfter", "Behind where its pages ended: their `next`.")
-            .query::<String>("sessionsAfter", "Behind where its sessions ended: their `next`.")
-            .query::<Version>("timelineBefore", "Before where its timeline ended: its `next`.")
-            .min_position()
-            .answers::<wire::VisitorDetails>(200, "What it did.")
-            .refuses(&[404])
-            .to(visitor),
+        Operation::get(
+            "/api/analytics/visitors/{visitorId}",
+            "getVisitor",
+            "What one visitor did: in all, on which pages, in one go, and one by one.",
+        )
+        .path::<VisitorId>("visitorId", "The visitor.")
+        .query::<crate::params::LimitParam>("limit", "How many of each at most.")
+        .query::<String>("pagesAfter", "Behind where its pages ended: their `next`.")
+        .query::<String>("sessionsAfter", "Behind where its sessions ended: their `next`.")
+        .query::<Version>("timelineBefore", "Before where its timeline ended: its `next`.")
+        .min_position()
+        .answers::<wire::VisitorDetails>(200, "What it did.")
+        .refuses(&[404])
+        .to(visitor),
         Operation::get("/api/analytics/pages", "listPages", "The pages of the site, in an order.")
             .query::<wire::PagesBy>("sort", "In which order; the most looked at first when it is not said.")
             .page()

@@ -2,7 +2,9 @@
 
 use actix_web::HttpResponse;
 use flightdeck_analytics::VisitorId;
-use flightdeck_analytics::visitor::{self, BATCH_FACTS_MAX, Batch, Command, Consent, FACT_BYTES_MAX, Record, Visitor};
+use flightdeck_analytics::visitor::{
+    self, BATCH_FACTS_MAX, Batch, Command, Consent, FACT_BYTES_MAX, Record, Visitor,
+};
 use flightdeck_core::{Decider as _, Json, Metadata};
 use flightdeck_store::{Context, Expected, Handled, RequestKey};
 use flightdeck_wire::visitor as wire;
@@ -112,7 +114,8 @@ async fn record(call: Call, body: Body) -> Answer {
     let bytes = body.bytes(&call, &[JSON, TEXT], BATCH_BYTES_MAX).await?;
     let batch = Batch::read(&Json::new(bytes.clone(), BATCH_BYTES_MAX)?)?;
     let who = who(&call, &bytes, code.as_deref()).await?;
-    let record = Record { visitor_id: who.id.clone(), batch, policy: call.options.consent, at: call.clock.now() };
+    let record =
+        Record { visitor_id: who.id.clone(), batch, policy: call.options.consent, at: call.clock.now() };
     let mut answer = match handle(&call, &who, Command::Record(record)).await {
         Ok(handled) => {
             let mut answer = recorded(&call, &handled).await?;
