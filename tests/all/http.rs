@@ -2,7 +2,11 @@
 
 mod append;
 mod cloud_events;
+mod admin;
+mod analytics;
+mod docs;
 mod health;
+mod visitors;
 mod log;
 mod odd;
 mod streams;

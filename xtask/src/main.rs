@@ -4,6 +4,7 @@ mod cargo;
 mod ci;
 mod db;
 mod deny;
+mod foreign;
 mod table;
 mod test;
 mod tidy;

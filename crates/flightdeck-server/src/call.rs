@@ -198,10 +198,18 @@ impl Call {
     /// # Errors
     /// When the key is none.
     pub fn key(&self, body: &[u8]) -> Result<Option<RequestKey>, Problem> {
+        self.key_of(self.principal.key(), body)
+    }
+
+    /// The same, of somebody who is known by something else than credentials.
+    ///
+    /// # Errors
+    /// When the key is none.
+    pub fn key_of(&self, caller: &str, body: &[u8]) -> Result<Option<RequestKey>, Problem> {
         let Some(key) = self.header(KEY)? else { return Ok(None) };
         let (method, uri) = (self.request.method().as_str(), self.request.uri());
         // Callers, methods and paths of any length, and none of them meet.
-        let scope = digest([self.principal.key(), method, uri.path()].map(str::as_bytes));
+        let scope = digest([caller, method, uri.path()].map(str::as_bytes));
         let scope = scope.iter().fold(String::new(), |text, byte| format!("{text}{byte:02x}"));
         let told = |name: HeaderName| self.request.headers().get(name).map_or(&b""[..], HeaderValue::as_bytes);
         let (kind, condition) = (told(header::CONTENT_TYPE), told(header::IF_MATCH));
@@ -409,7 +417,10 @@ impl Written {
     /// When the store can't be asked.
     pub async fn of(call: &Call, version: Option<Version>, appended: Option<&Appended>) -> Result<Self, Problem> {
         let (cursor, duplicate) = match appended {
-            Some(appended) => (appended.cursor.clone(), appended.duplicate),
+            Some(appended) => {
+                call.measured.appended(appended);
+                (appended.cursor.clone(), appended.duplicate)
+            }
             None => (call.host.store.head().await?.cursor, false),
         };
         Ok(Self { version, cursor, duplicate, location: None })

@@ -1,17 +1,30 @@
 //! The routes of our own, a file for each part of the API. Each is thin: it reads, asks whether it may, calls, and answers.
 
+mod admin;
+mod analytics;
 mod append;
+mod docs;
 mod health;
 mod log;
 mod streams;
+mod visitors;
 
 use crate::operation::Operation;
 
 /// All of them.
 #[must_use]
 pub(crate) fn operations() -> Vec<Operation> {
-    [health::operations(), log::operations(), streams::operations(), append::operations()]
-        .into_iter()
-        .flatten()
-        .collect()
+    [
+        health::operations(),
+        log::operations(),
+        streams::operations(),
+        append::operations(),
+        visitors::operations(),
+        analytics::operations(),
+        admin::operations(),
+        docs::operations(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }

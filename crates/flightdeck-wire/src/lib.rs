@@ -6,8 +6,11 @@
 //!
 //! One file for each part of the API; open [`problem`] first, for every route may answer with one.
 
+pub mod admin;
+pub mod analytics;
 pub mod append;
 pub mod event;
 pub mod health;
 pub mod problem;
 pub mod stream;
+pub mod visitor;

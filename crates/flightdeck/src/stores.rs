@@ -3,11 +3,13 @@
 use std::sync::Arc;
 
 use flightdeck_core::Epoch;
+use flightdeck_server::StoreFacts;
 use flightdeck_store::chain::Hash;
 use flightdeck_store::view::ViewStore;
-use flightdeck_store::{EventStore, Fill, Head, NotFilled, Whole};
+use flightdeck_store::{EventStore, Fill, Head, NotFilled, StoreError, Whole};
 use flightdeck_store_postgres::{Listen, PostgresStore};
 use flightdeck_store_sqlite::SqliteStore;
+use futures_util::future::BoxFuture;
 
 use crate::exit::{Failure, REFUSED};
 use crate::eyes::Bar;
@@ -58,7 +60,11 @@ fn both<S: EventStore + ViewStore + Clone>(store: S) -> (Arc<dyn EventStore>, Ar
     (Arc::new(store.clone()), Arc::new(store))
 }
 
+/// What is known of a store beside its log, soon.
+type Facts = BoxFuture<'static, Result<StoreFacts, StoreError>>;
+
 /// A store that is written.
+#[derive(Clone)]
 pub(crate) enum Writing {
     Sqlite(SqliteStore),
     Postgres(PostgresStore),
@@ -84,6 +90,24 @@ impl Appending {
             Self::Own(writing) => writing.store(),
             Self::Remote(remote) => remote,
         }
+    }
+
+    /// What is known of the store beside its log, for whoever asks the server.
+    pub(crate) fn facts(&self, durability: &'static str) -> impl Fn() -> Facts + Send + Sync + use<> {
+        let asked = self.clone();
+        move || Box::pin(asked.clone().look(durability))
+    }
+
+    async fn look(self, durability: &'static str) -> Result<StoreFacts, StoreError> {
+        let (kind, size, wal) = match self {
+            Self::Sqlite(store) => {
+                let (size, wal) = store.size_bytes();
+                ("sqlite", size, Some(wal))
+            }
+            Self::Postgres(store) => ("postgres", store.size_bytes().await?, None),
+        };
+        let (kind, durability) = (Some(kind.to_owned()), Some(durability.to_owned()));
+        Ok(StoreFacts { kind, size_bytes: Some(size), wal_bytes: wal, durability })
     }
 
     pub(crate) async fn close(&self) {

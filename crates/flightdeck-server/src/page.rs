@@ -1,0 +1,179 @@
+//! Lists: pages of views, as they are now or were at a moment, and where they go on.
+
+use actix_web::HttpResponse;
+use actix_web::http::header::{self, HeaderValue};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use flightdeck_core::Timestamp;
+use flightdeck_projections::as_of::{Beyond, Moment, Past};
+use flightdeck_projections::{AsOfError, Defined};
+use flightdeck_store::view::{InvalidQuery, Row, ViewCursor, ViewName, ViewPage, ViewQuery};
+use flightdeck_store::{After, Limit};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde::de::value::{Error as Unknown, StrDeserializer};
+
+use crate::call::{Call, json};
+use crate::params::{Params, place};
+use crate::problem::{Code, Problem};
+
+/// What one page of a list tells, in bytes, about: beyond that it ends before its limit, and goes on behind its `next`.
+const PAGE_BYTES_MAX: usize = 1024 * 1024;
+/// Rows that are asked for at once, so that no page is held whole before it is known how large it is.
+const ROWS_AT_ONCE: usize = 50;
+
+impl Params {
+    /// `after`: behind where the page of a list before ended.
+    pub fn list_cursor(&mut self) -> Option<ViewCursor> {
+        self.read("after", |text| {
+            let wrong = || "is not the `next` of such a list";
+            let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| wrong())?;
+            let text = String::from_utf8(bytes).map_err(|_| wrong())?;
+            ViewCursor::from_text(&text).map_err(|_| wrong())
+        })
+    }
+
+    /// `at`: the moment that a list is asked for.
+    pub fn list_moment(&mut self) -> Option<Moment> {
+        self.read("at", |text| match (text.parse::<Timestamp>(), place(text)) {
+            (Ok(time), _) => Ok(Moment::Time(time)),
+            (Err(_), Ok(After::Position(position))) => Ok(Moment::Position(position)),
+            (Err(_), Ok(After::Cursor(cursor))) => Ok(Moment::Cursor(cursor)),
+            (Err(_), Err(_)) => Err("is neither a cursor nor a time such as 2026-11-21T09:30:00Z"),
+        })
+    }
+
+    /// A parameter that is one of a few words.
+    pub fn word<T: DeserializeOwned + JsonSchema>(&mut self, name: &str) -> Option<T> {
+        self.read(name, |text| {
+            let read = T::deserialize(StrDeserializer::<Unknown>::new(text));
+            read.map_err(|_| format!("is none of {}", words_of::<T>().join(", ")))
+        })
+    }
+}
+
+/// The words that a type can be, as its schema has them.
+fn words_of<T: JsonSchema>() -> Vec<String> {
+    let schema = T::json_schema(&mut SchemaGenerator::default());
+    let listed = |name: &str| schema.get(name).and_then(|list| list.as_array()).into_iter().flatten();
+    let alone = listed("oneOf").filter_map(|one| one.get("const"));
+    let words = listed("enum").chain(alone);
+    words.filter_map(|word| word.as_str()).map(str::to_owned).collect()
+}
+
+/// A page of a list.
+#[derive(Debug)]
+pub struct Listed {
+    /// Its rows.
+    pub rows: Vec<Row>,
+    /// What to ask for next; `None` at the end.
+    pub next: Option<String>,
+}
+
+/// A page of a view: as it is now, and then not before `FlightDeck-Min-Position` is there; or as it was at a moment.
+///
+/// # Errors
+/// When the query is none, the view can't be asked, or that is too much to be folded for one answer.
+pub async fn list(call: &Call, query: ViewQuery, at: Option<&Moment>) -> Result<Listed, Problem> {
+    let view = call.view(&query.view)?;
+    // Before anything is waited for, or folded.
+    if let Some((_, table)) = view.plan().table(&query.table) {
+        query.check(table).map_err(refused)?;
+    }
+    match at {
+        None => {
+            call.wait_for(view).await?;
+            page(query, async |query| Ok(call.views.ask(query).await?)).await
+        }
+        Some(moment) => {
+            call.wait_for_log().await?;
+            let past = call.as_of.at(view, moment, Beyond::Refuse).await?;
+            let listed = page(query, async |query| asked(&past, query).await).await;
+            past.end().await;
+            listed
+        }
+    }
+}
+
+async fn asked(past: &Past, query: &ViewQuery) -> Result<ViewPage, Problem> {
+    past.ask(query).await.map_err(AsOfError::into)
+}
+
+async fn page(
+    query: ViewQuery,
+    ask: impl AsyncFn(&ViewQuery) -> Result<ViewPage, Problem>,
+) -> Result<Listed, Problem> {
+    let (mut left, mut bytes, mut rows) = (query.limit.get(), 0, Vec::new());
+    let mut query = query;
+    loop {
+        query.limit = Limit::new(left.min(ROWS_AT_ONCE)).unwrap_or_default();
+        let mut some = ask(&query).await?;
+        left -= some.rows.len().min(left);
+        bytes += some.rows.iter().map(Row::bytes).sum::<usize>();
+        rows.append(&mut some.rows);
+        match some.next {
+            Some(next) if left > 0 && bytes < PAGE_BYTES_MAX => query.after = Some(next),
+            next => {
+                let next = next.map(|next| URL_SAFE_NO_PAD.encode(next.to_text()));
+                return Ok(Listed { rows, next });
+            }
+        }
+    }
+}
+
+fn refused(wrong: InvalidQuery) -> Problem {
+    match wrong {
+        InvalidQuery::Cursor => Problem::field("after", "is the `next` of another list"),
+        wrong => Problem::field("", wrong.to_string()),
+    }
+}
+
+/// Answers with a page of a list, and where the next one is found.
+#[must_use]
+pub fn linked<T: Serialize>(call: &Call, next: Option<&str>, page: &T) -> HttpResponse {
+    let mut answer = json(200, page);
+    if let Some(next) = next {
+        let uri = call.request().uri();
+        let others = uri.query().into_iter().flat_map(|query| query.split('&'));
+        let others = others.filter(|pair| !pair.is_empty() && !pair.starts_with("after="));
+        let query: String = others.map(|pair| format!("{pair}&")).collect();
+        // What a query can't hold otherwise, a path can't either: it came in as one.
+        let link = format!("<{}?{query}after={next}>; rel=\"next\"", uri.path());
+        if let Ok(link) = HeaderValue::from_str(&link) {
+            answer.headers_mut().insert(header::LINK, link);
+        }
+    }
+    answer
+}
+
+impl Call {
+    /// The projection of a view.
+    ///
+    /// # Errors
+    /// When it is not run here.
+    pub fn view(&self, view: &ViewName) -> Result<&Defined, Problem> {
+        self.host().projection(view.as_str()).ok_or_else(|| {
+            let problem = Problem::new(Code::ViewUnavailable, "The view is not folded here.");
+            problem.retry_after(1).with(|told| told.view = Some(view.to_string()))
+        })
+    }
+}
+
+/// Describes the moment of a list.
+pub struct ListMoment;
+
+impl JsonSchema for ListMoment {
+    fn inline_schema() -> bool {
+        true
+    }
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "ListMoment".into()
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "anyOf": [
+            { "format": "date-time" },
+            { "pattern": "^([a-z0-9]{1,12}-)?(0|[1-9][0-9]{0,14})$" },
+        ] })
+    }
+}
