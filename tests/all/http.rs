@@ -1,10 +1,20 @@
 //! The HTTP API, as its clients use it: the real binary on both stores, over real connections. (F66–F79)
 
+mod admin;
+mod analytics;
+mod append;
+mod cloud_events;
 mod contents;
+mod docs;
 mod health;
+mod log;
+mod odd;
 mod presentations;
+mod streams;
+mod tags;
 mod things;
 mod users;
+mod visitors;
 
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::process::{Child, Command, Stdio};
@@ -96,6 +106,11 @@ impl Site {
             Kind::Postgres => Place::new().url(),
         };
         Self::run(&store, folder, arguments)
+    }
+
+    /// A server on a store that is there already.
+    pub(crate) fn on(store: &str) -> Self {
+        Self::run(store, tempfile::tempdir().unwrap(), &[])
     }
 
     fn run(store: &str, folder: tempfile::TempDir, arguments: &[&str]) -> Self {

@@ -4,6 +4,7 @@ mod cargo;
 mod ci;
 mod db;
 mod deny;
+mod foreign;
 mod table;
 mod test;
 mod tidy;
@@ -26,6 +27,7 @@ cargo xtask bench store [ARGS]          measure the store beside its floors (--a
 cargo xtask bench domain                 measure how fast a content of 10,000 changes is folded
 cargo xtask bench postgres [ARGS]       measure the store on PostgreSQL beside its own function (--append, --read, --quick)
 cargo xtask bench operator [ARGS]       measure verify, read, export and their like on a million events (--quick)
+cargo xtask bench http [ARGS]           measure durable appends, reads and the start over HTTP (--sqlite, --postgres, --read, --start, --quick)
 cargo xtask bench projections [ARGS]    measure building views anew, and how far they are behind (--sqlite, --postgres, --events N, --quick)
 cargo xtask bench views [ARGS]          measure the views of what visitors did: built, folded and asked (--sqlite, --postgres, --facts N, --quick)
 cargo xtask torture [CYCLES]            the long form of the crash tests (default 2000 cycles)";
@@ -100,10 +102,10 @@ fn bench(rest: &[String]) -> Result<()> {
                 cargo(["bench", "--package", "flightdeck-store-postgres", "--bench", "postgres", "--"])?;
             cargo::check(command.args(rest).env(db::VARIABLE, server.url()))
         }
-        Some((what, rest)) if what == "operator" => {
+        Some((what, rest)) if what == "operator" || what == "http" => {
             cargo::check(&mut cargo(["build", "--release", "--package", "flightdeck", "--locked"])?)?;
             let server = db::Server::start()?;
-            let mut command = cargo(["bench", "--package", "flightdeck-tests", "--bench", "operator", "--"])?;
+            let mut command = cargo(["bench", "--package", "flightdeck-tests", "--bench", what, "--"])?;
             command.args(rest).env(db::VARIABLE, server.url());
             cargo::check(command.env("FLIGHTDECK_BIN", cargo::target()?.join("release/flightdeck")))
         }
@@ -113,7 +115,7 @@ fn bench(rest: &[String]) -> Result<()> {
             cargo::check(command.args(rest).env(db::VARIABLE, server.url()))
         }
         _ => bail!(
-            "what is to be measured? There are `cargo xtask bench store`, `… domain`, `… postgres`, `… operator`, `… projections` and `… views`"
+            "what is to be measured? There are `cargo xtask bench store`, `… domain`, `… postgres`, `… operator`, `… http`, `… projections` and `… views`"
         ),
     }
 }

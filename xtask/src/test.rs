@@ -8,6 +8,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::cargo::{cargo, check, target, text};
 use crate::db::{self, Server};
+use crate::foreign;
 use crate::table::Table;
 
 /// What the runs came to.
@@ -68,8 +69,8 @@ pub(crate) fn run(filter: Option<&str>, foreign: bool) -> Result<Summary> {
         }
     }
     if foreign {
-        // The proofs with other people's programs come with the server that they talk to: browsers, SDKs, Schemathesis.
-        println!("there are no proofs with foreign programs yet");
+        let [(_, binary), _] = &binaries;
+        summary.passed += foreign::run(binary, server.url(), filter)?;
     }
     if !broken.is_empty() {
         bail!("{summary}; these failed: {}", broken.join(", "));

@@ -187,7 +187,7 @@ macro_rules! word_schema {
 word_schema! { Timestamp, { "type": "string", "format": "date-time" } }
 word_schema! { EventId, { "type": "string", "format": "uuid", "pattern": "^[0-9a-f-]{36}$" } }
 word_schema! { EventType, { "type": "string", "pattern": "^[A-Za-z][A-Za-z0-9_.:-]{0,63}$" } }
-word_schema! { SchemaNumber, { "type": "integer", "minimum": 1, "maximum": u32::MAX } }
+word_schema! { SchemaNumber, { "type": "integer", "minimum": 1, "maximum": i32::MAX } }
 word_schema! { Position, { "type": "integer", "minimum": 0, "maximum": INTEGER_MAX } }
 word_schema! { Version, { "type": "integer", "minimum": 1, "maximum": INTEGER_MAX } }
 word_schema! { Cursor, { "type": "string", "pattern": "^[a-z0-9]{1,12}-(0|[1-9][0-9]{0,15})$" } }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use flightdeck_core::{Cursor, EventType, Json, Metadata, Position, Reference, StreamId};
 use flightdeck_store::view::{GenerationState, Mark, Plan, ViewError, ViewName, ViewStore};
-use flightdeck_store::{Append, AppendError, EventStore, NewEvent};
+use flightdeck_store::{Append, AppendError, Appended, EventStore, NewEvent, RequestKey};
 use thiserror::Error;
 
 /// The stream of what was done by administrators.
@@ -17,9 +17,29 @@ pub struct Admin {
     views: Arc<dyn ViewStore>,
 }
 
+/// Whoever wants something done.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct By {
+    /// Who it is.
+    pub name: String,
+    /// What the act belongs to.
+    pub correlation: Option<Reference>,
+    /// By what a repetition of the act is known: it is not done again.
+    pub request: Option<RequestKey>,
+}
+
+impl<T: AsRef<str>> From<T> for By {
+    fn from(name: T) -> Self {
+        Self { name: name.as_ref().to_owned(), ..Self::default() }
+    }
+}
+
 /// Why it was not done.
 #[derive(Debug, Error)]
 pub enum AdminError {
+    /// It was done before, under the same request key. Where that is written down.
+    #[error("that was done before")]
+    DoneBefore(Appended),
     /// Nothing stands halted before an event there.
     #[error("{0} has not come to a halt before an event that could be left out")]
     NotHalted(ViewName),
@@ -61,10 +81,11 @@ impl Admin {
     ///
     /// # Errors
     /// See [`AdminError`].
-    pub async fn rebuild(&self, plan: &Plan, by: &str) -> Result<GenerationState, AdminError> {
+    pub async fn rebuild(&self, plan: &Plan, by: impl Into<By>) -> Result<GenerationState, AdminError> {
         if plan.tables().is_empty() {
             return Err(AdminError::Reactor(plan.view().clone()));
         }
+        let by = self.first(by.into()).await?;
         let all = self.views.generations().await?;
         if all.iter().any(|state| state.of.view == *plan.view() && state.paused) {
             return Err(AdminError::Paused(plan.view().clone()));
@@ -77,25 +98,20 @@ impl Admin {
     ///
     /// # Errors
     /// See [`AdminError`].
-    pub async fn pause(&self, view: &ViewName, by: &str) -> Result<(), AdminError> {
-        self.mark(view, "ProjectionPaused", &Mark::Pause, by).await
+    pub async fn pause(&self, view: &ViewName, by: impl Into<By>) -> Result<(), AdminError> {
+        self.mark(view, "ProjectionPaused", &Mark::Pause, by.into()).await
     }
 
     /// Lets a view go on, also one that has come to a halt: the event is tried again.
     ///
     /// # Errors
     /// See [`AdminError`].
-    pub async fn resume(&self, view: &ViewName, by: &str) -> Result<(), AdminError> {
-        self.mark(view, "ProjectionResumed", &Mark::Resume, by).await
+    pub async fn resume(&self, view: &ViewName, by: impl Into<By>) -> Result<(), AdminError> {
+        self.mark(view, "ProjectionResumed", &Mark::Resume, by.into()).await
     }
 
-    async fn mark(
-        &self,
-        view: &ViewName,
-        what: &'static str,
-        mark: &Mark,
-        by: &str,
-    ) -> Result<(), AdminError> {
+    async fn mark(&self, view: &ViewName, what: &'static str, mark: &Mark, by: By) -> Result<(), AdminError> {
+        let by = self.first(by).await?;
         let all = self.of(view).await?;
         self.write_down(what, view, None, by).await?;
         for state in all {
@@ -108,7 +124,8 @@ impl Admin {
     ///
     /// # Errors
     /// See [`AdminError`].
-    pub async fn skip(&self, view: &ViewName, by: &str) -> Result<Position, AdminError> {
+    pub async fn skip(&self, view: &ViewName, by: impl Into<By>) -> Result<Position, AdminError> {
+        let by = self.first(by.into()).await?;
         let all = self.of(view).await?;
         let halted = all.iter().find_map(|state| {
             let halt = state.halt.as_ref().filter(|halt| halt.may_be_skipped_at(halt.position))?;
@@ -131,13 +148,22 @@ impl Admin {
         if all.is_empty() { Err(ViewError::Unknown(view.to_string())) } else { Ok(all) }
     }
 
+    /// Whoever wants it, unless it was done before: what has become of things since would be in the way of saying so.
+    async fn first(&self, by: By) -> Result<By, AdminError> {
+        let Some(request) = &by.request else { return Ok(by) };
+        match self.store.outcome_of(request).await? {
+            Some(appended) => Err(AdminError::DoneBefore(appended)),
+            None => Ok(by),
+        }
+    }
+
     /// Writes an act down before it is done: one that nobody can tell of is not done.
     async fn write_down(
         &self,
         what: &'static str,
         view: &ViewName,
         event: Option<(Position, Option<flightdeck_core::EventId>)>,
-        by: &str,
+        by: By,
     ) -> Result<(), AdminError> {
         let mut data = serde_json::json!({ "projection": view.as_str() });
         if let Some((position, event)) = event {
@@ -146,9 +172,11 @@ impl Admin {
         }
         // Made here, so it is JSON.
         let data = Json::from_stored(data.to_string().into());
-        let metadata = Metadata { actor: Some(Reference::new(by)?), ..Metadata::default() };
+        let By { name, correlation, request } = by;
+        let metadata = Metadata { actor: Some(Reference::new(name)?), correlation, ..Metadata::default() };
         let event = NewEvent::new(StreamId::new(AUDIT_STREAM)?, EventType::new(what)?, data);
-        self.store.append(Append::of([event.with_metadata(metadata)])).await?;
-        Ok(())
+        let append = Append { request, ..Append::of([event.with_metadata(metadata)]) };
+        let appended = self.store.append(append).await?;
+        if appended.duplicate { Err(AdminError::DoneBefore(appended)) } else { Ok(()) }
     }
 }

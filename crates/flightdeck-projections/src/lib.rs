@@ -35,7 +35,7 @@ pub mod react;
 pub mod runner;
 pub mod watch;
 
-pub use crate::admin::{Admin, AdminError};
+pub use crate::admin::{Admin, AdminError, By};
 pub use crate::as_of::{AsOf, AsOfError};
 pub use crate::projection::{Defined, InvalidProjection, Projection, Reads};
 pub use crate::react::{Begin, Reactor};

@@ -16,6 +16,7 @@ use flightdeck_projections::Defined;
 use flightdeck_store::chain::sha256;
 use flightdeck_store::{Appended, Context, Expected, Handled, Handler, Outcome, RequestKey};
 use futures_util::StreamExt as _;
+use percent_encoding::percent_decode_str;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Serialize;
 use tokio::time::{Instant, timeout_at};
@@ -122,11 +123,17 @@ impl Call {
     /// # Errors
     /// When it can't be one.
     pub fn path<T: FromStr<Err = WordError>>(&self, name: &str) -> Result<T, Problem> {
-        let info = self.request.match_info();
-        let parts: Vec<(String, String)> =
-            info.load().map_err(|_| Problem::field(name, "is not UTF-8"))?;
-        let text = parts.into_iter().find(|(own, _)| own == name).map(|(_, text)| text).unwrap_or_default();
+        // The router has decoded all but what would have parted the path otherwise.
+        let part = self.request.match_info().get(name).unwrap_or_default();
+        let text = percent_decode_str(part).decode_utf8();
+        let text = text.map_err(|_| Problem::field(name, "is not UTF-8"))?;
         text.parse().map_err(|error: WordError| Problem::field(name, error.problem()))
+    }
+
+    /// The media type of the body, in lower case and without parameters.
+    #[must_use]
+    pub fn media_type(&self) -> String {
+        media_type(self.request.headers())
     }
 
     fn header(&self, name: &str) -> Result<Option<&str>, Problem> {
@@ -191,10 +198,18 @@ impl Call {
     /// # Errors
     /// When the key is none.
     pub fn key(&self, body: &[u8]) -> Result<Option<RequestKey>, Problem> {
+        self.key_of(self.principal.key(), body)
+    }
+
+    /// The same, of somebody who is known by something else than credentials.
+    ///
+    /// # Errors
+    /// When the key is none.
+    pub fn key_of(&self, caller: &str, body: &[u8]) -> Result<Option<RequestKey>, Problem> {
         let Some(key) = self.header(KEY)? else { return Ok(None) };
         let (method, uri) = (self.request.method().as_str(), self.request.uri());
         // Callers, methods and paths of any length, and none of them meet.
-        let scope = digest([self.principal.key(), method, uri.path()].map(str::as_bytes));
+        let scope = digest([caller, method, uri.path()].map(str::as_bytes));
         let scope = scope.iter().fold(String::new(), |text, byte| format!("{text}{byte:02x}"));
         let told = |name: HeaderName| self.request.headers().get(name).map_or(&b""[..], HeaderValue::as_bytes);
         let (kind, condition) = (told(header::CONTENT_TYPE), told(header::IF_MATCH));
@@ -402,7 +417,10 @@ impl Written {
     /// When the store can't be asked.
     pub async fn of(call: &Call, version: Option<Version>, appended: Option<&Appended>) -> Result<Self, Problem> {
         let (cursor, duplicate) = match appended {
-            Some(appended) => (appended.cursor.clone(), appended.duplicate),
+            Some(appended) => {
+                call.measured.appended(appended);
+                (appended.cursor.clone(), appended.duplicate)
+            }
             None => (call.host.store.head().await?.cursor, false),
         };
         Ok(Self { version, cursor, duplicate, location: None })

@@ -1,17 +1,20 @@
 //! What every route works with: the store, its views, the desk, and who may what.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use flightdeck_analytics::visitor::Policy;
 use flightdeck_core::{Clock, Ids, Registry};
 use flightdeck_projections::{Admin, AsOf, Defined, Watcher};
-use flightdeck_store::EventStore;
+use flightdeck_store::{EventStore, StoreError};
 use flightdeck_store::view::ViewStore;
+use futures_util::future::BoxFuture;
 use tokio::sync::watch;
 
 use crate::authorise::Authorise;
+use crate::connections::Connections;
 use crate::desk::Desk;
+use crate::measure::Measured;
 
 /// How a server goes about it.
 #[derive(Debug, Clone)]
@@ -59,6 +62,22 @@ impl Default for Options {
     }
 }
 
+/// What is known of a store beside its log, by whoever opened it: this crate knows no database.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct StoreFacts {
+    /// What kind of store it is.
+    pub kind: Option<String>,
+    /// How many bytes it takes on the disk, without its write-ahead log.
+    pub size_bytes: Option<u64>,
+    /// How many bytes its write-ahead log takes, where it has one of its own.
+    pub wal_bytes: Option<u64>,
+    /// What an answered append survives, in the words of the store.
+    pub durability: Option<String>,
+}
+
+/// Says what is known of a store.
+pub(crate) type AskStore = Arc<dyn Fn() -> BoxFuture<'static, Result<StoreFacts, StoreError>> + Send + Sync>;
+
 /// What every route works with.
 pub struct Host {
     /// The log.
@@ -85,6 +104,14 @@ pub struct Host {
     pub ids: Arc<dyn Ids>,
     /// How it goes about it.
     pub options: Options,
+    /// The connections that are open.
+    pub connections: Connections,
+    /// What was measured.
+    pub measured: Measured,
+    /// Since when it runs.
+    pub begun: Instant,
+    /// What is known of the store beside its log.
+    pub(crate) store_facts: Option<AskStore>,
     /// The OpenAPI document.
     pub(crate) document: bytes::Bytes,
     /// Whether it is stopping: whoever waits or streams ends then.

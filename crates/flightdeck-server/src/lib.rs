@@ -11,9 +11,17 @@
 
 pub mod authorise;
 pub mod call;
+pub mod cloud_event;
+pub mod connections;
 pub mod desk;
 mod door;
+pub mod event;
 pub mod host;
+mod link;
+pub mod measure;
+mod members;
+mod negotiate;
+pub mod next_link;
 pub mod openapi;
 pub mod operation;
 pub mod page;
@@ -22,6 +30,7 @@ pub mod problem;
 pub mod registry;
 mod routes;
 pub mod server;
+mod visitor;
 
 pub use actix_web::HttpRequest;
 pub use flightdeck_analytics::visitor::Policy;
@@ -29,7 +38,8 @@ pub use flightdeck_analytics::visitor::Policy;
 pub use crate::authorise::{Action, Authorise, Object, Principal};
 pub use crate::call::{Body, Call};
 pub use crate::desk::Desk;
-pub use crate::host::{Host, Options};
+pub use crate::host::{Host, Options, StoreFacts};
+pub use crate::members::Wrong;
 pub use crate::operation::{Answer, Operation};
 pub use crate::problem::{Code, Problem};
 pub use crate::registry::registry;

@@ -10,12 +10,13 @@ use serde_json::{Map, Value, json};
 use crate::operation::{Answered, Operation, Place};
 
 /// Headers of answers: what each says.
-const HEADERS: [(&str, &str, &str); 6] = [
+const HEADERS: [(&str, &str, &str); 7] = [
     ("ETag", "The version, in quotes.", "string"),
     ("FlightDeck-Position", "Up to where the log has to be read to see what was written.", "string"),
     ("FlightDeck-Duplicate", "`true` when this was done before, and nothing was done now.", "string"),
     ("Location", "Where it is found.", "string"),
     ("Link", "The next page, as `rel=\"next\"`.", "string"),
+    ("Set-Cookie", "The visitor, as long as the browser does not know who it is.", "string"),
     ("Retry-After", "After how many seconds it is worth another try.", "integer"),
 ];
 

@@ -1,7 +1,6 @@
 //! Lists: pages of views, as they are now or were at a moment, and where they go on.
 
 use actix_web::HttpResponse;
-use actix_web::http::header::{self, HeaderValue};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use flightdeck_core::Timestamp;
@@ -15,6 +14,7 @@ use serde::de::DeserializeOwned;
 use serde::de::value::{Error as Unknown, StrDeserializer};
 
 use crate::call::{Call, json};
+use crate::next_link;
 use crate::params::{Params, place};
 use crate::problem::{Code, Problem};
 
@@ -204,19 +204,7 @@ fn refused(wrong: InvalidQuery) -> Problem {
 /// Answers with a page of a list, and where the next one is found.
 #[must_use]
 pub fn linked<T: Serialize>(call: &Call, next: Option<&str>, page: &T) -> HttpResponse {
-    let mut answer = json(200, page);
-    if let Some(next) = next {
-        let uri = call.request().uri();
-        let others = uri.query().into_iter().flat_map(|query| query.split('&'));
-        let others = others.filter(|pair| !pair.is_empty() && !pair.starts_with("after="));
-        let query: String = others.map(|pair| format!("{pair}&")).collect();
-        // What a query can't hold otherwise, a path can't either: it came in as one.
-        let link = format!("<{}?{query}after={next}>; rel=\"next\"", uri.path());
-        if let Ok(link) = HeaderValue::from_str(&link) {
-            answer.headers_mut().insert(header::LINK, link);
-        }
-    }
-    answer
+    next_link::linked(json(200, page), call.request(), next)
 }
 
 impl Call {

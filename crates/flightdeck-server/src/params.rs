@@ -44,6 +44,12 @@ impl Params {
         params
     }
 
+    /// Whether a parameter is there, and was not read yet.
+    #[must_use]
+    pub fn is_there(&self, name: &str) -> bool {
+        self.given.iter().any(|(own, _)| own == name)
+    }
+
     /// A parameter as text, if it is there.
     pub fn text(&mut self, name: &str) -> Option<String> {
         let place = self.given.iter().position(|(own, _)| own == name)?;
@@ -132,6 +138,27 @@ pub fn place(text: &str) -> Result<After, String> {
     }
     text.parse::<Cursor>().map(After::Cursor).map_err(|_| wrong())
 }
+
+/// Makes what describes a parameter by a pattern.
+macro_rules! pattern_param {
+    ($(#[$doc:meta])* $name:ident, $pattern:expr) => {
+        $(#[$doc])*
+        pub(crate) struct $name;
+
+        impl schemars::JsonSchema for $name {
+            fn inline_schema() -> bool {
+                true
+            }
+            fn schema_name() -> std::borrow::Cow<'static, str> {
+                stringify!($name).into()
+            }
+            fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+                schemars::json_schema!({ "type": "string", "pattern": $pattern })
+            }
+        }
+    };
+}
+pub(crate) use pattern_param;
 
 /// Describes `limit`.
 pub struct LimitParam;

@@ -460,6 +460,8 @@ impl From<HistoryError> for Problem {
 impl From<AdminError> for Problem {
     fn from(error: AdminError) -> Self {
         match error {
+            // Whoever asks for it again is answered by what was done; nobody else comes here.
+            AdminError::DoneBefore(_) => Self::new(Code::KeyReused, "The key was used for another act."),
             AdminError::View(ViewError::Unknown(_)) => Self::not_found("projection"),
             AdminError::View(error) => error.into(),
             AdminError::Audit(error) => error.into(),

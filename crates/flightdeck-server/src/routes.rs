@@ -1,11 +1,17 @@
 //! The routes of our own, a file for each part of the API. Each is thin: it reads, asks whether it may, calls, and answers.
 
+mod admin;
+mod analytics;
+mod append;
 mod contents;
+mod docs;
 mod health;
+mod log;
 mod presentations;
 mod streams;
 mod thing;
 mod users;
+mod visitors;
 
 use crate::operation::Operation;
 
@@ -14,7 +20,13 @@ use crate::operation::Operation;
 pub(crate) fn operations() -> Vec<Operation> {
     [
         health::operations(),
+        log::operations(),
         streams::operations(),
+        append::operations(),
+        visitors::operations(),
+        analytics::operations(),
+        admin::operations(),
+        docs::operations(),
         contents::operations(),
         presentations::operations(),
         users::operations(),

@@ -5,6 +5,7 @@ use std::os::unix::net::UnixListener;
 use std::sync::Arc;
 
 use actix_web::dev::{Server as Http, ServerHandle};
+use actix_web::rt::net::TcpStream;
 use actix_web::web::Data;
 use actix_web::{App, HttpServer, middleware, web};
 use flightdeck_core::registry::RegistryError;
@@ -12,7 +13,7 @@ use flightdeck_core::{Decider, Registry, StoredEvents};
 use flightdeck_projections::{
     Admin, AsOf, Defined, InvalidProjection, Projection, Runner, Running as Folding, StartError,
 };
-use flightdeck_store::EventStore;
+use flightdeck_store::{EventStore, StoreError};
 use flightdeck_store::system::{SystemClock, SystemIds};
 use flightdeck_store::view::ViewStore;
 use thiserror::Error;
@@ -22,7 +23,9 @@ use tokio::task::JoinHandle;
 use crate::authorise::{Authorise, Open};
 use crate::desk::Desk;
 use crate::door::door;
-use crate::host::{Host, Options};
+use crate::connections::{Connection, Connections};
+use crate::host::{AskStore, Host, Options, StoreFacts};
+use crate::measure::{self, Measured};
 use crate::operation::{Answer, Operation};
 use crate::problem::{Code, Problem};
 use crate::{openapi, routes};
@@ -42,6 +45,7 @@ pub struct Server {
     options: Options,
     listeners: Vec<TcpListener>,
     sockets: Vec<UnixListener>,
+    store_facts: Option<AskStore>,
 }
 
 /// Why a server did not start.
@@ -78,6 +82,7 @@ impl Server {
             options: Options::default(),
             listeners: Vec::new(),
             sockets: Vec::new(),
+            store_facts: None,
         }
     }
 
@@ -113,6 +118,16 @@ impl Server {
     #[must_use]
     pub fn options(self, options: Options) -> Self {
         Self { options, ..self }
+    }
+
+    /// The same server, which can say more of its store: whoever opened it knows its size, and how durable it is.
+    #[must_use]
+    pub fn store_facts<F>(mut self, ask: impl Fn() -> F + Send + Sync + 'static) -> Self
+    where
+        F: Future<Output = Result<StoreFacts, StoreError>> + Send + 'static,
+    {
+        self.store_facts = Some(Arc::new(move || Box::pin(ask())));
+        self
     }
 
     /// The same server, which also listens there.
@@ -155,6 +170,10 @@ impl Server {
             document: openapi::document(&all).into(),
             stopping,
             options: self.options,
+            connections: Connections::default(),
+            measured: Measured::default(),
+            begun: std::time::Instant::now(),
+            store_facts: self.store_facts,
             store: self.store,
             views: self.views,
         });
@@ -179,11 +198,19 @@ fn serve(
         App::new()
             .app_data(app_host.clone())
             .wrap(middleware::from_fn(door))
+            .wrap(middleware::from_fn(measure::measure))
             .configure(|config| Operation::serve(all, config))
             .default_service(web::to(nothing_there))
     };
     let options = &host.options;
+    let connected = host.clone();
     let mut http = HttpServer::new(app)
+        .on_connect(move |connection, more| {
+            let peer = connection.downcast_ref::<TcpStream>();
+            let peer = peer.and_then(|tcp| tcp.peer_addr().ok()).map(|address| address.to_string());
+            // It is dropped with the connection.
+            more.insert(connected.connections.opened(Connection { peer, since: connected.clock.now() }));
+        })
         .workers(options.workers)
         .keep_alive(options.keep_alive)
         .client_request_timeout(options.head_time)

@@ -2,12 +2,12 @@
 
 use flightdeck_migrations::POSTGRES;
 use flightdeck_store::migrate::Access;
-use flightdeck_store::{Standing, Step};
+use flightdeck_store::{Standing, Step, StoreError};
 
 use crate::migrate;
 use crate::open::{Dialing, OpenError};
 use crate::options::Options;
-use crate::store::PostgresStore;
+use crate::store::{PostgresStore, to_error};
 use crate::whole::standing;
 
 /// What was found.
@@ -119,5 +119,17 @@ impl PostgresStore {
             },
             steps,
         })
+    }
+
+    /// How many bytes the tables of the store take, with their indexes.
+    ///
+    /// # Errors
+    /// When the database can't be asked.
+    pub async fn size_bytes(&self) -> Result<u64, StoreError> {
+        let sql = "SELECT coalesce(sum(pg_total_relation_size(c.oid)), 0)::bigint FROM pg_class c
+                   WHERE c.relkind = 'r' AND c.relnamespace = current_schema()::regnamespace";
+        let rows = self.session().await?.query(sql, &[]).await.map_err(to_error)?;
+        let bytes = rows.first().and_then(|row| row.try_get::<_, i64>(0).ok()).unwrap_or(0);
+        Ok(u64::try_from(bytes).unwrap_or(0))
     }
 }

@@ -100,6 +100,17 @@ impl SqliteStore {
     }
 }
 
+impl SqliteStore {
+    /// How many bytes the file of the store has, and its write-ahead log.
+    #[must_use]
+    pub fn size_bytes(&self) -> (u64, u64) {
+        let bytes = |path: &Path| path.metadata().map_or(0, |found| found.len());
+        let mut wal = self.path().as_os_str().to_owned();
+        wal.push("-wal");
+        (bytes(self.path()), bytes(Path::new(&wal)))
+    }
+}
+
 /// What a connection that writes has for `synchronous`, read back, on a file made for just that.
 fn synchronous(options: &Options) -> Result<Option<String>, connection::NotOpened> {
     let Ok(folder) = tempfile::tempdir() else { return Ok(None) };

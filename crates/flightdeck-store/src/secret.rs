@@ -46,16 +46,33 @@ impl Secret {
             Mark::Open(tag) => return Ok(tag.clone()),
             Mark::Hidden { key, value } => (key, value),
         };
-        #[expect(clippy::expect_used, reason = "an HMAC takes keys of any length")]
-        let mut mac = Hmac::<Sha256>::new_from_slice(&self.0).expect("a key of 32 bytes");
         // Stored for ever: the same value under another key must not give the same bytes, nor may another use of the secret.
-        for part in ["flightdeck tag", key, value] {
-            mac.update(&(part.len() as u64).to_be_bytes());
-            mac.update(part.as_bytes());
-        }
-        let hidden = mac.finalize().into_bytes();
+        let hidden = self.hmac(&["flightdeck tag", key, value].map(str::as_bytes)).finalize().into_bytes();
         let hidden = hidden.iter().fold(String::new(), |text, byte| format!("{text}{byte:02x}"));
         Tag::new(format!("{key}:{hidden}"))
+    }
+
+    /// The HMAC-SHA256 of some bytes for a purpose: nobody without the secret can make it, and one for another purpose is another.
+    #[must_use]
+    pub fn mac(&self, purpose: &str, bytes: &[u8]) -> [u8; 32] {
+        self.hmac(&[b"flightdeck mac", purpose.as_bytes(), bytes]).finalize().into_bytes().into()
+    }
+
+    /// Whether that is the [`mac`](Self::mac) of these bytes. It takes as long, however much of it is right.
+    #[must_use]
+    pub fn is_mac(&self, purpose: &str, bytes: &[u8], mac: &[u8]) -> bool {
+        self.hmac(&[b"flightdeck mac", purpose.as_bytes(), bytes]).verify_slice(mac).is_ok()
+    }
+
+    /// The HMAC of parts, of which none can be taken for another.
+    fn hmac(&self, parts: &[&[u8]]) -> Hmac<Sha256> {
+        #[expect(clippy::expect_used, reason = "an HMAC takes keys of any length")]
+        let mut mac = Hmac::<Sha256>::new_from_slice(&self.0).expect("a key of 32 bytes");
+        for part in parts {
+            mac.update(&(part.len() as u64).to_be_bytes());
+            mac.update(part);
+        }
+        mac
     }
 }
 
@@ -78,6 +95,18 @@ mod tests {
         let secret = Secret::from_bytes(*b"0123456789abcdef0123456789abcdef");
         let tag = secret.tag(&Mark::hidden("email", "ada@example.org")).unwrap();
         assert_eq!(tag.as_str(), "email:ae7fd0f630c2e0779d731e032a980991b1d323f449362c04c8a1033751ad3da7");
+    }
+
+    #[test]
+    fn a_mac_is_for_one_purpose_and_one_secret() {
+        let secret = Secret::from_bytes([7; 32]);
+        let mac = secret.mac("visitor", b"7f3a");
+        assert!(secret.is_mac("visitor", b"7f3a", &mac));
+        assert!(!secret.is_mac("visito", b"r7f3a", &mac));
+        assert!(!secret.is_mac("link", b"7f3a", &mac));
+        assert!(!secret.is_mac("visitor", b"7f3b", &mac));
+        assert!(!secret.is_mac("visitor", b"7f3a", &mac[..31]));
+        assert!(!Secret::from_bytes([8; 32]).is_mac("visitor", b"7f3a", &mac));
     }
 
     #[test]

@@ -6,11 +6,16 @@
 //!
 //! One file for each part of the API; open [`problem`] first, for every route may answer with one.
 
+pub mod admin;
+pub mod analytics;
+pub mod append;
 pub mod content;
+pub mod event;
 pub mod health;
 pub mod history;
 pub mod presentation;
 pub mod problem;
 pub mod stream;
 pub mod user;
+pub mod visitor;
 pub mod words;

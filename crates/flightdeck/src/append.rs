@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use flightdeck_core::limits::{APPEND_BYTES_MAX, APPEND_EVENTS_MAX, EVENT_DATA_BYTES_MAX};
 use flightdeck_core::{EventId, EventType, Json, SchemaNumber, StreamId, Version};
+use flightdeck_server::event::{self, Source};
 use flightdeck_store::admit::is_same;
 use flightdeck_store::archive::{ArchiveError, Lines};
 use flightdeck_store::chain::{Sealed, sha256};
@@ -16,11 +17,11 @@ use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
 use crate::door::{self, Door};
-use crate::event::{self, Kind, Parsed};
 use crate::exit::{Failure, REFUSED};
 use crate::eyes::{Bar, Eyes, number};
+use crate::line::{self, Kind, Parsed};
 use crate::settings::Settings;
-use crate::stores::Writing;
+use crate::stores::Appending;
 
 #[derive(Args)]
 pub(crate) struct Arguments {
@@ -65,7 +66,7 @@ pub(crate) async fn run(arguments: Arguments, settings: &Settings, eyes: &Eyes) 
     if let Err(why) = append.events.iter().try_for_each(door::anyone) {
         return Err(Failure::new(REFUSED, why, "nothing was written"));
     }
-    let store = Writing::open(settings).await?;
+    let store = Appending::open(settings).await?;
     let appended = store.store().append(append).await;
     store.close().await;
     say(&appended?, eyes)
@@ -87,13 +88,14 @@ fn one(arguments: Arguments) -> Result<Append, String> {
     };
     let data = Json::new(data, EVENT_DATA_BYTES_MAX).map_err(|error| format!("the data: {error}"))?;
     let mut event = NewEvent::new(stream.clone(), event_type, data);
-    event.tags = event::parse_tags(&arguments.tags)?;
+    event.tags = line::parse_tags(&arguments.tags)?;
     event.schema = SchemaNumber::new(arguments.schema).map_err(|error| text(&error))?;
     if let Some(id) = &arguments.id {
-        event.id = Some(event::event_id(id)?);
+        event.id = Some(line::event_id(id)?);
     }
     if let Some(metadata) = &arguments.metadata {
-        event.metadata = event::parse_metadata(metadata).map_err(|error| format!("the metadata: {error}"))?;
+        let metadata = event::metadata(metadata, Source::File);
+        event.metadata = metadata.map_err(|error| format!("the metadata: {error}"))?;
     }
     // Remembered for ever, so taken over a layout that stays: the one that goes into the chain.
     let nameless = EventId::new(Uuid::from_u128(1)).map_err(|error| text(&error))?;
@@ -152,7 +154,7 @@ async fn many(path: &Path, settings: &Settings, eyes: &Eyes) -> Result<(), Failu
     let file = Sheet::open(path)?;
     let bar = Bar::new();
     let lines = file.check(&door::anyone, &bar)?;
-    let store = Writing::open(settings).await?;
+    let store = Appending::open(settings).await?;
     let done = file.append(store.store(), &lines, &bar).await;
     store.close().await;
     drop(bar);
@@ -233,7 +235,7 @@ impl Sheet {
                 hash.update(line);
                 hash.update(b"\n");
                 bytes += line.len() as u64 + 1;
-                event::parse(line, *kind.get_or_insert_with(|| Kind::of(line)))
+                line::parse(line, *kind.get_or_insert_with(|| Kind::of(line)))
             });
             match parsed {
                 None => break,
@@ -272,7 +274,7 @@ impl Sheet {
             let line = lines.line()?;
             let (event, bytes, at_end) = match line {
                 None => (None, 0, true),
-                Some(line) => match event::parse(line, checked.kind) {
+                Some(line) => match line::parse(line, checked.kind) {
                     Ok(Parsed::Event(event)) => {
                         let one = Append::of([event.clone()]).bytes();
                         if part.events.len() >= APPEND_EVENTS_MAX || part.bytes + one > APPEND_BYTES_MAX {

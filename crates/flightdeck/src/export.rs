@@ -5,14 +5,14 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 use flightdeck_core::Position;
+use flightdeck_server::cloud_event;
+use flightdeck_server::event::Breaks;
 use flightdeck_store::{LogQuery, Watcher as _, Whole, archive};
-
 use serde_json::json;
 
 use crate::append::Sheet;
 use crate::backup::{export_checked, from_archive, part, said, taken};
 use crate::door;
-use crate::event;
 use crate::exit::Failure;
 use crate::eyes::{Bar, Eyes, number};
 use crate::settings::Settings;
@@ -84,11 +84,14 @@ async fn cloud_events(store: &dyn Whole, out: &mut dyn std::io::Write, bar: &Bar
     let until = store.head().await?.cursor.position();
     let total = u64::try_from(until.get()).unwrap_or(0);
     let first = LogQuery { until: Some(until), ..LogQuery::default() };
-    let (mut query, mut events) = ((until > Position::START).then_some(first), 0);
+    let (mut query, mut events, mut line) = ((until > Position::START).then_some(first), 0, Vec::new());
     while let Some(asked) = query {
         let page = store.read_log(&asked).await?;
         for event in &page.events {
-            event::write_cloud_event(out, event)?;
+            line.clear();
+            cloud_event::write(&mut line, event, Breaks::Spaces);
+            line.push(b'\n');
+            out.write_all(&line)?;
             events += 1;
         }
         query = asked.next(&page);

@@ -13,6 +13,7 @@ use serde_json::json;
 
 use crate::exit::{Failure, REFUSED, UNREACHABLE};
 use crate::eyes::{BAD, Bar, DIM, Eyes, GOOD, NAME, ODD, number, plain, styled};
+use crate::remote::Remote;
 use crate::settings::Settings;
 use crate::stores::{self, Writing};
 
@@ -130,10 +131,15 @@ fn known(name: &str) -> Result<(Arc<dyn Projection>, Defined), Failure> {
 async fn rebuild(name: &str, settings: &Settings, eyes: &Eyes) -> Result<(), Failure> {
     let (projection, defined) = known(name)?;
     is_there(settings).await?;
-    let writing = Writing::open(settings).await?;
-    let rebuilt = build(&writing, projection, &defined).await;
-    writing.close().await;
-    let (of, at) = rebuilt?;
+    let (of, at) = match stores::remote(settings).await? {
+        Some(remote) => have_built(&remote, name).await?,
+        None => {
+            let writing = Writing::open(settings).await?;
+            let rebuilt = build(&writing, projection, &defined).await;
+            writing.close().await;
+            rebuilt?
+        }
+    };
     let mut out = eyes.out();
     match eyes.json {
         true => {
@@ -161,6 +167,19 @@ async fn build(
     drop(bar);
     running.stop().await;
     built.map(|at| (of, at))
+}
+
+/// The same by the server that holds the store: this program only watches.
+async fn have_built(remote: &Remote, name: &str) -> Result<(Generation, Position), Failure> {
+    let begun = remote.administer(name, "rebuild").await?;
+    let number = |member: &str| begun[member].as_u64().and_then(|number| u32::try_from(number).ok());
+    let (number, build) = (number("number").unwrap_or(0), number("build").unwrap_or(0));
+    let of = Generation { view: ViewName::new(name).map_err(|error| Failure::usage(error.to_string()))?, number, build };
+    let reader = remote.reader().clone();
+    let watcher = Watcher::start(Arc::new(reader.clone()), Arc::new(reader));
+    let bar = Bar::new();
+    let at = wait(&watcher, &of, &bar).await?;
+    Ok((of, at))
 }
 
 async fn wait(watcher: &Watcher, of: &Generation, bar: &Bar) -> Result<Position, Failure> {
@@ -197,18 +216,18 @@ enum Act {
 async fn act(name: &str, act: Act, settings: &Settings, eyes: &Eyes) -> Result<(), Failure> {
     let view = ViewName::new(name).map_err(|error| Failure::usage(error.to_string()))?;
     is_there(settings).await?;
-    let writing = Writing::open(settings).await?;
-    let (store, views) = writing.views();
-    let admin = Admin::new(store, views);
-    let by = actor();
-    let done = match act {
-        Act::Pause => admin.pause(&view, &by).await.map(|()| ("waits", None)),
-        Act::Resume => admin.resume(&view, &by).await.map(|()| ("goes on", None)),
-        Act::Skip => admin.skip(&view, &by).await.map(|at| ("leaves out the event at position", Some(at))),
+    let at = match stores::remote(settings).await? {
+        Some(remote) => {
+            let told = remote.administer(name, act.word()).await?;
+            told["position"].as_i64().and_then(|at| Position::new(at).ok()).filter(|_| matches!(act, Act::Skip))
+        }
+        None => do_it(&act, &view, settings).await?,
     };
-    drop(admin);
-    writing.close().await;
-    let (what, at) = done?;
+    let what = match act {
+        Act::Pause => "waits",
+        Act::Resume => "goes on",
+        Act::Skip => "leaves out the event at position",
+    };
     let mut out = eyes.out();
     match eyes.json {
         true => {
@@ -220,6 +239,32 @@ async fn act(name: &str, act: Act, settings: &Settings, eyes: &Eyes) -> Result<(
         }
     }
     Ok(out.flush()?)
+}
+
+impl Act {
+    const fn word(&self) -> &'static str {
+        match self {
+            Self::Pause => "pause",
+            Self::Resume => "resume",
+            Self::Skip => "skip",
+        }
+    }
+}
+
+/// Does it, in a store that nobody else holds. Tells the position that is left out, if one is.
+async fn do_it(act: &Act, view: &ViewName, settings: &Settings) -> Result<Option<Position>, Failure> {
+    let writing = Writing::open(settings).await?;
+    let (store, views) = writing.views();
+    let admin = Admin::new(store, views);
+    let by = actor();
+    let done = match act {
+        Act::Pause => admin.pause(view, &by).await.map(|()| None),
+        Act::Resume => admin.resume(view, &by).await.map(|()| None),
+        Act::Skip => admin.skip(view, &by).await.map(Some),
+    };
+    drop(admin);
+    writing.close().await;
+    Ok(done?)
 }
 
 /// Who does it: the user of the machine, for all that anybody here knows.

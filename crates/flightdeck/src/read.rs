@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use clap::Args;
 use flightdeck_core::{Cursor, Position, StreamId, Tag, Version};
+use flightdeck_server::event::{self, Breaks};
 use flightdeck_store::read::{After, TypePattern};
 use flightdeck_store::{
     Direction, Filter, FollowOptions, Followed, Limit, LogQuery, Recorded, StreamPattern, StreamQuery, Whole,
@@ -12,7 +13,6 @@ use flightdeck_store::{
 };
 use futures_util::StreamExt as _;
 
-use crate::event;
 use crate::exit::{Failure, REFUSED};
 use crate::eyes::{DIM, Eyes, NAME, ago, fit, plain, styled};
 use crate::settings::Settings;
@@ -105,8 +105,10 @@ impl<W: Write> Shown<W> {
         self.left -= most as u64;
         if self.eyes.json {
             for event in events {
-                let cursor = Cursor::new(epoch.epoch().clone(), event.position);
-                event::write_json(&mut self.out, event, &cursor)?;
+                let mut line = Vec::new();
+                event::write(&mut line, event, epoch.epoch(), Breaks::Spaces);
+                line.push(b'\n');
+                self.out.write_all(&line)?;
             }
         } else {
             self.lines(events)?;

@@ -46,6 +46,7 @@ async fn serve(
         false => flightdeck_server::Policy::UnlessDeclined,
     };
     let mut server = Server::new(store, views).options(Options { consent, ..Options::default() }).listen(listener);
+    server = server.store_facts(writing.facts(durability(settings)));
     let socket = match &settings.store.value {
         Target::Sqlite(path) => Socket::beside(path)?,
         Target::Postgres(_) => None,
@@ -103,6 +104,15 @@ fn more_files() {
     }
 }
 
+/// What an answered append survives.
+fn durability(settings: &Settings) -> &'static str {
+    match &settings.store.value {
+        Target::Sqlite(_) => "every commit flushed (WAL, synchronous=FULL)",
+        Target::Postgres(_) if settings.allow_unsafe_durability.value => "AS THE DATABASE HAS IT: commits may be lost",
+        Target::Postgres(_) => "every commit flushed (fsync and synchronous_commit on)",
+    }
+}
+
 /// Tells what is served, where, and how safely.
 async fn say(
     settings: &Settings,
@@ -111,11 +121,7 @@ async fn say(
     begun: Instant,
 ) -> Result<(), Failure> {
     let (head, views) = running.host().admin.list().await?;
-    let durability = match &settings.store.value {
-        Target::Sqlite(_) => "every commit flushed (WAL, synchronous=FULL)",
-        Target::Postgres(_) if settings.allow_unsafe_durability.value => "AS THE DATABASE HAS IT: commits may be lost",
-        Target::Postgres(_) => "every commit flushed (fsync and synchronous_commit on)",
-    };
+    let durability = durability(settings);
     let store = settings.store.value.url();
     let milliseconds = begun.elapsed().as_millis();
     if settings.log.value.json {

@@ -3,14 +3,17 @@
 use std::sync::Arc;
 
 use flightdeck_core::Epoch;
+use flightdeck_server::StoreFacts;
 use flightdeck_store::chain::Hash;
 use flightdeck_store::view::ViewStore;
-use flightdeck_store::{EventStore, Fill, Head, NotFilled, Whole};
+use flightdeck_store::{EventStore, Fill, Head, NotFilled, StoreError, Whole};
 use flightdeck_store_postgres::{Listen, PostgresStore};
 use flightdeck_store_sqlite::SqliteStore;
+use futures_util::future::BoxFuture;
 
 use crate::exit::{Failure, REFUSED};
 use crate::eyes::Bar;
+use crate::remote::Remote;
 use crate::settings::Settings;
 use crate::target::Target;
 use crate::verify;
@@ -57,10 +60,70 @@ fn both<S: EventStore + ViewStore + Clone>(store: S) -> (Arc<dyn EventStore>, Ar
     (Arc::new(store.clone()), Arc::new(store))
 }
 
+/// What is known of a store beside its log, soon.
+type Facts = BoxFuture<'static, Result<StoreFacts, StoreError>>;
+
 /// A store that is written.
+#[derive(Clone)]
 pub(crate) enum Writing {
     Sqlite(SqliteStore),
     Postgres(PostgresStore),
+}
+
+/// A store that events are appended to: by this program, or by the server that holds it.
+pub(crate) enum Appending {
+    Own(Writing),
+    Remote(Remote),
+}
+
+impl Appending {
+    /// The store, to append to it. It is made when there is none.
+    pub(crate) async fn open(settings: &Settings) -> Result<Self, Failure> {
+        Ok(match remote(settings).await? {
+            Some(remote) => Self::Remote(remote),
+            None => Self::Own(Writing::open(settings).await?),
+        })
+    }
+
+    pub(crate) fn store(&self) -> &dyn EventStore {
+        match self {
+            Self::Own(writing) => writing.store(),
+            Self::Remote(remote) => remote,
+        }
+    }
+
+    /// What is known of the store beside its log, for whoever asks the server.
+    pub(crate) fn facts(&self, durability: &'static str) -> impl Fn() -> Facts + Send + Sync + use<> {
+        let asked = self.clone();
+        move || Box::pin(asked.clone().look(durability))
+    }
+
+    async fn look(self, durability: &'static str) -> Result<StoreFacts, StoreError> {
+        let (kind, size, wal) = match self {
+            Self::Sqlite(store) => {
+                let (size, wal) = store.size_bytes();
+                ("sqlite", size, Some(wal))
+            }
+            Self::Postgres(store) => ("postgres", store.size_bytes().await?, None),
+        };
+        let (kind, durability) = (Some(kind.to_owned()), Some(durability.to_owned()));
+        Ok(StoreFacts { kind, size_bytes: Some(size), wal_bytes: wal, durability })
+    }
+
+    pub(crate) async fn close(&self) {
+        match self {
+            Self::Own(writing) => writing.close().await,
+            Self::Remote(_) => {}
+        }
+    }
+}
+
+/// The server that holds the store, if one does.
+pub(crate) async fn remote(settings: &Settings) -> Result<Option<Remote>, Failure> {
+    match &settings.store.value {
+        Target::Sqlite(path) => Remote::find(path, settings).await,
+        Target::Postgres(_) => Ok(None),
+    }
 }
 
 impl Writing {

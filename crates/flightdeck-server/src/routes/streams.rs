@@ -1,19 +1,43 @@
-//! `/api/streams`: which streams there are, and what is known of one.
+//! `/api/streams`: which streams there are, what is known of one, and its events.
 
-use flightdeck_core::{Category, StreamId};
-use flightdeck_store::{StreamInfo, StreamsQuery};
+use flightdeck_core::{Category, Cursor, Position, StreamId, Version};
+use flightdeck_store::{Direction, Limit, StreamInfo, StreamPattern, StreamQuery, StreamsQuery};
+use flightdeck_wire::event::Events;
 use flightdeck_wire::stream::{Stream, Streams};
 
 use crate::authorise::{Action, Object};
 use crate::call::{Call, json, versioned};
+use crate::next_link::linked;
 use crate::operation::{Answer, Operation};
+use crate::params::{LimitParam, Params, pattern_param};
 use crate::problem::Problem;
 
+use super::log::page::{Ends, answered};
+
+/// What stands between the two ends of a stretch in the `next` of a page.
+const TO: char = '~';
+/// How many pages of names are looked at for a page of those that may be seen.
+const PAGES_MAX: usize = 20;
+
 pub(super) fn operations() -> Vec<Operation> {
+    let of_stream = |path, id| {
+        Operation::get(path, id, "The events of a stream.")
+            .path::<StreamId>("streamId", "Its name.")
+            .query::<Position>("afterVersion", "Behind this version, itself excluded; 0 is before the first.")
+            .query::<Version>("toVersion", "Up to this version, itself included.")
+            .query::<bool>("backward", "Newest first.")
+            .query::<LimitParam>("limit", "How many at most.")
+            .query::<StretchParam>("after", "Behind where the page before ended: its `next`.")
+            .answers::<Events>(200, "A page of them.")
+            .with(&["Link"])
+            .refuses(&[404])
+            .to(events)
+    };
     vec![
         Operation::get("/api/streams", "listStreams", "The streams, by name.")
-            .query::<String>("category", "Only streams of this category.")
-            .page()
+            .query::<CategoryParam>("category", "Only streams of this category.")
+            .query::<LimitParam>("limit", "How many at most.")
+            .query::<StreamId>("after", "Behind where the page before ended: its `next`.")
             .answers::<Streams>(200, "A page of them.")
             .with(&["Link"])
             .to(list),
@@ -23,7 +47,18 @@ pub(super) fn operations() -> Vec<Operation> {
             .with(&["ETag"])
             .refuses(&[404])
             .to(get),
+        of_stream("/api/streams/{streamId}/events", "readStream"),
+        of_stream("/api/events/{streamId}", "readEventsOf"),
     ]
+}
+
+pattern_param! {
+    /// Describes a category: these are among the legal ones.
+    CategoryParam, r"^\$?[A-Za-z][A-Za-z0-9_.]{0,63}$"
+}
+pattern_param! {
+    /// Describes the `next` of a page of a stream.
+    StretchParam, "^(0|[1-9][0-9]{0,14})~([1-9][0-9]{0,14})?$"
 }
 
 fn told(info: StreamInfo) -> Stream {
@@ -39,13 +74,51 @@ async fn list(call: Call) -> Answer {
         limit: params.limit(),
     };
     params.finish()?;
-    call.may(Action::Read, Object::Log)?;
-    let page = call.store.streams(&query).await?;
-    let next = page.streams.last().filter(|_| !page.end).map(|last| last.stream.to_string());
-    // The system's own are for those who name them.
-    let is_shown = |info: &StreamInfo| query.category.is_some() || !info.stream.is_system();
-    let items = page.streams.into_iter().filter(is_shown).map(told).collect();
-    Ok(json(200, &Streams { items, next }))
+    match &query.category {
+        Some(category) => call.may(Action::Read, Object::Category(category.as_str()))?,
+        None => call.may(Action::Read, Object::Log)?,
+    }
+    let (items, next) = visible(&call, query).await?;
+    let next = next.map(|stream| stream.to_string());
+    let page = Streams { items: items.into_iter().map(told).collect(), next };
+    Ok(linked(json(200, &page), call.request(), page.next.as_deref()))
+}
+
+/// A page of the streams that the caller may see, and behind which it goes on. The system's own are for those who name them.
+async fn visible(call: &Call, query: StreamsQuery) -> Result<(Vec<StreamInfo>, Option<StreamId>), Problem> {
+    let StreamsQuery { category, mut after, limit } = query;
+    let (readable, wanted, mut found) = (call.readable(), limit.get(), Vec::new());
+    let is_shown = |stream: &StreamId| match &readable {
+        Some(patterns) => patterns.iter().any(|pattern: &StreamPattern| pattern.matches(stream)),
+        None => category.is_some() || !stream.is_system(),
+    };
+    for _ in 0..PAGES_MAX {
+        // One more than is wanted: whether there is a next page is whether there is another stream to be seen.
+        let limit = Limit::new(wanted + 1 - found.len()).map_err(flightdeck_store::StoreError::from)?;
+        let asked = StreamsQuery { category: category.clone(), after: after.clone(), limit };
+        let page = call.store.streams(&asked).await?;
+        // The system's own stand beside each other: behind one that is not shown comes what is none of them.
+        after = page.streams.last().map(|info| match readable.is_none() && !is_shown(&info.stream) {
+            true => behind_the_systems(&info.stream),
+            false => info.stream.clone(),
+        });
+        found.extend(page.streams.into_iter().filter(|info| is_shown(&info.stream)));
+        if found.len() > wanted {
+            found.truncate(wanted);
+            let next = found.last().map(|info: &StreamInfo| info.stream.clone());
+            return Ok((found, next));
+        }
+        if page.end {
+            return Ok((found, None));
+        }
+    }
+    Ok((found, after))
+}
+
+/// The last name that a stream of the system's own can have.
+fn behind_the_systems(stream: &StreamId) -> StreamId {
+    let last = format!("${}", "~".repeat(flightdeck_core::limits::STREAM_NAME_BYTES_MAX - 1));
+    StreamId::new(last).unwrap_or_else(|_| stream.clone())
 }
 
 async fn get(call: Call) -> Answer {
@@ -54,4 +127,109 @@ async fn get(call: Call) -> Answer {
     call.may(Action::Read, Object::Stream(&stream))?;
     let info = call.store.stream(&stream).await?.ok_or_else(|| Problem::not_found("stream"))?;
     Ok(versioned(200, Some(info.version), &told(info)))
+}
+
+/// A version, where 0 is before the first.
+fn version(text: &str) -> Result<Option<Version>, &'static str> {
+    let wrong = "is not a version";
+    if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(wrong);
+    }
+    match text.parse() {
+        Ok(0) => Ok(None),
+        Ok(number) => Version::new(number).map(Some).map_err(|_| wrong),
+        Err(_) => Err(wrong),
+    }
+}
+
+/// A stretch of versions, as the `next` of a page says it: `3~` behind 3, `0~7` up to 7.
+fn stretch(text: &str) -> Result<(Option<Version>, Option<Version>), &'static str> {
+    let (after, to) = text.split_once(TO).ok_or("is not what a page gave as its next")?;
+    let to = if to.is_empty() { None } else { version(to)? };
+    Ok((version(after)?, to))
+}
+
+fn asked(params: &mut Params, stream: StreamId) -> StreamQuery {
+    let after = params.read("afterVersion", version).flatten();
+    let to =
+        params.read("toVersion", |text| version(text)?.ok_or("is not a version, of which 1 is the first"));
+    let (from, upto) = params.read("after", stretch).unwrap_or_default();
+    let direction = if params.flag("backward") { Direction::Backward } else { Direction::Forward };
+    let least = |one: Option<Version>, other: Option<Version>| match (one, other) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        (one, other) => one.or(other),
+    };
+    StreamQuery { stream, after: after.max(from), to: least(to, upto), direction, limit: params.limit() }
+}
+
+async fn events(call: Call) -> Answer {
+    let stream: StreamId = call.path("streamId")?;
+    let mut params = call.params();
+    let query = asked(&mut params, stream);
+    params.finish()?;
+    call.may(Action::Read, Object::Stream(&query.stream))?;
+    // Before the page: what it does not have was not there yet then.
+    let head = call.store.head().await?.cursor;
+    let page = call.store.read_stream(&query).await?;
+    if page.version.is_none() {
+        return Err(Problem::not_found("stream"));
+    }
+    let last = page.events.last().map_or(Position::START, |event| event.position);
+    let newest = page.events.iter().map(|event| event.position).max().unwrap_or_default();
+    let head = if newest > head.position() { Cursor::new(head.epoch().clone(), newest) } else { head };
+    // How far the log was looked through for events of this stream.
+    let scanned_to = match query.direction {
+        Direction::Forward if page.end && query.to.is_none() => head.position(),
+        Direction::Forward => last,
+        Direction::Backward => last.previous(),
+    };
+    let next = query.next(&page).map(|next| match next.to {
+        Some(to) => format!("{}{TO}{to}", Version::count(next.after)),
+        None => format!("{}{TO}", Version::count(next.after)),
+    });
+    let scanned_to = Cursor::new(head.epoch().clone(), scanned_to).to_string();
+    let ends =
+        Ends { scanned_to: &scanned_to, head: &head.to_string(), caught_up: page.end, next: next.as_deref() };
+    Ok(answered(&call, &page.events, head.epoch(), &ends))
+}
+
+#[cfg(test)]
+mod tests {
+    use flightdeck_core::StreamId;
+    use flightdeck_store::Direction;
+
+    use super::{Params, asked, behind_the_systems};
+
+    #[test]
+    fn where_a_page_ended_the_next_begins() {
+        let stream = || StreamId::new("a-1").unwrap();
+        let mut params = Params::of("afterVersion=2&toVersion=9&after=0~5&backward=true&limit=3");
+        let query = asked(&mut params, stream());
+        params.finish().unwrap();
+        assert_eq!((query.after.unwrap().get(), query.to.unwrap().get()), (2, 5));
+        assert_eq!((query.direction, query.limit.get()), (Direction::Backward, 3));
+        let mut params = Params::of("after=7~&afterVersion=0");
+        let query = asked(&mut params, stream());
+        params.finish().unwrap();
+        assert_eq!((query.after.unwrap().get(), query.to), (7, None));
+        for bad in [
+            "afterVersion=-1",
+            "toVersion=0",
+            "after=5",
+            "after=~",
+            "after=1~2~3",
+            "afterVersion=9007199254740992",
+        ] {
+            let mut params = Params::of(bad);
+            asked(&mut params, stream());
+            assert!(params.finish().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn behind_the_systems_streams_stands_none_of_them() {
+        let last = behind_the_systems(&StreamId::new("$a").unwrap());
+        assert!(last.is_system() && last.as_str().len() == 200);
+        assert!(last < StreamId::new("&").unwrap() && last > StreamId::new("$token-~").unwrap());
+    }
 }

@@ -1,0 +1,282 @@
+//! What is asked of the log: the same parameters for every representation, and who may see what of it.
+
+use std::time::Duration;
+
+use crate::authorise::{Action, Object};
+use crate::call::Call;
+use crate::negotiate::Representation;
+use crate::params::{Params, pattern_param, place};
+use crate::problem::{Code, Problem};
+use flightdeck_core::limits::{FILTER_STREAMS_MAX, TAGS_MAX, TYPES_MAX};
+use flightdeck_core::{Cursor, Invalid, Position, Tag};
+use flightdeck_store::{
+    After, Direction, Filter, Limit, LogPage, LogQuery, Recorded, StoreError, StreamPattern, TypePattern,
+};
+
+/// What stands between the two ends of a stretch in the `next` of a page.
+const TO: char = '~';
+
+/// From where on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Start {
+    /// From the head on.
+    Head,
+    /// Behind a place.
+    Behind(After),
+}
+
+/// What is asked of the log.
+#[derive(Debug)]
+pub(super) struct Asked {
+    start: Start,
+    until: Option<After>,
+    pub(super) filter: Filter,
+    pub(super) direction: Direction,
+    /// How many at most, if that was said.
+    pub(super) limit: Option<Limit>,
+    /// What a page has at most.
+    page: Limit,
+    pub(super) wait: Duration,
+    pub(super) follow: bool,
+    visible: Visible,
+}
+
+impl Asked {
+    /// Reads all of it.
+    pub(super) fn read(mut params: Params, representation: Representation) -> Result<Self, Problem> {
+        let filter = Filter {
+            streams: params.list("streams", StreamPattern::parse),
+            types: params.list("types", TypePattern::parse),
+            tags: params.list("tags", |text| Tag::new(text)),
+        };
+        let mut asked = Self::part(&mut params, filter);
+        asked.wait = params.read("wait", wait).unwrap_or_default();
+        asked.follow = params.flag("follow");
+        params.finish()?;
+        let refused = asked.refused(representation);
+        if refused.is_empty() { Ok(asked) } else { Err(Problem::from(refused).instead(Code::Refused)) }
+    }
+
+    /// What is no part of that representation, or does not go together.
+    fn refused(&self, representation: Representation) -> Invalid {
+        let mut refused = Invalid::default();
+        let mut refuse = |name: &str, problem: &str| refused.extend(Invalid::field(name, problem));
+        let (is_backward, waits) = (self.direction == Direction::Backward, self.wait > Duration::ZERO);
+        match representation {
+            Representation::Lines => {
+                if is_backward {
+                    refuse("backward", "is for pages");
+                }
+                if waits {
+                    refuse("wait", "is for pages; lines are followed with follow=true");
+                }
+            }
+            Representation::Page | Representation::CloudEvents => {
+                if self.follow {
+                    refuse("follow", "is for application/x-ndjson; a page waits with wait=20s");
+                }
+                if waits && is_backward {
+                    refuse("wait", "is for what comes, and backward is for what was");
+                }
+            }
+        }
+        refused
+    }
+
+    /// Reads what is asked of a part of the log.
+    pub(super) fn part(params: &mut Params, filter: Filter) -> Self {
+        let (start, mut until) =
+            params.read("after", stretch).unwrap_or((Start::Behind(After::default()), None));
+        let said = params.place("until");
+        until = match (until, said) {
+            (Some(one), Some(other)) if other.position() < one.position() => Some(other),
+            (one, other) => one.or(other),
+        };
+        let direction = if params.flag("backward") { Direction::Backward } else { Direction::Forward };
+        let is_limited = params.is_there("limit");
+        let page = params.limit();
+        let limit = is_limited.then_some(page);
+        let (wait, visible) = (Duration::ZERO, Visible::default());
+        Self { start, until, filter, direction, limit, page, wait, follow: false, visible }
+    }
+
+    /// The same, of the log as it is now and as far as the caller may see it.
+    pub(super) async fn placed(mut self, call: &Call) -> Result<Self, Problem> {
+        self.filter.check().map_err(StoreError::from)?;
+        self.visible = Visible::of(call, &self.filter)?;
+        if self.start == Start::Head {
+            self.start = Start::Behind(call.store.head().await?.cursor.into());
+        }
+        Ok(self)
+    }
+
+    /// Behind what.
+    pub(super) fn after(&self) -> After {
+        match &self.start {
+            Start::Head => After::default(),
+            Start::Behind(after) => after.clone(),
+        }
+    }
+
+    /// Up to what.
+    pub(super) fn until(&self) -> Option<Position> {
+        self.until.as_ref().map(After::position)
+    }
+
+    /// What a page is asked with.
+    pub(super) fn page(&self) -> LogQuery {
+        let mut query = self.query();
+        query.limit = self.page;
+        if query.filter.streams.is_empty() && query.filter.tags.is_empty() {
+            // So that a page is full of what may be seen.
+            query.filter.streams = self.visible.patterns();
+        }
+        query
+    }
+
+    /// What the log is asked with, page by page as large as they come.
+    pub(super) fn query(&self) -> LogQuery {
+        LogQuery {
+            after: self.after(),
+            until: self.until(),
+            filter: self.filter.clone(),
+            direction: self.direction,
+            limit: Limit::MAX,
+        }
+    }
+
+    /// Whether the caller may see an event.
+    pub(super) fn shows(&self, event: &Recorded) -> bool {
+        self.visible.shows(event)
+    }
+
+    /// A page, of the epoch that was asked about, with what the caller may see of it.
+    pub(super) fn checked(&self, mut page: LogPage) -> Result<LogPage, Problem> {
+        if self.until.as_ref().is_some_and(|until| !until.is_of(page.head.epoch())) {
+            return Err(StoreError::EpochChanged { head: page.head }.into());
+        }
+        page.events.retain(|event| self.shows(event));
+        Ok(page)
+    }
+
+    /// The place behind a page, if there is more: what is left of the stretch.
+    pub(super) fn next(&self, page: &LogPage) -> Option<String> {
+        let scanned_to = page.scanned_to();
+        match (page.end, self.direction) {
+            (true, _) => None,
+            (false, Direction::Forward) => Some(scanned_to.to_string()),
+            (false, Direction::Backward) => {
+                let after = Cursor::new(page.head.epoch().clone(), self.after().position());
+                Some(format!("{after}{TO}{scanned_to}"))
+            }
+        }
+    }
+}
+
+/// Reads `after`: `head`, a place, or the two ends of a stretch.
+fn stretch(text: &str) -> Result<(Start, Option<After>), String> {
+    if text == "head" {
+        return Ok((Start::Head, None));
+    }
+    match text.split_once(TO) {
+        None => Ok((Start::Behind(place(text)?), None)),
+        Some((after, until)) => Ok((Start::Behind(place(after)?), Some(place(until)?))),
+    }
+}
+
+/// Reads `20s`, up to a minute.
+fn wait(text: &str) -> Result<Duration, &'static str> {
+    const SECONDS_MAX: u64 = 60;
+    let seconds = text.strip_suffix('s').filter(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()));
+    match seconds.and_then(|digits| digits.parse().ok()) {
+        Some(seconds @ 0..=SECONDS_MAX) => Ok(Duration::from_secs(seconds)),
+        _ => Err("is not between 0s and 60s"),
+    }
+}
+
+/// Which events may be seen.
+#[derive(Debug, Default)]
+struct Visible {
+    /// Of these streams; `None` is all but the system's own.
+    streams: Option<Vec<StreamPattern>>,
+    /// Whether streams of the system's own were named, and may be seen.
+    system: bool,
+}
+
+impl Visible {
+    fn of(call: &Call, filter: &Filter) -> Result<Self, Problem> {
+        let mut system = false;
+        for pattern in &filter.streams {
+            let object = match pattern {
+                StreamPattern::Exact(stream) if stream.is_system() => Object::Stream(stream),
+                StreamPattern::Category(category) if category.as_str().starts_with('$') => {
+                    Object::Category(category.as_str())
+                }
+                StreamPattern::Prefix(prefix) if prefix.starts_with('$') => Object::Category(prefix),
+                _ => continue,
+            };
+            call.may(Action::Read, object)?;
+            system = true;
+        }
+        Ok(Self { streams: call.readable(), system })
+    }
+
+    fn shows(&self, event: &Recorded) -> bool {
+        match &self.streams {
+            Some(streams) => streams.iter().any(|pattern| pattern.matches(&event.stream)),
+            // A pattern lets a stream of the system's own through only if it names it.
+            None => self.system || !event.stream.is_system(),
+        }
+    }
+
+    /// What is asked for in place of everything.
+    fn patterns(&self) -> Vec<StreamPattern> {
+        match &self.streams {
+            Some(streams) if streams.len() <= FILTER_STREAMS_MAX => streams.clone(),
+            _ => StreamPattern::parse("*").into_iter().collect(),
+        }
+    }
+}
+
+pattern_param! {
+    /// Describes `after`.
+    AfterParam, "^(head|([a-z0-9]{1,12}-)?(0|[1-9][0-9]{0,14})(~([a-z0-9]{1,12}-)?(0|[1-9][0-9]{0,14}))?)$"
+}
+pattern_param! {
+    /// Describes streams and types: of both, these are among the legal ones.
+    PatternsParam, format!("^[A-Za-z][A-Za-z0-9_]{{0,31}}\\*?(,[A-Za-z][A-Za-z0-9_]{{0,31}}\\*?){{0,{}}}$", FILTER_STREAMS_MAX.min(TYPES_MAX) - 1)
+}
+pattern_param! {
+    /// Describes a list of tags.
+    TagsParam, format!("^[a-z]{{1,16}}:[A-Za-z0-9_-]{{1,64}}(,[a-z]{{1,16}}:[A-Za-z0-9_-]{{1,64}}){{0,{}}}$", TAGS_MAX - 1)
+}
+pattern_param! {
+    /// Describes `wait`.
+    WaitParam, "^([0-9]|[1-5][0-9]|60)s$"
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::{Start, stretch, wait};
+
+    #[test]
+    fn a_stretch_is_read_from_what_a_page_says() {
+        assert!(matches!(stretch("head"), Ok((Start::Head, None))));
+        assert!(matches!(stretch("e-7"), Ok((Start::Behind(_), None))));
+        let (_, until) = stretch("e-0~e-41").unwrap();
+        assert_eq!(until.unwrap().position().get(), 41);
+        for bad in ["", "~", "e-1~", "~e-1", "e-1~e-2~e-3", "tail", "head~e-1"] {
+            assert!(stretch(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_wait_has_an_end() {
+        assert_eq!(wait("20s"), Ok(Duration::from_secs(20)));
+        for bad in ["", "s", "20", "61s", "-1s", "1.5s", "99999999999999999999s", "+1s"] {
+            assert!(wait(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! The log in pages: as JSON, and as CloudEvents; and how a page waits for something to come.
+
+use std::time::Duration;
+
+use actix_web::HttpResponse;
+use actix_web::http::Method;
+use flightdeck_core::Epoch;
+use flightdeck_store::{LogPage, Recorded};
+use tokio::time::{Instant, timeout_at};
+
+use crate::call::Call;
+use crate::cloud_event;
+use crate::event::{self, Breaks, put_text};
+use crate::next_link::linked;
+use crate::operation::{Answer, JSON};
+use crate::problem::Problem;
+
+use super::asked::Asked;
+
+/// How often a page looks although nothing woke it.
+const LOOK: Duration = Duration::from_secs(1);
+
+pub(super) async fn json(call: &Call, asked: Asked) -> Answer {
+    let page = read(call, &asked).await?;
+    let next = asked.next(&page);
+    let scanned_to = page.scanned_to().to_string();
+    let ends = Ends {
+        scanned_to: &scanned_to,
+        head: &page.head.to_string(),
+        caught_up: page.end,
+        next: next.as_deref(),
+    };
+    Ok(answered(call, &page.events, page.head.epoch(), &ends))
+}
+
+pub(super) async fn cloud_events(call: &Call, asked: Asked) -> Answer {
+    let page = read(call, &asked).await?;
+    let mut body = b"[".to_vec();
+    for (place, event) in page.events.iter().enumerate() {
+        if place > 0 {
+            body.push(b',');
+        }
+        cloud_event::write(&mut body, event, Breaks::Kept);
+    }
+    body.push(b']');
+    let answer = HttpResponse::Ok().content_type(cloud_event::BATCH).body(body);
+    Ok(linked(answer, call.request(), asked.next(&page).as_deref()))
+}
+
+/// Where a page of events ends, and where the log does.
+pub(in crate::routes) struct Ends<'p> {
+    pub(in crate::routes) scanned_to: &'p str,
+    pub(in crate::routes) head: &'p str,
+    pub(in crate::routes) caught_up: bool,
+    pub(in crate::routes) next: Option<&'p str>,
+}
+
+/// The answer that is a page of events.
+pub(in crate::routes) fn answered(
+    call: &Call,
+    events: &[Recorded],
+    epoch: &Epoch,
+    ends: &Ends<'_>,
+) -> HttpResponse {
+    let mut body = b"{\"events\":[".to_vec();
+    for (place, event) in events.iter().enumerate() {
+        if place > 0 {
+            body.push(b',');
+        }
+        event::write(&mut body, event, epoch, Breaks::Kept);
+    }
+    body.extend_from_slice(b"],\"scannedTo\":");
+    put_text(&mut body, ends.scanned_to);
+    body.extend_from_slice(b",\"head\":");
+    put_text(&mut body, ends.head);
+    body.extend_from_slice(if ends.caught_up { b",\"caughtUp\":true" } else { b",\"caughtUp\":false" });
+    if let Some(next) = ends.next {
+        body.extend_from_slice(b",\"next\":");
+        put_text(&mut body, next);
+    }
+    body.push(b'}');
+    linked(HttpResponse::Ok().content_type(JSON).body(body), call.request(), ends.next)
+}
+
+/// Reads a page. When there is nothing on it, waits for something to come as long as was asked, or until the server stops.
+async fn read(call: &Call, asked: &Asked) -> Result<LogPage, Problem> {
+    let wait = if call.request().method() == Method::HEAD { Duration::ZERO } else { asked.wait };
+    let until = Instant::now() + wait.min(call.options.poll_wait_max);
+    let (mut changes, mut stopping) = (call.store.watch(), call.stopping.clone());
+    let mut query = asked.page();
+    loop {
+        // Marked as seen before the read: what comes while it runs wakes the wait behind it.
+        changes.mark_unchanged();
+        let page = asked.checked(call.store.read_log(&query).await?)?;
+        let reached = asked.until().is_some_and(|until| page.scanned_to >= until);
+        let is_over = Instant::now() >= until || call.is_stopping() || wait.is_zero();
+        if !page.events.is_empty() || reached || is_over {
+            return Ok(page);
+        }
+        // What was looked at does not have to be looked at again.
+        query.after = page.scanned_to().into();
+        if page.end {
+            let look = until.min(Instant::now() + LOOK);
+            tokio::select! {
+                _ = timeout_at(look, changes.changed()) => {}
+                _ = stopping.wait_for(|stopping| *stopping) => {}
+            }
+        }
+    }
+}

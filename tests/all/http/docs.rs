@@ -1,0 +1,89 @@
+//! What people and monitoring look at: `/docs`, which needs nothing from elsewhere, and `/metrics`.
+
+use serde_json::json;
+
+use super::{BOTH, Kind, Site};
+use crate::victim::block_on;
+
+#[test]
+fn the_docs_are_served_whole_and_may_load_nothing_from_elsewhere() {
+    let site = Site::start(Kind::Sqlite);
+    block_on(async {
+        let page = site.get("/docs").await.is(200);
+        assert_eq!(page.header("content-type"), Some("text/html; charset=utf-8"));
+        let policy = page.header("content-security-policy").unwrap();
+        assert!(policy.starts_with("default-src 'none'; script-src 'self'; style-src 'self';"), "{policy}");
+        assert!(!policy.contains("unsafe") && !policy.contains("http"), "{policy}");
+        let html = String::from_utf8(page.bytes).unwrap();
+        // Whatever the page names is there, and is ours; nothing of it stands in the page, where the policy would forbid it.
+        let mut named = 0;
+        for (_, behind) in html
+            .match_indices("src=\"")
+            .chain(html.match_indices("href=\""))
+            .map(|(at, found)| (at, &html[at + found.len()..]))
+        {
+            let address = behind.split('"').next().unwrap();
+            if address != "data:," {
+                assert!(address.starts_with('/'), "{address}");
+                let there = site.get(address).await.is(200);
+                assert_eq!(there.header("x-content-type-options"), Some("nosniff"));
+                named += 1;
+            }
+        }
+        assert!(named >= 3, "{named}");
+        assert!(!html.contains("<script>") && !html.contains("<style") && !html.contains(" style="));
+        for file in ["/docs", "/docs/page.js", "/docs/page.css"] {
+            let text = String::from_utf8(site.get(file).await.is(200).bytes).unwrap();
+            assert!(
+                !text.contains("http://") && !text.contains("https://") && !text.contains("innerHTML"),
+                "{file}"
+            );
+        }
+        let script = site.get("/docs/page.js").await.is(200);
+        assert_eq!(script.header("content-type"), Some("text/javascript; charset=utf-8"));
+    });
+}
+
+#[test]
+fn the_metrics_tell_requests_appends_and_how_far_log_and_views_are() {
+    for kind in BOTH {
+        let site = Site::start(kind);
+        block_on(async {
+            for _ in 0..3 {
+                site.post("/api/events", &json!({ "type": "PageViewed", "pageId": "/" })).await.is(202);
+            }
+            site.get("/api/streams/nothing-1").await.is(404);
+            site.get("/no/route/at/all").await.is(404);
+            let there = |answer: &super::Answer| {
+                let text = String::from_utf8_lossy(&answer.bytes).into_owned();
+                text.contains("flightdeck_view_lag_events{view=\"pages\"} 0\n")
+                    && text.contains("flightdeck_log_head_position 3\n")
+            };
+            let mut answer = site.get("/metrics").await.is(200);
+            for _ in 0..1_000 {
+                if there(&answer) {
+                    break;
+                }
+                tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+                answer = site.get("/metrics").await.is(200);
+            }
+            assert_eq!(answer.header("content-type"), Some("text/plain; version=0.0.4; charset=utf-8"));
+            let text = String::from_utf8(answer.bytes.clone()).unwrap();
+            assert!(there(&answer), "{text}");
+            for line in [
+                "flightdeck_http_requests_total{route=\"/api/events\",method=\"POST\",status=\"202\"} 3\n",
+                "flightdeck_http_requests_total{route=\"/api/streams/{streamId}\",method=\"GET\",status=\"404\"} 1\n",
+                "flightdeck_http_requests_total{route=\"none\",method=\"GET\",status=\"404\"} 1\n",
+                "flightdeck_http_request_duration_seconds_count{route=\"/api/events\",method=\"POST\"} 3\n",
+                "flightdeck_http_appends_total 3\n",
+                "flightdeck_http_appended_events_total 3\n",
+                "flightdeck_view_halted{view=\"pages\"} 0\n",
+                "flightdeck_connections_open 1\n",
+                "flightdeck_build_info{version=\"",
+                "flightdeck_uptime_seconds ",
+            ] {
+                assert!(text.contains(line), "{line} in {text}");
+            }
+        });
+    }
+}

@@ -1,0 +1,48 @@
+//! The CloudEvents SDKs of Python and npm read our log and write events into it, on both stores.
+
+use std::process::Command;
+
+use anyhow::{Context, Result};
+
+use super::{Ground, install};
+use crate::cargo::{check, root};
+
+pub(super) fn run(ground: &Ground) -> Result<()> {
+    let (python, node) = (ground.python("cloudevents.txt")?, npm(ground)?);
+    let scripts = root()?.join("tests/foreign");
+    let folder = ground.fresh("cloudevents")?;
+    let sqlite = format!("sqlite:{}", folder.join("store.db").display());
+    for (name, store) in [("sqlite", sqlite.as_str()), ("postgres", ground.postgres.as_str())] {
+        let mut server = ground.serve(store, &folder.join(format!("{name}.log")))?;
+        check(Command::new(python.join("python")).arg(scripts.join("cloudevents.py")).arg(&server.url))?;
+        let mut script = Command::new("node");
+        check(script.current_dir(&node).arg(scripts.join("cloudevents.mjs")).arg(&server.url))?;
+        server.still_runs()?;
+    }
+    Ok(())
+}
+
+/// Where the SDK of npm is installed, as `tests/foreign/cloudevents.json` names it.
+fn npm(ground: &Ground) -> Result<std::path::PathBuf> {
+    let list = root()?.join("tests/foreign/cloudevents.json");
+    let wanted = std::fs::read_to_string(&list).with_context(|| format!("can't read {}", list.display()))?;
+    let folder = ground.folder.join("node/cloudevents");
+    let installed = folder.join("installed.json");
+    if std::fs::read_to_string(&installed).is_ok_and(|there| there == wanted) {
+        return Ok(folder);
+    }
+    std::fs::create_dir_all(&folder)?;
+    std::fs::write(folder.join("package.json"), &wanted)?;
+    let npm = || {
+        let mut npm = Command::new("npm");
+        npm.args(["install", "--silent", "--no-audit", "--no-fund", "--ignore-scripts"]).current_dir(&folder);
+        check(&mut npm)
+    };
+    if Command::new("npm").arg("--version").output().is_err() {
+        println!("npm is not installed; trying Debian's package");
+        install("npm")?;
+    }
+    npm()?;
+    std::fs::write(installed, wanted)?;
+    Ok(folder)
+}
