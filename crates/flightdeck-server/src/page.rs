@@ -15,7 +15,7 @@ use serde::de::value::{Error as Unknown, StrDeserializer};
 
 use crate::call::{Call, json};
 use crate::next_link;
-use crate::params::{Params, place};
+use crate::params::{Params, pattern_param, place};
 use crate::problem::{Code, Problem};
 
 /// What one page of a list tells, in bytes, about: beyond that it ends before its limit, and goes on behind its `next`.
@@ -227,6 +227,11 @@ impl Call {
         let view = self.view(view)?.plan().view().clone();
         Ok(ViewQuery { streams: self.readable(), ..ViewQuery::of(view, number, table) })
     }
+}
+
+pattern_param! {
+    /// Describes the words that something is found by: so many that a view surely takes them.
+    WordsParam, "^[^\\u0000]{0,60}$"
 }
 
 /// Describes the moment of a list.

@@ -92,7 +92,8 @@ pub enum ContentSort {
 /// Let there be a content. It is a draft.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-#[schemars(deny_unknown_fields)]
+// Whoever names the author is understood whoever asks.
+#[schemars(deny_unknown_fields, extend("required" = ["author", "content", "title"]))]
 pub struct NewContent {
     /// What it is called.
     #[schemars(schema_with = "words::title")]

@@ -151,7 +151,8 @@ pub enum PresentationSort {
 /// Let there be a presentation. It has no slides yet.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-#[schemars(deny_unknown_fields)]
+// Whoever names the author is understood whoever asks.
+#[schemars(deny_unknown_fields, extend("required" = ["author", "title"]))]
 pub struct NewPresentation {
     /// What it is called.
     #[schemars(schema_with = "words::title")]

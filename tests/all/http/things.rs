@@ -30,7 +30,8 @@ pub(super) async fn ask(site: &Site, method: &str, path: &str, body: &Value) -> 
 
 /// The same, at a version.
 pub(super) async fn ask_if(site: &Site, method: &str, path: &str, body: &Value, version: i64) -> Answer {
-    send(with(site, method, path, body, &[("If-Match", &format!("\"{version}\""))])).await
+    let tag = format!("\"{version}\"");
+    send(with(site, method, path, body, &[("If-Match", tag.as_str())])).await
 }
 
 /// The same, with a key.

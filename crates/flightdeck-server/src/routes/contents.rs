@@ -14,7 +14,7 @@ use crate::authorise::{Action, Object};
 use crate::call::{Body, Call};
 use crate::desk::Desk;
 use crate::operation::{Answer, JSON, Operation};
-use crate::page::{self, Cells as _, ListMoment, Listed};
+use crate::page::{self, Cells as _, ListMoment, Listed, WordsParam};
 use crate::problem::{Code, Problem};
 
 pub(super) fn operations() -> Vec<Operation> {
@@ -27,7 +27,7 @@ fn collection() -> Vec<Operation> {
             .query::<wire::Status>("status", "Only contents of this status.")
             .query::<Label>("tag", "Only contents with this tag.")
             .query::<Author>("author", "Only contents of this author.")
-            .query::<String>("q", "Only contents with all of these words; a `*` behind one stands for whatever goes on from there.")
+            .query::<WordsParam>("q", "Only contents with all of these words; a `*` behind one stands for whatever goes on from there.")
             .query::<wire::ContentSort>("sort", "In which order.")
             .query::<ListMoment>("at", "As they were: at a cursor, or a time.")
             .page()

@@ -16,7 +16,7 @@ use crate::authorise::{Action, Object};
 use crate::call::{Body, Call};
 use crate::desk::Desk;
 use crate::operation::{Answer, JSON, Operation};
-use crate::page::{self, Cells as _, ListMoment, Listed};
+use crate::page::{self, Cells as _, ListMoment, Listed, WordsParam};
 use crate::problem::{Code, Problem};
 
 pub(super) fn operations() -> Vec<Operation> {
@@ -28,7 +28,7 @@ fn collection() -> Vec<Operation> {
         Operation::get("/api/presentations", "listPresentations", "The presentations, those that changed last first.")
             .query::<Author>("author", "Only presentations of this author.")
             .query::<bool>("isPublic", "Only presentations that everyone may see, or only others.")
-            .query::<String>("q", "Only presentations with all of these words; a `*` behind one stands for whatever goes on from there.")
+            .query::<WordsParam>("q", "Only presentations with all of these words; a `*` behind one stands for whatever goes on from there.")
             .query::<wire::PresentationSort>("sort", "In which order.")
             .query::<ListMoment>("at", "As they were: at a cursor, or a time.")
             .page()

@@ -14,7 +14,7 @@ use crate::authorise::{Action, Object};
 use crate::call::{Body, Call};
 use crate::desk::Desk;
 use crate::operation::{Answer, JSON, Operation};
-use crate::page::{self, Cells as _, ListMoment, Listed};
+use crate::page::{self, Cells as _, ListMoment, Listed, WordsParam};
 use crate::problem::{Code, Problem};
 
 pub(super) fn operations() -> Vec<Operation> {
@@ -25,7 +25,7 @@ fn collection() -> Vec<Operation> {
     vec![
         Operation::get("/api/users", "listUsers", "The users, by name.")
             .query::<wire::Role>("role", "Only users with this role.")
-            .query::<String>("q", "Only users with all of these words in name or address; a `*` behind one stands for whatever goes on from there.")
+            .query::<WordsParam>("q", "Only users with all of these words in name or address; a `*` behind one stands for whatever goes on from there.")
             .query::<UserSort>("sort", "In which order.")
             .query::<ListMoment>("at", "As they were: at a cursor, or a time.")
             .page()
