@@ -1,5 +1,6 @@
 //! The proofs with other people's programs: each installs what it needs, and talks to the binary as it is shipped, on both stores.
 
+mod cloud_events;
 mod schemathesis;
 
 use std::io::{BufRead as _, BufReader};
@@ -17,7 +18,10 @@ struct Proof {
 }
 
 /// All of them.
-const PROOFS: &[Proof] = &[Proof { name: "schemathesis", run: schemathesis::run }];
+const PROOFS: &[Proof] = &[
+    Proof { name: "schemathesis", run: schemathesis::run },
+    Proof { name: "cloudevents", run: cloud_events::run },
+];
 
 /// What proofs stand on.
 pub(crate) struct Ground {

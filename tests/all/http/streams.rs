@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{BOTH, Kind, Site, send};
+use super::{BOTH, Site, send};
 use crate::victim::block_on;
 
 async fn fill(site: &Site, stream: &str, many: u64) {

@@ -8,23 +8,23 @@ use super::{Ground, install};
 use crate::cargo::{check, root};
 
 pub(super) fn run(ground: &Ground) -> Result<()> {
-    let (python, node) = (ground.python("cloudevents.txt")?, npm(ground)?);
+    let (python, node) = (ground.python("cloud_events.txt")?, npm(ground)?);
     let scripts = root()?.join("tests/foreign");
     let folder = ground.fresh("cloudevents")?;
     let sqlite = format!("sqlite:{}", folder.join("store.db").display());
     for (name, store) in [("sqlite", sqlite.as_str()), ("postgres", ground.postgres.as_str())] {
         let mut server = ground.serve(store, &folder.join(format!("{name}.log")))?;
-        check(Command::new(python.join("python")).arg(scripts.join("cloudevents.py")).arg(&server.url))?;
+        check(Command::new(python.join("python")).arg(scripts.join("cloud_events.py")).arg(&server.url))?;
         let mut script = Command::new("node");
-        check(script.current_dir(&node).arg(scripts.join("cloudevents.mjs")).arg(&server.url))?;
+        check(script.current_dir(&node).arg(scripts.join("cloud_events.mjs")).arg(&server.url))?;
         server.still_runs()?;
     }
     Ok(())
 }
 
-/// Where the SDK of npm is installed, as `tests/foreign/cloudevents.json` names it.
+/// Where the SDK of npm is installed, as `tests/foreign/cloud_events.json` names it.
 fn npm(ground: &Ground) -> Result<std::path::PathBuf> {
-    let list = root()?.join("tests/foreign/cloudevents.json");
+    let list = root()?.join("tests/foreign/cloud_events.json");
     let wanted = std::fs::read_to_string(&list).with_context(|| format!("can't read {}", list.display()))?;
     let folder = ground.folder.join("node/cloudevents");
     let installed = folder.join("installed.json");

@@ -4,8 +4,8 @@ import json
 import sys
 import urllib.request
 
-from cloudevents.conversion import to_structured
-from cloudevents.http import CloudEvent, from_json, to_json
+from cloudevents.conversion import to_json, to_structured
+from cloudevents.http import CloudEvent, from_json
 
 BASE = sys.argv[1]
 ONE = "application/cloudevents+json"
