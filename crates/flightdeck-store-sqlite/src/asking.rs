@@ -38,7 +38,7 @@ pub(crate) fn ask(conn: &Connection, query: &ViewQuery) -> Result<ViewPage, NotD
     let words = Words { index: tables.words(place), todo: tables.todo(place), worded };
     sql.conditions(query, table, &tables.name(place), &words);
     if let Some(after) = &query.after {
-        sql.behind(&after.0, &order);
+        sql.behind(table, &after.0, &order);
     }
     let most = query.limit.get() + 1;
     // The text differs from question to question: it must not push out what is asked all the time.
@@ -121,7 +121,21 @@ impl Sql {
     }
 
     /// Strictly behind these values in that order: nothing comes before everything.
-    fn behind(&mut self, after: &[Value], order: &[(&str, bool)]) {
+    fn behind(&mut self, table: &Table, after: &[Value], order: &[(&str, bool)]) {
+        let alike = order.iter().all(|(_, descending)| *descending == order[0].1);
+        let plain = |(value, (column, descending)): (&Value, &(&str, bool))| {
+            // Of columns that may hold nothing, comparing rows says the right thing only where nothing comes first.
+            let nullable = table.place(column).is_some_and(|place| table.columns()[place].nullable);
+            *value != Value::Null && !(*descending && nullable)
+        };
+        if alike && after.iter().zip(order).all(plain) {
+            // Leads to the place in an index with the key behind it, and reads on from there.
+            let columns = names(order.iter().map(|(column, _)| *column));
+            let places: Vec<String> = after.iter().map(|value| self.bind(value.clone())).collect();
+            let is = if order[0].1 { "<" } else { ">" };
+            self.conditions.push(format!("({columns}) {is} ({})", places.join(", ")));
+            return;
+        }
         let mut any = Vec::new();
         let mut same = String::new();
         for (at, (value, (column, descending))) in after.iter().zip(order).enumerate() {

@@ -1,18 +1,20 @@
 //! The view `content`: one row for each content that is there, as it is now.
 
-use flightdeck_core::{Edit, StoredEvents};
+use flightdeck_core::Edit;
 use flightdeck_domain::content::{Content, Created, Event, Format, Status, Updated};
 use flightdeck_domain::words::Labels;
 use flightdeck_projections::{Projection, Reads};
 use flightdeck_store::Recorded;
 use flightdeck_store::view::{FoldError, Key, Kind, Row, Rows, Table, Value};
 
-use crate::subject::subject;
+use crate::subject::{Deletion, happened, subject};
 
 /// The name of the view, and of its one table.
 pub const NAME: &str = "content";
 /// The number of this projection. Whatever changes what is read, kept or folded takes the next one.
 pub const NUMBER: u32 = 1;
+
+const DELETION: Deletion = Deletion { event_type: "ContentDeleted", id: "contentId" };
 
 /// The projection of the view `content`.
 #[derive(Debug, Clone, Copy, Default)]
@@ -60,8 +62,7 @@ impl Projection for ContentView {
     }
 
     fn fold(&self, event: &Recorded, rows: &mut Rows<'_>) -> Result<(), FoldError> {
-        let data = event.data_bytes();
-        match Event::from_stored(event.event_type.as_str(), event.schema, data)? {
+        match happened(event, Some(&DELETION))? {
             // As the decider has it: what can't follow changes nothing.
             Some(Event::Created(new)) if rows.get(NAME, subject(event)?).is_none() => {
                 rows.put(NAME, created(subject(event)?, &new, event.recorded_at))

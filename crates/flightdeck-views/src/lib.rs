@@ -13,7 +13,8 @@
 //! moment, and the [difference](diff) between two.
 //!
 //! Answers about consent are no facts, and are counted nowhere. A fact whose data is gone (erased, archived) is not counted by a view
-//! that is built after that.
+//! that is built after that; and a content, a presentation or a user is, after an event whose data is gone, what it was before, for nobody
+//! knows better: none that began with such an event is there. Only that something was deleted is said without data.
 
 mod asked;
 mod fact;

@@ -2,7 +2,7 @@
 
 use flightdeck_projections::{Projection, Reads};
 use flightdeck_store::view::{
-    FoldError, Key, Kind, Rows, Table, Value, ViewError, ViewName, ViewPage, ViewQuery, ViewStore,
+    Answers, FoldError, Key, Kind, Rows, Table, Value, ViewError, ViewName, ViewPage, ViewQuery,
 };
 use flightdeck_store::{Recorded, StreamPattern};
 
@@ -104,13 +104,13 @@ pub enum By {
 ///
 /// # Errors
 /// When the view can't be asked.
-pub async fn top_pages(views: &dyn ViewStore, by: By, asked: Asked) -> Result<ViewPage, ViewError> {
+pub async fn top_pages(views: &(impl Answers + ?Sized), by: By, asked: Asked) -> Result<ViewPage, ViewError> {
     let column = match by {
         By::Views => "views",
         By::Facts => "facts",
         By::LastViewed => "last_viewed",
     };
-    views.ask(&asked.of(ViewQuery::of(ViewName::new(NAME)?, NUMBER, NAME).sorted(column, true))).await
+    views.answer(&asked.of(ViewQuery::of(ViewName::new(NAME)?, NUMBER, NAME).sorted(column, true))).await
 }
 
 /// One page, if something happened on it.
@@ -118,13 +118,13 @@ pub async fn top_pages(views: &dyn ViewStore, by: By, asked: Asked) -> Result<Vi
 /// # Errors
 /// When the view can't be asked.
 pub async fn page(
-    views: &dyn ViewStore,
+    views: &(impl Answers + ?Sized),
     page: &str,
     streams: Option<Vec<StreamPattern>>,
 ) -> Result<Option<flightdeck_store::view::Row>, ViewError> {
     let query = ViewQuery { streams, ..ViewQuery::of(ViewName::new(NAME)?, NUMBER, NAME) };
     let only = flightdeck_store::view::Compare::Equal(fact::page_key(page));
-    Ok(views.ask(&query.filter("page", only)).await?.rows.pop())
+    Ok(views.answer(&query.filter("page", only)).await?.rows.pop())
 }
 
 #[cfg(test)]

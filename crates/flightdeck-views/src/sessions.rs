@@ -14,8 +14,7 @@ use flightdeck_analytics::VisitorId;
 use flightdeck_projections::{Projection, Reads};
 use flightdeck_store::Recorded;
 use flightdeck_store::view::{
-    Compare, FoldError, Key, Kind, Row, Rows, Table, Value, ViewError, ViewName, ViewPage, ViewQuery,
-    ViewStore,
+    Answers, Compare, FoldError, Key, Kind, Row, Rows, Table, Value, ViewError, ViewName, ViewPage, ViewQuery,
 };
 
 use crate::Asked;
@@ -130,21 +129,21 @@ fn is_near(session: &Row, fact: &Fact<'_>) -> bool {
 /// # Errors
 /// When the view can't be asked.
 pub async fn sessions_of(
-    views: &dyn ViewStore,
+    views: &(impl Answers + ?Sized),
     visitor: &VisitorId,
     asked: Asked,
 ) -> Result<ViewPage, ViewError> {
     let query = ViewQuery::of(ViewName::new(NAME)?, NUMBER, NAME).sorted("number", true);
-    views.ask(&asked.of(query.filter("visitor", Compare::Equal(visitor.as_str().into())))).await
+    views.answer(&asked.of(query.filter("visitor", Compare::Equal(visitor.as_str().into())))).await
 }
 
 /// The sessions of all visitors, the one that ended last first.
 ///
 /// # Errors
 /// When the view can't be asked.
-pub async fn last_sessions(views: &dyn ViewStore, asked: Asked) -> Result<ViewPage, ViewError> {
+pub async fn last_sessions(views: &(impl Answers + ?Sized), asked: Asked) -> Result<ViewPage, ViewError> {
     let query = ViewQuery::of(ViewName::new(NAME)?, NUMBER, NAME).sorted("ended_at", true);
-    views.ask(&asked.of(query)).await
+    views.answer(&asked.of(query)).await
 }
 
 #[cfg(test)]

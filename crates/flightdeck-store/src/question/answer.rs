@@ -86,12 +86,21 @@ pub async fn answer(reads: &dyn Reads, question: &LogQuestion) -> Result<LogAnsw
         pieces: VecDeque::new(),
         coming: FuturesOrdered::new(),
     };
+    // Also of an answer that is not given, what was begun is read to its end.
+    let found = find(&mut finding, &mut ahead).await;
+    ahead.finish().await;
+    found?;
+    Ok(finding.answer(head))
+}
+
+/// Shows a finding one page after the other, until it has seen enough.
+async fn find(finding: &mut Finding<'_>, ahead: &mut Ahead<'_>) -> Result<(), StoreError> {
     ahead.cut(finding.next()?);
     let mut ends = Ends::default();
     while finding.next()?.is_some() {
         let Some(page) = ahead.next().await? else { break };
         if finding.asks_for_the_last() {
-            ends.look_up(reads, &page.events).await?;
+            ends.look_up(ahead.reads, &page.events).await?;
         }
         let mut all = true;
         for event in &page.events {
@@ -104,8 +113,7 @@ pub async fn answer(reads: &dyn Reads, question: &LogQuestion) -> Result<LogAnsw
             finding.looked_to(page.scanned_to);
         }
     }
-    ahead.finish().await;
-    Ok(finding.answer(head))
+    Ok(())
 }
 
 /// Pages in the order of the log, of which some are read ahead.

@@ -113,3 +113,20 @@ fn it_is_found_by_status_author_label_and_words() {
     assert_eq!(found(ask().text("hello WOR*")), 1);
     assert_eq!(found(ask().text("hello mars")), 0);
 }
+
+#[test]
+fn an_event_whose_data_is_gone_leaves_a_content_as_it_was() {
+    let mut kit = kit();
+    let before = kit.row("content", "1").unwrap();
+    kit.emit_gone("content-1", "ContentUpdated", 1);
+    assert_eq!(kit.row("content", "1"), Some(before));
+    assert_eq!(change(&mut kit, "\"title\":\"Two\"").text("title"), Some("Two"));
+    // Of one that nobody knows how it began there is no row, and what follows changes nothing.
+    kit.emit_gone("content-2", "ContentCreated", 2);
+    kit.emit_json("content-2", "ContentUpdated", r#"{"contentId":"2","title":"Two"}"#);
+    kit.emit_json("content-2", "ContentDeleted", r#"{"contentId":"2"}"#);
+    assert_eq!(kit.rows("content").len(), 1);
+    // That it was deleted needs no data.
+    kit.emit_gone("content-1", "ContentDeleted", 1);
+    assert_eq!(kit.rows("content"), []);
+}
