@@ -180,3 +180,75 @@ fn match_text(terms: &[Term]) -> String {
     });
     each.collect::<Vec<_>>().join(" AND ")
 }
+
+#[cfg(test)]
+mod tests {
+    use flightdeck_store::view::{Compare, Kind, Plan, Table, Value, ViewName, ViewQuery};
+    use rusqlite::{Connection, params_from_iter};
+
+    use super::{Bound, Sql, Tables};
+
+    fn table() -> Table {
+        let table = Table::named("pages").key("site", Kind::Text).key("page", Kind::Text);
+        let table =
+            table.column("views", Kind::Integer).column("kind", Kind::Text).nullable("seen", Kind::Time);
+        table.index(&["views"]).index(&["kind", "views"]).index(&["seen"]).index(&["site", "views"])
+    }
+
+    /// How SQLite goes about a page of a question that begins behind these values.
+    fn plan_of(query: &ViewQuery, after: &[Value]) -> String {
+        let plan = Plan::new("pages", 1, vec![table()], "").unwrap();
+        let (table, tables) = (&plan.tables()[0], Tables::of(1, &plan, false));
+        let conn = Connection::open_in_memory().unwrap();
+        tables.create(&conn).unwrap();
+        let order = query.check(table).unwrap();
+        let mut sql = Sql::default();
+        let words = super::Words { index: String::new(), todo: String::new(), worded: 0 };
+        sql.conditions(query, table, &tables.name(0), &words);
+        sql.behind(table, after, &order);
+        let text = format!("EXPLAIN QUERY PLAN {}", sql.text(table, &tables.name(0), &order, Some(11)));
+        let mut statement = conn.prepare(&text).unwrap();
+        let steps =
+            statement.query_map(params_from_iter(sql.values.iter().map(Bound)), |row| row.get(3)).unwrap();
+        steps.collect::<Result<Vec<String>, _>>().unwrap().join("; ")
+    }
+
+    #[test]
+    fn a_page_begins_in_the_index_where_the_one_before_it_ended_also_among_rows_that_are_alike() {
+        let of = || ViewQuery::of(ViewName::new("pages").unwrap(), 1, "pages");
+        let place = [7.into(), "a".into(), "/".into()];
+        for descending in [false, true] {
+            let is = if descending { "<" } else { ">" };
+            let found = plan_of(&of().sorted("views", descending), &place);
+            let expected =
+                format!("SEARCH fd_view_1_0 USING INDEX fd_view_1_0_0 ((views,site,page){is}(?,?,?))");
+            assert_eq!(found, expected);
+            let of_a_kind = of().filter("kind", Compare::Equal("blog".into()));
+            let found = plan_of(&of_a_kind.sorted("views", descending), &place);
+            let expected = format!(
+                "SEARCH fd_view_1_0 USING INDEX fd_view_1_0_1 (kind=? AND (views,site,page){is}(?,?,?))"
+            );
+            assert_eq!(found, expected);
+        }
+        let seen = Value::Time(flightdeck_core::Timestamp::MIN);
+        let found = plan_of(&of().sorted("seen", false), &[seen, "a".into(), "/".into()]);
+        assert_eq!(found, "SEARCH fd_view_1_0 USING INDEX fd_view_1_0_2 ((seen,site,page)>(?,?,?))");
+        // What may hold nothing is read backwards from its end, and no tie is put in order.
+        let found = plan_of(&of().sorted("seen", true), &[seen, "a".into(), "/".into()]);
+        assert!(!found.contains("TEMP B-TREE"), "{found}");
+    }
+
+    #[test]
+    fn a_column_of_the_key_stands_in_an_index_once() {
+        let plan = Plan::new("pages", 1, vec![table()], "").unwrap();
+        let conn = Connection::open_in_memory().unwrap();
+        Tables::of(1, &plan, false).create(&conn).unwrap();
+        let columns = |index: &str| -> Vec<String> {
+            let sql = "SELECT name FROM pragma_index_info(?1) ORDER BY seqno";
+            let mut statement = conn.prepare(sql).unwrap();
+            statement.query_map([index], |row| row.get(0)).unwrap().collect::<Result<_, _>>().unwrap()
+        };
+        assert_eq!(columns("fd_view_1_0_1"), ["kind", "views", "site", "page"]);
+        assert_eq!(columns("fd_view_1_0_3"), ["site", "views", "page"]);
+    }
+}

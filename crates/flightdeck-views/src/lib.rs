@@ -88,6 +88,26 @@ mod tests {
     }
 
     #[test]
+    fn every_limit_stands_in_the_readme_as_it_is() {
+        let readme = include_str!("../README.md");
+        for (name, most) in [
+            ("BUCKETS_MAX", crate::zone::BUCKETS_MAX),
+            ("SERIES_ROWS_MAX", crate::zone::SERIES_ROWS_MAX),
+            ("EXACT_HOUR", crate::site_analytics::EXACT_HOUR),
+            ("EXACT_MAX", crate::site_analytics::EXACT_MAX),
+            ("DAYS_MAX", crate::log_days::DAYS_MAX),
+            ("HISTORY_EVENTS_MAX", crate::history::HISTORY_EVENTS_MAX),
+            ("HISTORY_BYTES_MAX", crate::history::HISTORY_BYTES_MAX),
+            ("FOLDED_EVENTS_MAX", crate::history::FOLDED_EVENTS_MAX),
+            ("WORDS_MAX", crate::diff::WORDS_MAX),
+            ("HISTORY_WORDS_MAX", crate::history::HISTORY_WORDS_MAX),
+        ] {
+            let row = readme.lines().find(|line| line.starts_with(&format!("| `{name}` |")));
+            assert!(row.is_some_and(|row| row.ends_with(&format!(" {most} |"))), "{name} is {most}: {row:?}");
+        }
+    }
+
+    #[test]
     fn whatever_is_listed_in_an_order_has_an_index_of_it() {
         for (view, table, columns) in [
             ("user_activity", "user_activity", &["facts"][..]),

@@ -136,6 +136,36 @@ async fn others_get_their_turn_while_a_past_is_asked(ground: Ground) {
     assert!(asking.await.unwrap().rows.len() > 10);
 }
 
+#[test]
+fn every_limit_stands_in_the_readme_as_it_is() {
+    let AsOfOptions {
+        events_max,
+        bytes_max,
+        in_memory_max,
+        positions_max,
+        patience,
+        scratches_max,
+        event_budget,
+        lease,
+        wanting,
+    } = AsOfOptions::default();
+    let readme = include_str!("../../README.md");
+    for (name, value) in [
+        ("events_max", events_max as u128),
+        ("positions_max", u128::from(positions_max)),
+        ("bytes_max", bytes_max as u128),
+        ("in_memory_max", in_memory_max as u128),
+        ("patience", patience.as_millis()),
+        ("scratches_max", scratches_max as u128),
+        ("event_budget", event_budget.as_millis()),
+        ("lease", lease.as_millis()),
+        ("wanting", wanting.as_millis()),
+    ] {
+        let row = readme.lines().find(|line| line.starts_with(&format!("| `{name}` |")));
+        assert!(row.is_some_and(|row| row.ends_with(&format!(" {value} |"))), "{name} is {value}: {row:?}");
+    }
+}
+
 crate::on_both! {
     there_are_only_so_many_in_memory
     only_so_much_of_the_log_is_looked_at

@@ -190,7 +190,11 @@ fn only_so_many_streams_and_types_are_compared() {
     let data = || Data::Json(Json::new("{}", 2).unwrap());
     let one = |stream: String, event_type: String| {
         let event_type = flightdeck_core::EventType::new(event_type).unwrap();
-        Recorded { stream: StreamId::new(stream).unwrap(), event_type, ..recorded(data(), Metadata::default()) }
+        Recorded {
+            stream: StreamId::new(stream).unwrap(),
+            event_type,
+            ..recorded(data(), Metadata::default())
+        }
     };
     let question = LogQuestion::alike(StreamId::new("a-1").unwrap());
     let until = Position::new(1_000).unwrap();

@@ -458,3 +458,6 @@ pub enum InvalidQuery {
     #[error("that is more than a query may ask")]
     TooMuch,
 }
+
+#[cfg(test)]
+mod tests;
