@@ -343,7 +343,7 @@ async fn two_moments_are_compared_whichever_comes_first() {
     // A version and a position may be compared, too.
     let name = stream("content-1");
     let (early, second) = (Moment::Position(Position::new(2).unwrap()), Moment::Version(version(2)));
-    let mixed = compare::<Content>(&store, &name, early, second).await.unwrap();
+    let mixed = compare::<Content>(&store, &name, early.clone(), second).await.unwrap();
     assert_eq!(json(&mixed)["changes"].as_array().map(Vec::len), Some(2));
     let ahead = compare::<Content>(&store, &name, early, Moment::Version(version(9))).await;
     assert!(matches!(ahead, Err(HistoryError::Ahead { .. })));
