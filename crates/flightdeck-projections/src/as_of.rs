@@ -244,11 +244,13 @@ impl AsOf {
             until,
         };
         let which = stretch().which(defined);
-        if let Some(halt) = self.stuck.before(&which, until, &skips) {
-            return Err(AsOfError::Halted(halt));
-        }
+        let known =
+            || self.stuck.before(&which, until, &skips).map_or(Ok(()), |halt| Err(AsOfError::Halted(halt)));
+        known()?;
         if self.may_fit(defined, until) {
             let place = self.place().await?;
+            // Whoever had it before may have found out meanwhile.
+            known()?;
             if let Some(live) = self.fold_in_memory(defined, stretch(), Arc::clone(&place)).await? {
                 return Ok(Past::in_memory(live, place));
             }
