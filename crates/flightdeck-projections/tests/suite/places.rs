@@ -47,7 +47,8 @@ async fn there_are_only_so_many_in_memory(ground: Ground) {
     // Whoever waits for a place gets the first that is free.
     let patient = as_of.clone().options(AsOfOptions { in_memory_max: 1, ..AsOfOptions::default() });
     let held = patient.at(&counts, &at(1), Beyond::Refuse).await.unwrap();
-    let mut waiting = pin!(patient.at(&counts, &at(1), Beyond::Refuse));
+    let first = at(1);
+    let mut waiting = pin!(patient.at(&counts, &first, Beyond::Refuse));
     assert!(tokio::time::timeout(Duration::from_millis(50), waiting.as_mut()).await.is_err());
     drop(held);
     waiting.await.unwrap().end().await;
@@ -84,8 +85,8 @@ async fn an_event_that_hangs_leaves_one_thread_behind(ground: Ground) {
         tokio::time::timeout(Duration::from_millis(50), as_of.at(&counts, &at(2), Beyond::Refuse)).await;
     assert!(early.is_err() && tried.load(Ordering::SeqCst) == 1);
     // Others wait for the place that it has, and are told what came out of it.
-    let both =
-        tokio::join!(as_of.at(&counts, &at(2), Beyond::Refuse), as_of.at(&counts, &at(2), Beyond::Refuse));
+    let ask = async || as_of.at(&counts, &at(2), Beyond::Refuse).await;
+    let both = tokio::join!(ask(), ask());
     assert!(matches!(both, (Err(AsOfError::Halted(_)), Err(AsOfError::Halted(_)))), "{both:?}");
     for beyond in [Beyond::Refuse, Beyond::Scratch, Beyond::Refuse] {
         let (begun, asked) = (Instant::now(), as_of.at(&counts, &at(2), beyond).await);
