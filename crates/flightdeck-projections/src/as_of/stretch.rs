@@ -168,9 +168,9 @@ impl Watch {
                 Err(_) => {
                     let Some(halt) = batch::overdue(&self.current, self.event_budget) else { continue };
                     let Self { stuck, which, place, .. } = self;
-                    // One view that is stuck must not keep all others from being asked.
-                    drop(place);
                     stuck.add(which.clone(), halt.clone());
+                    // One view that is stuck must not keep all others from being asked; whoever gets the place knows of it.
+                    drop(place);
                     let position = halt.position;
                     tokio::spawn(async move {
                         drop(working.await);
