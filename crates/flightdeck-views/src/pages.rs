@@ -63,7 +63,7 @@ impl Projection for PagesView {
     }
 
     fn fold(&self, event: &Recorded, rows: &mut Rows<'_>) -> Result<(), FoldError> {
-        let Some(fact) = Fact::of(event)? else { return Ok(()) };
+        let Some(fact) = Fact::again(event, rows.keys())? else { return Ok(()) };
         let Some(page) = fact.page.clone() else { return Ok(()) };
         let new = || {
             let none = || Value::Integer(0);
@@ -81,7 +81,7 @@ impl Projection for PagesView {
                 && row.time("titled_at").is_none_or(|before| before <= fact.at)
             {
                 row.set("titled_at", fact.at)?;
-                row.set("title", title.as_str())?;
+                row.set("title", &**title)?;
             }
             Ok(())
         })

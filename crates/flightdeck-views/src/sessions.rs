@@ -78,7 +78,7 @@ impl Projection for SessionsView {
     }
 
     fn fold(&self, event: &Recorded, rows: &mut Rows<'_>) -> Result<(), FoldError> {
-        let Some(fact) = Fact::of(event)? else { return Ok(()) };
+        let Some(fact) = Fact::again(event, rows.keys())? else { return Ok(()) };
         let (visitor, version) = (Value::from(fact.visitor), Value::Integer(event.version.get()));
         let key = [visitor.clone(), LAST.into()];
         let last = rows.find(NAME, &key).cloned();
@@ -109,7 +109,7 @@ fn take_in(session: &mut Row, fact: &Fact<'_>, version: i64) -> Result<(), FoldE
     if let (fact::Kind::View, Some(page)) = (fact.kind, &fact.page) {
         if session.integer("views") == Some(0) {
             session.set("entry_page", page.clone())?;
-            session.set("referrer", fact.referrer.as_ref().map(|referrer| referrer.as_str()))?;
+            session.set("referrer", fact.referrer.as_deref())?;
         }
         session.set("exit_page", page.clone())?;
     }
