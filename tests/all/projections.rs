@@ -2,6 +2,7 @@
 
 mod beside;
 mod equality;
+mod every_past;
 mod every_view;
 mod kill_points;
 mod kills;

@@ -1,36 +1,44 @@
-//! What the views of what visitors did cost: how fast each is built from a year of facts, folded in memory and by the runner, and how
-//! long answers take then.
+//! What the views of what visitors did cost: how fast each is built from a year of facts, folded in memory and by the runner, how much
+//! memory that takes, and how long answers take then.
+//!
+//! The history is that of a site that people use (`flightdeck_tests::visits`): visits of six facts in the mean, with less than a minute between
+//! two of them; six visits of ten are by somebody who was there before; of a thousand pages a few are looked at often, most hardly ever, and
+//! half of what a visitor looks at it has seen before. Ten million facts are 1.7 million visits by 680,000 visitors.
 //!
 //! `cargo xtask bench views` starts a server and prints a table; `--sqlite` and `--postgres` measure only that store, `--facts N` is how
-//! many facts there are, `--quick` is for seeing that it runs.
+//! many facts there are, `--quick` is for seeing that it runs. With `--keep DIR` the log and its views stay: SQLite's there, PostgreSQL's in
+//! the server that `FLIGHTDECK_TEST_POSTGRES` names; the next run with as many facts appends only what is not there. `--only PART` does
+//! one part, for which what comes before it must be there: `append`, `fold`, `ask`, or the name of a view.
 #![expect(clippy::unwrap_used, reason = "a benchmark ends when it fails")]
 
 use std::future::Future;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use flightdeck_analytics::VisitorId;
-use flightdeck_core::{EventType, Json, StreamId, Timestamp};
+use flightdeck_core::Timestamp;
 use flightdeck_projections::live::Live;
 use flightdeck_projections::{Defined, Projection, Runner};
 use flightdeck_store::view::ViewStore;
-use flightdeck_store::{Append, EventStore, LogQuery, NewEvent};
+use flightdeck_store::{Append, EventStore, LogQuery};
 use flightdeck_store_postgres::{PostgresStore, Schema};
 use flightdeck_store_sqlite::SqliteStore;
+use flightdeck_tests::contents::Dice;
+use flightdeck_tests::visits::{PAGES, Visits, YEAR_MICROS, visitor};
 use flightdeck_views::zone::{Step, Zone};
 use flightdeck_views::{Asked, pages, sessions, site_analytics, user_activity};
 
-const VISITORS: u64 = 50_000;
-const PAGES: u64 = 1_000;
-/// When the year begins that the facts are of: 2025, in UTC.
-const YEAR_MICROS: i64 = 1_735_689_600_000_000;
 const DAY_MICROS: i64 = 86_400_000_000;
 /// Facts that are folded in memory.
 const IN_MEMORY_MAX: u64 = 200_000;
 
 struct Bench {
     facts: u64,
+    visitors: u64,
     asks: u64,
+    /// The only part that is done, if it is not all.
+    only: Option<String>,
 }
 
 /// A store under measurement.
@@ -39,36 +47,6 @@ struct Ground {
     name: &'static str,
     store: Arc<dyn EventStore>,
     views: Arc<dyn ViewStore>,
-}
-
-/// Numbers that look like chance, and are the same in each run.
-fn mixed(number: u64) -> u64 {
-    let mixed = number.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    (mixed ^ (mixed >> 29)).wrapping_mul(0xbf58_476d_1ce4_e5b9) >> 16
-}
-
-fn visitor(number: u64) -> String {
-    format!("0192f3a4-7b1c-7def-8123-{number:012x}")
-}
-
-fn page(number: u64) -> String {
-    format!("/pages/page-{number}")
-}
-
-/// The fact at that place, of which there are so many in the year. A few pages are looked at often, most hardly ever.
-fn fact(number: u64, facts: u64) -> NewEvent {
-    let visitor = visitor(mixed(number) % VISITORS);
-    let page = page((mixed(number * 7 + 3) % PAGES) * (mixed(number * 5 + 1) % PAGES) / PAGES);
-    let into = (365 * DAY_MICROS as u64 / facts) * number;
-    let at = Timestamp::from_micros(YEAR_MICROS + i64::try_from(into).unwrap()).unwrap();
-    let (name, own) = match mixed(number * 3) % 10 {
-        0..7 => ("PageViewed", r#","title":"A page of the site","referrer":"https://example.org/""#),
-        7..9 => ("ButtonClicked", r#","buttonId":"buy""#),
-        _ => ("FormSubmitted", r#","formId":"contact""#),
-    };
-    let data = format!(r#"{{"visitorId":"{visitor}","timestamp":"{at}"{own},"pageId":"{page}"}}"#);
-    let stream = StreamId::new(format!("visitor-{visitor}")).unwrap();
-    NewEvent::new(stream, EventType::new(name).unwrap(), Json::new(data, 1 << 16).unwrap())
 }
 
 fn projections() -> [Arc<dyn Projection>; 4] {
@@ -86,22 +64,41 @@ fn percentile(times: &mut [Duration], share: f64) -> Duration {
     times.get(place.min(times.len().saturating_sub(1))).copied().unwrap_or_default()
 }
 
+/// The most memory that this process had since it was last asked to forget that, in MB.
+fn most_memory() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() / 1_024
+}
+
+fn forget_memory() {
+    // Where that is not allowed, the most is that of the whole run.
+    drop(std::fs::write("/proc/self/clear_refs", "5"));
+}
+
 fn main() {
     let arguments: Vec<String> = std::env::args().collect();
     let asked = |name: &str| arguments.iter().any(|argument| argument == name);
-    let number = |name: &str| {
+    let value = |name: &str| {
         let place = arguments.iter().position(|argument| argument == name)?;
-        arguments.get(place + 1)?.parse::<u64>().ok()
+        arguments.get(place + 1).cloned()
     };
     let quick = asked("--quick");
-    let facts = number("--facts").unwrap_or(if quick { 20_000 } else { 10_000_000 }).max(1);
-    let bench = Bench { facts, asks: if quick { 20 } else { 200 } };
+    let facts = value("--facts").map(|facts| facts.parse().unwrap());
+    let facts: u64 = facts.unwrap_or(if quick { 20_000 } else { 10_000_000 }).max(1);
+    let mut year = Visits::of(facts);
+    (0..facts).for_each(|_| drop(year.happens()));
+    let (visits, visitors) = (year.visits(), year.visitors());
+    println!("{facts} facts of a year, in {visits} visits by {visitors} visitors to {PAGES} pages");
+    let bench = Bench { facts, visitors, asks: if quick { 20 } else { 200 }, only: value("--only") };
+    let keep = value("--keep");
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
-    println!("{} facts of a year, {VISITORS} visitors, {PAGES} pages", bench.facts);
     if !asked("--postgres") {
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("log.db");
-        let store = Arc::new(SqliteStore::open(path, flightdeck_store_sqlite::Options::default()).unwrap());
+        let place = keep.as_deref().map_or(folder.path(), Path::new);
+        std::fs::create_dir_all(place).unwrap();
+        let options = flightdeck_store_sqlite::Options::default();
+        let store = Arc::new(SqliteStore::open(place.join("log.db"), options).unwrap());
         let ground =
             Ground { name: "SQLite", store: Arc::clone(&store) as _, views: Arc::clone(&store) as _ };
         runtime.block_on(bench.run(&ground));
@@ -109,7 +106,8 @@ fn main() {
     }
     if !asked("--sqlite") {
         let url = flightdeck_test_postgres::shared().unwrap();
-        let schema = Schema::new(format!("bench_{}", std::process::id())).unwrap();
+        let schema = if keep.is_some() { "kept".to_owned() } else { std::process::id().to_string() };
+        let schema = Schema::new(format!("bench_views_{schema}")).unwrap();
         let options =
             flightdeck_store_postgres::Options { schema, ..flightdeck_store_postgres::Options::default() };
         let store = Arc::new(runtime.block_on(PostgresStore::open(&url, options)).unwrap());
@@ -123,34 +121,62 @@ fn main() {
 impl Bench {
     async fn run(&self, ground: &Ground) {
         println!("\n{}", ground.name);
+        if self.does("append") {
+            self.append(ground).await;
+        }
+        if self.does("fold") {
+            self.in_memory(ground).await;
+        }
+        for projection in projections() {
+            if self.does(projection.name()) {
+                self.build(ground, projection).await;
+            }
+        }
+        if self.does("ask") {
+            self.ask(ground).await;
+        }
+    }
+
+    fn does(&self, part: &str) -> bool {
+        self.only.as_deref().is_none_or(|only| only == part)
+    }
+
+    /// Appends what is not there yet.
+    async fn append(&self, ground: &Ground) {
+        forget_memory();
+        let there = u64::try_from(ground.store.head().await.unwrap().cursor.position().get()).unwrap();
+        let mut visits = Visits::of(self.facts);
+        (0..there).for_each(|_| drop(visits.happens()));
         let begin = Instant::now();
-        for first in (0..self.facts).step_by(1_000) {
-            let facts = (first..(first + 1_000).min(self.facts)).map(|number| fact(number, self.facts));
+        for first in (there..self.facts).step_by(1_000) {
+            let facts = (first..(first + 1_000).min(self.facts)).map(|_| visits.happens().event());
             ground.store.append(Append::of(facts)).await.unwrap();
         }
-        self.rate("appended, 1,000 at once", self.facts, begin.elapsed());
-        self.in_memory(ground).await;
-        for projection in projections() {
-            let name = projection.name();
-            let begin = Instant::now();
-            let runner = Runner::new(Arc::clone(&ground.store), Arc::clone(&ground.views));
-            let running = runner.projections(vec![projection]).start().await.unwrap();
-            let mut seen = running.watcher().subscribe();
-            drop(
-                seen.wait_for(|seen| {
-                    seen.generations.iter().any(|of| of.of.view.as_str() == name && of.ready)
-                })
-                .await,
-            );
-            let took = begin.elapsed();
-            running.stop().await;
-            self.rate(&format!("{name} built"), self.facts, took);
-        }
-        self.ask(ground).await;
+        self.rate("appended, 1,000 at once", self.facts - there, begin.elapsed());
+    }
+
+    /// Builds a view, whether or not it is there already.
+    async fn build(&self, ground: &Ground, projection: Arc<dyn Projection>) {
+        forget_memory();
+        let name = projection.name();
+        let plan = Defined::new(Arc::clone(&projection)).unwrap().plan().clone();
+        let build = ground.views.begin_build(&plan).await.unwrap().of;
+        let begin = Instant::now();
+        let runner = Runner::new(Arc::clone(&ground.store), Arc::clone(&ground.views));
+        let running = runner.projections(vec![projection]).start().await.unwrap();
+        let mut seen = running.watcher().subscribe();
+        let ready = seen
+            .wait_for(|seen| seen.generations.iter().any(|of| of.of == build && of.ready))
+            .await
+            .map(drop);
+        ready.unwrap();
+        let took = begin.elapsed();
+        running.stop().await;
+        self.rate(&format!("{name} built"), self.facts, took);
     }
 
     fn rate(&self, what: &str, facts: u64, took: Duration) {
-        println!("  {what:<34} {:>9.0}/s", facts as f64 / took.as_secs_f64());
+        println!("  {what:<34} {:>9.0}/s  at most {} MB", facts as f64 / took.as_secs_f64(), most_memory());
     }
 
     /// Folds facts with nothing but memory beneath.
@@ -184,7 +210,7 @@ impl Bench {
             self.times(&format!("a month by day, {zone}"), of_site).await;
         }
         let timeline = async |number| {
-            let of = VisitorId::new(visitor(mixed(number) % VISITORS)).unwrap();
+            let of = VisitorId::new(visitor(Dice::new(number).roll(self.visitors))).unwrap();
             let asked = user_activity::Timeline::default();
             user_activity::timeline(&*ground.store, &of, asked).await.unwrap();
         };
@@ -217,7 +243,7 @@ impl Bench {
 
 /// A month by day that begins somewhere in the year.
 async fn month(views: &dyn ViewStore, number: u64, zone: &str) {
-    let from = YEAR_MICROS + i64::try_from(mixed(number) % 330).unwrap() * DAY_MICROS;
+    let from = YEAR_MICROS + i64::try_from(Dice::new(number).roll(330)).unwrap() * DAY_MICROS;
     let asked = site_analytics::Series {
         from: Timestamp::from_micros(from).unwrap(),
         to: Timestamp::from_micros(from + 31 * DAY_MICROS).unwrap(),

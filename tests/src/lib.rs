@@ -13,6 +13,7 @@ pub mod set_clock;
 pub mod site;
 pub mod viewing;
 pub mod views;
+pub mod visits;
 
 use std::collections::{BTreeMap, BTreeSet};
 

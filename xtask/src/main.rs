@@ -29,7 +29,7 @@ cargo xtask bench postgres [ARGS]       measure the store on PostgreSQL beside i
 cargo xtask bench operator [ARGS]       measure verify, read, export and their like on a million events (--quick)
 cargo xtask bench http [ARGS]           measure durable appends, reads and the start over HTTP (--sqlite, --postgres, --read, --start, --quick)
 cargo xtask bench projections [ARGS]    measure building views anew, and how far they are behind (--sqlite, --postgres, --events N, --quick)
-cargo xtask bench views [ARGS]          measure the views of what visitors did: built, folded and asked (--sqlite, --postgres, --facts N, --quick)
+cargo xtask bench views [ARGS]          measure the views of what visitors did (--sqlite, --postgres, --facts N, --keep DIR, --only PART, --quick)
 cargo xtask torture [CYCLES]            the long form of the crash tests (default 2000 cycles)";
 
 fn main() -> ExitCode {
@@ -110,9 +110,14 @@ fn bench(rest: &[String]) -> Result<()> {
             cargo::check(command.env("FLIGHTDECK_BIN", cargo::target()?.join("release/flightdeck")))
         }
         Some((what, rest)) if what == "projections" || what == "views" => {
-            let server = db::Server::start()?;
             let mut command = cargo(["bench", "--package", "flightdeck-tests", "--bench", what, "--"])?;
-            cargo::check(command.args(rest).env(db::VARIABLE, server.url()))
+            command.args(rest);
+            // One that outlives the run, for what is kept there.
+            if std::env::var_os(db::VARIABLE).is_some() {
+                return cargo::check(&mut command);
+            }
+            let server = db::Server::start()?;
+            cargo::check(command.env(db::VARIABLE, server.url()))
         }
         _ => bail!(
             "what is to be measured? There are `cargo xtask bench store`, `… domain`, `… postgres`, `… operator`, `… http`, `… projections` and `… views`"

@@ -56,6 +56,8 @@ pub const QUESTION_EVENTS_MAX: i64 = 1_000_000;
 pub const QUESTION_TIME_MS_MAX: u64 = 10_000;
 /// Rows of a count by day and type.
 pub const QUESTION_ROWS_MAX: usize = 10_000;
+/// Streams that are compared to find the ones that are alike; of types that they have, there may be a tenth as many.
+pub const QUESTION_STREAMS_MAX: usize = 100_000;
 /// The path that a question looks at, in bytes.
 pub const QUESTION_PATH_BYTES_MAX: usize = 1_000;
 /// The value that a question looks for, in bytes.
@@ -95,6 +97,7 @@ mod tests {
             super::QUESTION_EVENTS_MAX,
             i64::try_from(super::QUESTION_TIME_MS_MAX).unwrap(),
             bytes(super::QUESTION_ROWS_MAX),
+            bytes(super::QUESTION_STREAMS_MAX),
             bytes(super::QUESTION_PATH_BYTES_MAX),
             bytes(super::QUESTION_VALUE_BYTES_MAX),
             bytes(super::SNAPSHOT_BYTES_MAX),

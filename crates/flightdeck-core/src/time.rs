@@ -23,6 +23,11 @@ const MICROS_MIN: i64 = -62_135_596_800_000_000;
 const MICROS_MAX: i64 = 253_402_300_799_999_999;
 
 impl Timestamp {
+    /// The first moment there is: when the year 1 begins.
+    pub const MIN: Self = Self(MICROS_MIN);
+    /// The last moment there is: the last of the year 9999.
+    pub const MAX: Self = Self(MICROS_MAX);
+
     /// The moment `micros` microseconds after 1970 began.
     ///
     /// # Errors

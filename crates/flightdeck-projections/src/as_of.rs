@@ -6,6 +6,7 @@
 mod past;
 mod scratch;
 mod stretch;
+mod stuck;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,11 +19,13 @@ use flightdeck_store::view::{
 };
 use flightdeck_store::{EventStore, StoreError};
 use thiserror::Error;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
 
 pub use self::past::Past;
 use self::scratch::Scratch;
 use self::stretch::{Folding, Stretch};
+use self::stuck::Stuck;
 use crate::live::Live;
 use crate::projection::Defined;
 
@@ -62,6 +65,13 @@ pub struct AsOfOptions {
     pub events_max: usize,
     /// Bytes of rows that are held in memory.
     pub bytes_max: usize,
+    /// Views that are held in memory at once: they come to so many times [`bytes_max`](Self::bytes_max) at the most.
+    pub in_memory_max: usize,
+    /// Positions of the log that are looked at to fold in memory, also those of events that the projection does not ask for: what
+    /// bounds how long it takes.
+    pub positions_max: u64,
+    /// How long it is waited for a place in memory before whoever asks is told that there is none.
+    pub patience: Duration,
     /// Scratch generations there are at once.
     pub scratches_max: usize,
     /// How long the fold of one event may take.
@@ -78,6 +88,9 @@ impl Default for AsOfOptions {
         Self {
             events_max: 200_000,
             bytes_max: 256 * 1024 * 1024,
+            in_memory_max: 4,
+            positions_max: 2_000_000,
+            patience: Duration::from_secs(2),
             scratches_max: 2,
             event_budget: Duration::from_secs(5),
             lease: Duration::from_secs(3),
@@ -86,7 +99,7 @@ impl Default for AsOfOptions {
     }
 }
 
-/// Answers questions to views as of a moment. Clones share how many scratch generations there may be.
+/// Answers questions to views as of a moment. Clones share how many of them there may be, in memory and as scratch generations.
 ///
 /// What holds for all of it:
 ///
@@ -96,12 +109,15 @@ impl Default for AsOfOptions {
 /// - It is known before an answer is given whether all of it could be folded: there is no answer of a part.
 /// - A scratch generation is seen by nobody else, and thrown away when whoever asked is through, goes away, or is killed.
 /// - The writer of the log waits for none of it longer than for the build of a view.
+/// - An event that takes too long to fold is given up. As long as its thread is still at it, nobody else begins with that event.
 #[derive(Clone)]
 pub struct AsOf {
     store: Arc<dyn EventStore>,
     views: Arc<dyn ViewStore>,
     options: AsOfOptions,
+    in_memory: Arc<Semaphore>,
     scratches: Arc<Semaphore>,
+    stuck: Stuck,
 }
 
 /// Why a view could not be answered as of a moment.
@@ -117,15 +133,19 @@ pub enum AsOfError {
         head: Cursor,
     },
     /// It is too much to be folded in memory, and no scratch generation was wanted.
-    #[error("that means folding more than {events_max} events, or holding more than {bytes_max} bytes")]
+    #[error(
+        "that means folding more than {events_max} events, looking at more than {positions_max}, or holding more than {bytes_max} bytes"
+    )]
     TooMuch {
         /// How many events may be folded.
         events_max: usize,
+        /// How many may be looked at.
+        positions_max: u64,
         /// How much may be held.
         bytes_max: usize,
     },
-    /// There are as many scratch generations as there may be.
-    #[error("too many views of the past are being built just now")]
+    /// There are as many views of the past as there may be, in memory or as scratch generations.
+    #[error("too many views of the past are being built or asked just now")]
     Busy,
     /// The scratch generation was thrown away by somebody.
     #[error("the view of the past was thrown away before it was asked")]
@@ -175,15 +195,15 @@ impl AsOf {
     #[must_use]
     pub fn new(store: Arc<dyn EventStore>, views: Arc<dyn ViewStore>) -> Self {
         let options = AsOfOptions::default();
-        let scratches = Arc::new(Semaphore::new(options.scratches_max));
-        Self { store, views, options, scratches }
+        let (in_memory, scratches) = places(&options);
+        Self { store, views, options, in_memory, scratches, stuck: Stuck::default() }
     }
 
     /// The same, with other limits.
     #[must_use]
     pub fn options(self, options: AsOfOptions) -> Self {
-        let scratches = Arc::new(Semaphore::new(options.scratches_max.min(Semaphore::MAX_PERMITS)));
-        Self { options, scratches, ..self }
+        let (in_memory, scratches) = places(&options);
+        Self { options, in_memory, scratches, ..self }
     }
 
     /// Answers one question to a view as of a moment. Whoever has more of them, or wants the next page, takes [`at`](Self::at).
@@ -223,17 +243,45 @@ impl AsOf {
             at: Position::START,
             until,
         };
-        if let Some(live) = self.in_memory(defined, stretch()).await? {
-            return Ok(Past::in_memory(live));
+        let which = stretch().which(defined);
+        let known =
+            || self.stuck.before(&which, until, &skips).map_or(Ok(()), |halt| Err(AsOfError::Halted(halt)));
+        known()?;
+        if self.may_fit(defined, until) {
+            let place = self.place().await?;
+            // Whoever had it before may have found out meanwhile.
+            known()?;
+            if let Some(live) = self.fold_in_memory(defined, stretch(), Arc::clone(&place)).await? {
+                return Ok(Past::in_memory(live, place));
+            }
         }
         if beyond == Beyond::Refuse {
-            let AsOfOptions { events_max, bytes_max, .. } = self.options;
-            return Err(AsOfError::TooMuch { events_max, bytes_max });
+            let AsOfOptions { events_max, positions_max, bytes_max, .. } = self.options;
+            return Err(AsOfError::TooMuch { events_max, positions_max, bytes_max });
         }
         let place = Arc::clone(&self.scratches).try_acquire_owned().map_err(|_| AsOfError::Busy)?;
-        let mut scratch = Scratch::begin(Arc::clone(&self.views), defined, &self.options, place).await?;
+        let (views, stuck) = (Arc::clone(&self.views), self.stuck.clone());
+        let mut scratch = Scratch::begin(views, defined, &self.options, stuck, place).await?;
         scratch.build(stretch()).await?;
         Ok(Past::in_scratch(defined.clone(), scratch))
+    }
+
+    /// A place in memory, as soon as there is one.
+    async fn place(&self) -> Result<Arc<OwnedSemaphorePermit>, AsOfError> {
+        let free = timeout(self.options.patience, Arc::clone(&self.in_memory).acquire_owned()).await;
+        match free {
+            Ok(Ok(place)) => Ok(Arc::new(place)),
+            Ok(Err(_)) | Err(_) => Err(AsOfError::Busy),
+        }
+    }
+
+    /// Whether it need be tried to fold in memory.
+    fn may_fit(&self, defined: &Defined, until: Position) -> bool {
+        let AsOfOptions { events_max, positions_max, .. } = self.options;
+        let until = u64::try_from(until.get()).unwrap_or(0);
+        // Where every event counts, each position is one.
+        let is_too_many = defined.filter.is_all() && usize::try_from(until).is_ok_and(|all| all > events_max);
+        until <= positions_max && !is_too_many
     }
 
     /// The position that the log had come to at a moment.
@@ -258,18 +306,25 @@ impl AsOf {
     }
 
     /// Folds in memory; `None` when that is too much.
-    async fn in_memory(&self, defined: &Defined, mut stretch: Stretch) -> Result<Option<Live>, AsOfError> {
+    async fn fold_in_memory(
+        &self,
+        defined: &Defined,
+        mut stretch: Stretch,
+        place: Arc<OwnedSemaphorePermit>,
+    ) -> Result<Option<Live>, AsOfError> {
         let AsOfOptions { events_max, bytes_max, event_budget, .. } = self.options;
-        // Where every event counts, it need not be tried.
-        let at_least = if defined.filter.is_all() { stretch.until.get() } else { 0 };
-        if usize::try_from(at_least).is_ok_and(|events| events > events_max) {
-            return Ok(None);
-        }
         let mut cache = Cache::of(defined.plan());
         cache.begin_empty();
-        let skips = Arc::clone(&stretch.skips);
-        let mut folding =
-            Folding { defined: defined.clone(), cache, to: Checkpoint::START, skips, event_budget };
+        let mut folding = Folding {
+            defined: defined.clone(),
+            cache,
+            to: Checkpoint::START,
+            skips: Arc::clone(&stretch.skips),
+            event_budget,
+            stuck: self.stuck.clone(),
+            which: stretch.which(defined),
+            place: Some(place),
+        };
         let mut events = 0;
         while let Some(piece) = stretch.next().await? {
             events += piece.events.len();
@@ -294,6 +349,12 @@ impl std::fmt::Debug for AsOf {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("AsOf").field("options", &self.options).finish_non_exhaustive()
     }
+}
+
+/// The places there are: in memory, and for scratch generations.
+fn places(options: &AsOfOptions) -> (Arc<Semaphore>, Arc<Semaphore>) {
+    let of = |max: usize| Arc::new(Semaphore::new(max.min(Semaphore::MAX_PERMITS)));
+    (of(options.in_memory_max), of(options.scratches_max))
 }
 
 /// What the live view was told to leave out. Another number's is told for its own fold, so it counts only while there is none of ours.

@@ -93,6 +93,18 @@ impl Kit {
         self.happens(stream, event_type, schema, data)
     }
 
+    /// An event of that shape happens whose data is gone by the time it is folded: erased, or archived.
+    ///
+    /// # Panics
+    /// When it can't be folded.
+    #[track_caller]
+    pub fn emit_gone(&mut self, stream: &str, event_type: &str, schema: u32) -> &mut Self {
+        let (event_type, schema, data) = read(event_type, schema, "{}");
+        let mut event = self.event(stream, event_type, schema, data);
+        event.data = Data::Tombstone(sha256(b"{}"));
+        self.folds(&event)
+    }
+
     #[track_caller]
     fn happens(
         &mut self,
@@ -102,7 +114,12 @@ impl Kit {
         data: Json,
     ) -> &mut Self {
         let event = self.event(stream, event_type, schema, data);
-        if let Err(halt) = self.live.fold(&event) {
+        self.folds(&event)
+    }
+
+    #[track_caller]
+    fn folds(&mut self, event: &Recorded) -> &mut Self {
+        if let Err(halt) = self.live.fold(event) {
             panic!("the event is not folded: {halt}");
         }
         self

@@ -1,7 +1,6 @@
 //! Views that are folded when they are asked, in memory: nothing is kept, and any moment of the log can be asked for.
 
 use flightdeck_core::Position;
-use flightdeck_store::view::search::words_of;
 use flightdeck_store::view::{
     Cache, Checkpoint, FoldError, Generation, Halt, HaltKind, InvalidQuery, ViewPage, ViewQuery,
 };
@@ -122,8 +121,7 @@ impl Live {
         let plan = self.defined.plan();
         let (_, table) = plan.table(&query.table).ok_or_else(|| InvalidQuery::Table(query.table.clone()))?;
         let order = query.check(table)?;
-        let rows = self.cache.rows(&query.table).into_iter();
-        let rows = rows.filter(|row| query.matches(row, words_of(table, row).as_deref())).collect();
+        let rows = self.cache.rows_where(&query.table, query.selects(table));
         let of = Generation { view: plan.view().clone(), number: plan.number(), build: 0 };
         Ok(query.page(rows, &order, self.checkpoint, of))
     }

@@ -320,3 +320,28 @@ impl<'q> Sql<'q> {
         )
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use flightdeck_store::view::{Kind, Table, ViewName, ViewQuery};
+
+    use super::Sql;
+
+    /// The conditions of what is behind the first row of an order.
+    fn behind(column: &str, descending: bool) -> Vec<String> {
+        let table = Table::named("pages").key("site", Kind::Text).key("page", Kind::Text);
+        let table = table.column("views", Kind::Integer).nullable("seen", Kind::Integer);
+        let query = ViewQuery::of(ViewName::new("pages").unwrap(), 1, "pages").sorted(column, descending);
+        let (order, after) = (query.check(&table).unwrap(), [7.into(), "a".into(), "/".into()]);
+        let mut sql = Sql::of(&table);
+        sql.behind(&after, &order);
+        sql.conditions.clone()
+    }
+
+    #[test]
+    fn a_page_begins_where_the_one_before_it_ended_also_among_rows_that_are_alike() {
+        assert_eq!(behind("views", false), [r#"(t."views", t."site", t."page") > ($1, $2, $3)"#]);
+        assert_eq!(behind("views", true), [r#"(t."views", t."site", t."page") < ($1, $2, $3)"#]);
+        assert_eq!(behind("seen", false), [r#"(t."seen", t."site", t."page") > ($1, $2, $3)"#]);
+    }
+}

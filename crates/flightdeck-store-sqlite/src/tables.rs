@@ -79,7 +79,10 @@ impl Tables {
         ));
         let mut sql = format!("CREATE TABLE \"{name}\" ({}) STRICT;\n", columns.join(", "));
         for (number, index) in table.indexes().iter().enumerate() {
-            let columns = names(index.iter().map(String::as_str));
+            // The key behind it, so that rows that are alike come out of it in their order.
+            let key = table.key_columns().iter().map(|column| &column.name);
+            let behind = key.filter(|name| !index.contains(name));
+            let columns = names(index.iter().chain(behind).map(String::as_str));
             let _infallible = writeln!(sql, "CREATE INDEX \"{name}_{number}\" ON \"{name}\" ({columns});");
         }
         if searched {

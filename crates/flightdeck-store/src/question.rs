@@ -70,7 +70,8 @@ pub enum Ask {
         /// How many at most.
         limit: Limit,
     },
-    /// The streams that have the most similar mix of types among them, the most similar first.
+    /// The streams that have the most similar mix of types among them, the most similar first. It is about the whole stretch or
+    /// none, so of a log that is longer than the budget a stretch has to be named: behind a place, or between two moments.
     Alike {
         /// Similar to this one.
         stream: StreamId,
@@ -302,8 +303,8 @@ pub enum TooMuch {
         /// How many its budget has.
         events_max: i64,
     },
-    /// There would be more rows than an answer may have.
-    #[error("the answer has more than {rows_max} rows")]
+    /// There would be more rows than an answer may have, or be compared for one.
+    #[error("the answer has, or compares, more than {rows_max} rows")]
     Rows {
         /// How many it may have.
         rows_max: usize,

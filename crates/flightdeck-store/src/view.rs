@@ -6,6 +6,7 @@
 //!
 //! Open [`ViewStore`] first, then [`table`](mod@table) and [`rows`](mod@rows); [`query`](mod@query) is how a view is asked.
 
+pub mod answers;
 pub mod generation;
 pub mod memory;
 pub mod port;
@@ -15,6 +16,7 @@ pub mod search;
 pub mod table;
 pub mod value;
 
+pub use self::answers::Answers;
 pub use self::generation::{
     Checkpoint, Generation, GenerationState, Halt, HaltKind, Holder, Lease, Succession, answering, succession,
 };

@@ -1,18 +1,25 @@
 //! The view `content`: one row for each content that is there, as it is now.
+//!
+//! What the decider remembers of what is gone is kept as well, in `content_deleted`, for an id is not used again. So the view follows any
+//! history as the decider does, also one that no command would have made.
 
-use flightdeck_core::{Edit, StoredEvents};
+use flightdeck_core::Edit;
 use flightdeck_domain::content::{Content, Created, Event, Format, Status, Updated};
 use flightdeck_domain::words::Labels;
 use flightdeck_projections::{Projection, Reads};
 use flightdeck_store::Recorded;
 use flightdeck_store::view::{FoldError, Key, Kind, Row, Rows, Table, Value};
 
-use crate::subject::subject;
+use crate::subject::{Deletion, happened, subject};
 
-/// The name of the view, and of its one table.
+/// The name of the view, and of its table of contents.
 pub const NAME: &str = "content";
+/// The table of the contents that were deleted.
+pub const DELETED: &str = "content_deleted";
 /// The number of this projection. Whatever changes what is read, kept or folded takes the next one.
 pub const NUMBER: u32 = 1;
+
+const DELETION: Deletion = Deletion { event_type: "ContentDeleted", id: "contentId" };
 
 /// The projection of the view `content`.
 #[derive(Debug, Clone, Copy, Default)]
@@ -52,26 +59,39 @@ impl Projection for ContentView {
                 .index(&["updated_at"])
                 .search(&["title", "description", "content", "tags"])
                 .of_stream("content", "id"),
+            Table::named(DELETED)
+                .key("id", Kind::Text)
+                .column("deleted_at", Kind::Time)
+                .of_stream("content", "id"),
         ]
     }
 
     fn keys(&self, event: &Recorded) -> Result<Vec<Key>, FoldError> {
-        Ok(vec![Key::of(NAME, subject(event)?)])
+        let id = subject(event)?;
+        Ok(match event.event_type.as_str() {
+            "ContentUpdated" => vec![Key::of(NAME, id)],
+            _ => vec![Key::of(NAME, id), Key::of(DELETED, id)],
+        })
     }
 
     fn fold(&self, event: &Recorded, rows: &mut Rows<'_>) -> Result<(), FoldError> {
-        let data = event.data_bytes();
-        match Event::from_stored(event.event_type.as_str(), event.schema, data)? {
-            // As the decider has it: what can't follow changes nothing.
-            Some(Event::Created(new)) if rows.get(NAME, subject(event)?).is_none() => {
-                rows.put(NAME, created(subject(event)?, &new, event.recorded_at))
+        let (id, at) = (subject(event)?, event.recorded_at);
+        let Some(happened) = happened(event, Some(&DELETION))? else { return Ok(()) };
+        match (rows.get(NAME, id).is_some(), happened) {
+            (false, Event::Created(new)) if rows.get(DELETED, id).is_none() => {
+                rows.put(NAME, created(id, &new, at))
             }
-            Some(Event::Created(_)) | None => Ok(()),
-            Some(Event::Updated(change)) => rows.change(NAME, subject(event)?, |row| {
+            (true, Event::Updated(change)) => rows.change(NAME, id, |row| {
                 updated(row, &change)?;
-                row.set("updated_at", event.recorded_at)
+                row.set("updated_at", at)
             }),
-            Some(Event::Deleted(_)) => rows.remove(NAME, subject(event)?),
+            (true, Event::Deleted(_)) => {
+                rows.remove(NAME, id)?;
+                rows.put(DELETED, [id.into(), at.into()])
+            }
+            // As the decider has it: what can't follow changes nothing.
+            (true, Event::Created(_))
+            | (false, Event::Created(_) | Event::Updated(_) | Event::Deleted(_)) => Ok(()),
         }
     }
 }

@@ -1,15 +1,16 @@
 //! What a visitor did, as the views that count it see it.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
 use flightdeck_analytics::visitor::{Event, Visitor};
-use flightdeck_analytics::words::{PageTitle, Referrer};
-use flightdeck_core::{StoredEvents, Timestamp};
+use flightdeck_core::{SchemaNumber, StoredEvents, Timestamp};
 use flightdeck_projections::Reads;
 use flightdeck_store::chain::sha256;
-use flightdeck_store::view::{FoldError, Row, Rows, Value};
+use flightdeck_store::view::{FoldError, Key, Row, Rows, Value};
 use flightdeck_store::{Data, Recorded};
+use serde::Deserialize;
 
 /// Bytes of a page in a key: with a visitor's id and what else is in one it fits into every index.
 const PAGE_BYTES_MAX: usize = 1_000;
@@ -48,7 +49,7 @@ impl Kind {
 }
 
 /// Something that a visitor did.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Fact<'e> {
     /// Who: what its stream is named after, whatever its data says.
     pub(crate) visitor: &'e str,
@@ -57,9 +58,26 @@ pub(crate) struct Fact<'e> {
     pub(crate) at: Timestamp,
     /// Where, as it stands in keys.
     pub(crate) page: Option<Value>,
-    pub(crate) title: Option<PageTitle>,
-    pub(crate) referrer: Option<Referrer>,
+    pub(crate) title: Option<Cow<'e, str>>,
+    pub(crate) referrer: Option<Cow<'e, str>>,
 }
+
+/// What a view looks at of a fact of the first shape, whichever it is. Only views of pages say the last two.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Glance<'e> {
+    timestamp: Timestamp,
+    #[serde(borrow)]
+    page_id: Option<Text<'e>>,
+    #[serde(borrow)]
+    title: Option<Text<'e>>,
+    #[serde(borrow)]
+    referrer: Option<Text<'e>>,
+}
+
+/// A text that is copied only where it is written with escapes.
+#[derive(Deserialize)]
+struct Text<'e>(#[serde(borrow)] Cow<'e, str>);
 
 /// The events among which facts are: all of a visitor's.
 pub(crate) fn reads() -> Reads {
@@ -75,7 +93,11 @@ impl<'e> Fact<'e> {
         }
         let read = Event::from_stored(event.event_type.as_str(), event.schema, event.data_bytes())?;
         let (at, page, title, referrer) = match read {
-            Some(Event::PageViewed(fact)) => (fact.timestamp, Some(fact.page_id), fact.title, fact.referrer),
+            Some(Event::PageViewed(fact)) => {
+                let title = fact.title.map(|title| title.as_str().to_owned().into());
+                let referrer = fact.referrer.map(|referrer| referrer.as_str().to_owned().into());
+                (fact.timestamp, Some(fact.page_id), title, referrer)
+            }
             Some(Event::ButtonClicked(fact)) => (fact.timestamp, fact.page_id, None, None),
             Some(Event::FormSubmitted(fact)) => (fact.timestamp, fact.page_id, None, None),
             Some(Event::ElementInteraction(fact)) => (fact.timestamp, fact.page_id, None, None),
@@ -85,6 +107,23 @@ impl<'e> Fact<'e> {
             }
         };
         let page = page.map(|page| page_key(page.as_str()));
+        Ok(Some(Self { visitor, kind: Kind::of(event), at, page, title, referrer }))
+    }
+
+    /// The fact that an event is whose keys were worked out before: what was checked then is not checked again, and of its data nothing
+    /// is copied. An event that has no keys is no fact to the view that asks.
+    pub(crate) fn again(event: &'e Recorded, keys: &[Key]) -> Result<Option<Self>, FoldError> {
+        if keys.is_empty() {
+            return Ok(None);
+        }
+        if event.schema != SchemaNumber::FIRST {
+            return Self::of(event);
+        }
+        let Some(visitor) = visitor(event) else { return Ok(None) };
+        let Glance { timestamp: at, page_id, title, referrer } = serde_json::from_slice(event.data_bytes())?;
+        let page = page_id.map(|page| page_key(&page.0));
+        let text = |text: Option<Text<'e>>| text.map(|text| text.0);
+        let (title, referrer) = (text(title), text(referrer));
         Ok(Some(Self { visitor, kind: Kind::of(event), at, page, title, referrer }))
     }
 }

@@ -8,7 +8,7 @@ use std::marker::PhantomData;
 
 use flightdeck_core::registry::RegistryError;
 use flightdeck_core::{
-    EventId, EventType, Position, Reference, SchemaNumber, StoredEvents, StreamId, Timestamp, Version,
+    Cursor, EventId, EventType, Position, Reference, SchemaNumber, StoredEvents, StreamId, Timestamp, Version,
 };
 use flightdeck_store::{Direction, EventStore, Recorded, StoreError, StreamQuery};
 use serde::Serialize;
@@ -49,6 +49,14 @@ pub enum HistoryError {
         /// The last one there is.
         last: Version,
     },
+    /// The log has not come so far.
+    #[error("the log has not come to position {asked} yet: its head is {head}")]
+    NotYet {
+        /// The position that was asked for.
+        asked: Position,
+        /// The head.
+        head: Cursor,
+    },
     /// The thing had not begun then.
     #[error("the stream had not begun then")]
     Before,
@@ -72,23 +80,43 @@ pub enum HistoryError {
 }
 
 /// A moment in the life of a thing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Moment {
     /// After that event of its stream.
     Version(Version),
-    /// When the log had come to that position.
+    /// When the log had come to that position, and no further.
     Position(Position),
+    /// The same, in that life of the log and in no other.
+    Cursor(Cursor),
     /// What had been recorded by then.
     Time(Timestamp),
 }
 
 impl Moment {
     /// Whether an event had happened then. Once one had not, neither had any that follow.
-    fn covers(self, event: &Recorded) -> bool {
+    fn covers(&self, event: &Recorded) -> bool {
         match self {
-            Self::Version(version) => event.version <= version,
-            Self::Position(position) => event.position <= position,
-            Self::Time(time) => event.recorded_at <= time,
+            Self::Version(version) => event.version <= *version,
+            Self::Position(position) => event.position <= *position,
+            Self::Cursor(cursor) => event.position <= cursor.position(),
+            Self::Time(time) => event.recorded_at <= *time,
+        }
+    }
+
+    /// Checks that the log has come there, in the life that is meant.
+    async fn check(&self, store: &dyn EventStore) -> Result<(), HistoryError> {
+        let (asked, epoch) = match self {
+            Self::Version(_) | Self::Time(_) => return Ok(()),
+            Self::Position(position) => (*position, None),
+            Self::Cursor(cursor) => (cursor.position(), Some(cursor.epoch())),
+        };
+        let head = store.head().await?.cursor;
+        if epoch.is_some_and(|epoch| epoch != head.epoch()) {
+            return Err(StoreError::EpochChanged { head }.into());
+        }
+        match asked > head.position() {
+            true => Err(HistoryError::NotYet { asked, head }),
+            false => Ok(()),
         }
     }
 }
@@ -184,14 +212,17 @@ impl<T: Thing> Default for Chronicle<T> {
 impl<T: Thing> Chronicle<T> {
     /// Takes an event in.
     ///
-    /// Of a type that is not known nothing is known that it would change. From an event on whose data is gone nothing is known
-    /// at all.
+    /// Of a type that is not known nothing is known that it would change. From an event on that is of a known one and whose data is
+    /// gone, nothing is known at all.
     ///
     /// # Errors
     /// When it is not of its shape, or of a newer one than is known.
     pub fn fold(&mut self, event: &Recorded) -> Result<(), HistoryError> {
+        // As a command has it: of whatever type it is not, nothing was ever known.
+        let is_known = T::Event::TYPES.iter().any(|stored| stored.name == event.event_type.as_str());
         let happened = match event.data.json() {
-            None => Err(event.version),
+            None if is_known => Err(event.version),
+            None => Ok(None),
             Some(data) => {
                 let read = T::Event::from_stored(event.event_type.as_str(), event.schema, data.as_bytes());
                 Ok(read.map_err(|source| HistoryError::Unreadable { position: event.position, source })?)
@@ -360,7 +391,9 @@ pub async fn as_of<T: Thing>(
     stream: &StreamId,
     moment: Moment,
 ) -> Result<AsOf<T::State>, HistoryError> {
-    let to = until(moment, last::<T>(store, stream).await?)?;
+    let last = last::<T>(store, stream).await?;
+    moment.check(store).await?;
+    let to = until(&moment, last)?;
     let mut events = Events::of(store, stream, Some(to), FOLDED_EVENTS_MAX);
     let mut chronicle = Chronicle::<T>::default();
     while let Some(event) = events.next().await? {
@@ -384,12 +417,14 @@ pub async fn compare<T: Thing>(
     to: Moment,
 ) -> Result<Compared, HistoryError> {
     let last = last::<T>(store, stream).await?;
-    let both = until(from, last)?.max(until(to, last)?);
+    from.check(store).await?;
+    to.check(store).await?;
+    let both = until(&from, last)?.max(until(&to, last)?);
     let mut events = Events::of(store, stream, Some(both), FOLDED_EVENTS_MAX);
     let mut chronicle = Chronicle::<T>::default();
     let (mut before, mut after) = (None, None);
     while let Some(event) = events.next().await? {
-        for (moment, seen) in [(from, &mut before), (to, &mut after)] {
+        for (moment, seen) in [(&from, &mut before), (&to, &mut after)] {
             if seen.is_none() && !moment.covers(&event) {
                 *seen = Some(chronicle.look()?);
             }
@@ -423,11 +458,11 @@ async fn last<T: Thing>(store: &dyn EventStore, stream: &StreamId) -> Result<Ver
 }
 
 /// Up to where a stream has to be read to know what was so at some moment.
-fn until(moment: Moment, last: Version) -> Result<Version, HistoryError> {
+fn until(moment: &Moment, last: Version) -> Result<Version, HistoryError> {
     match moment {
-        Moment::Version(asked) if asked > last => Err(HistoryError::Ahead { asked, last }),
-        Moment::Version(asked) => Ok(asked),
-        Moment::Position(_) | Moment::Time(_) => Ok(last),
+        Moment::Version(asked) if *asked > last => Err(HistoryError::Ahead { asked: *asked, last }),
+        Moment::Version(asked) => Ok(*asked),
+        Moment::Position(_) | Moment::Cursor(_) | Moment::Time(_) => Ok(last),
     }
 }
 

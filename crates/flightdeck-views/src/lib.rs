@@ -13,7 +13,8 @@
 //! moment, and the [difference](diff) between two.
 //!
 //! Answers about consent are no facts, and are counted nowhere. A fact whose data is gone (erased, archived) is not counted by a view
-//! that is built after that.
+//! that is built after that; and a content, a presentation or a user is, after an event whose data is gone, what it was before, for nobody
+//! knows better: none that began with such an event is there. Only that something was deleted is said without data.
 
 mod asked;
 mod fact;
@@ -83,6 +84,26 @@ mod tests {
             for table in defined.plan().tables() {
                 assert!(names.insert(table.name().to_owned()), "{} is there twice", table.name());
             }
+        }
+    }
+
+    #[test]
+    fn every_limit_stands_in_the_readme_as_it_is() {
+        let readme = include_str!("../README.md");
+        for (name, most) in [
+            ("BUCKETS_MAX", crate::zone::BUCKETS_MAX),
+            ("SERIES_ROWS_MAX", crate::zone::SERIES_ROWS_MAX),
+            ("EXACT_HOUR", crate::site_analytics::EXACT_HOUR),
+            ("EXACT_MAX", crate::site_analytics::EXACT_MAX),
+            ("DAYS_MAX", crate::log_days::DAYS_MAX),
+            ("HISTORY_EVENTS_MAX", crate::history::HISTORY_EVENTS_MAX),
+            ("HISTORY_BYTES_MAX", crate::history::HISTORY_BYTES_MAX),
+            ("FOLDED_EVENTS_MAX", crate::history::FOLDED_EVENTS_MAX),
+            ("WORDS_MAX", crate::diff::WORDS_MAX),
+            ("HISTORY_WORDS_MAX", crate::history::HISTORY_WORDS_MAX),
+        ] {
+            let row = readme.lines().find(|line| line.starts_with(&format!("| `{name}` |")));
+            assert!(row.is_some_and(|row| row.ends_with(&format!(" {most} |"))), "{name} is {most}: {row:?}");
         }
     }
 

@@ -6,7 +6,7 @@
 use flightdeck_core::{EventType, Timestamp};
 use flightdeck_projections::{Projection, Reads};
 use flightdeck_store::view::{
-    Compare, FoldError, InvalidPlan, Key, Kind, Rows, Table, Value, ViewError, ViewName, ViewQuery, ViewStore,
+    Answers, Compare, FoldError, InvalidPlan, Key, Kind, Rows, Table, Value, ViewError, ViewName, ViewQuery,
 };
 use flightdeck_store::{Recorded, StreamPattern};
 use thiserror::Error;
@@ -126,7 +126,7 @@ impl From<InvalidPlan> for DaysError {
 ///
 /// # Errors
 /// When the time ends before it begins or is too long, or when the view can't be asked.
-pub async fn days(views: &dyn ViewStore, asked: Days) -> Result<Vec<Day>, DaysError> {
+pub async fn days(views: &(impl Answers + ?Sized), asked: Days) -> Result<Vec<Day>, DaysError> {
     if asked.to < asked.from {
         return Err(DaysError::Backwards);
     }
@@ -148,7 +148,7 @@ pub async fn days(views: &dyn ViewStore, asked: Days) -> Result<Vec<Day>, DaysEr
     }
     let mut query = Some(query.filter("day", Compare::Less(asked.to.into())));
     while let Some(asking) = query.take() {
-        let page = views.ask(&asking).await?;
+        let page = views.answer(&asking).await?;
         for row in &page.rows {
             let day = row.time("day").map(|day| day.micros().div_euclid(DAY_MICROS) - earliest);
             let place = day.and_then(|day| usize::try_from(day).ok());

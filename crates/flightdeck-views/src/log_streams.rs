@@ -7,7 +7,7 @@ use flightdeck_core::{Category, Timestamp};
 use flightdeck_projections::{Projection, Reads};
 use flightdeck_store::Recorded;
 use flightdeck_store::view::{
-    Compare, FoldError, Key, Kind, Rows, Table, Value, ViewError, ViewName, ViewPage, ViewQuery, ViewStore,
+    Answers, Compare, FoldError, Key, Kind, Rows, Table, Value, ViewError, ViewName, ViewPage, ViewQuery,
 };
 
 use crate::Asked;
@@ -86,7 +86,7 @@ pub enum Streams {
 /// # Errors
 /// When the view can't be asked.
 pub async fn streams(
-    views: &dyn ViewStore,
+    views: &(impl Answers + ?Sized),
     which: Streams,
     category: Option<&Category>,
     asked: Asked,
@@ -101,7 +101,7 @@ pub async fn streams(
             query.filter("last_at", Compare::Less(since.into())).sorted("last_at", false)
         }
     };
-    views.ask(&asked.of(query)).await
+    views.answer(&asked.of(query)).await
 }
 
 #[cfg(test)]

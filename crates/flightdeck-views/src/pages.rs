@@ -2,7 +2,7 @@
 
 use flightdeck_projections::{Projection, Reads};
 use flightdeck_store::view::{
-    FoldError, Key, Kind, Rows, Table, Value, ViewError, ViewName, ViewPage, ViewQuery, ViewStore,
+    Answers, FoldError, Key, Kind, Rows, Table, Value, ViewError, ViewName, ViewPage, ViewQuery,
 };
 use flightdeck_store::{Recorded, StreamPattern};
 
@@ -63,7 +63,7 @@ impl Projection for PagesView {
     }
 
     fn fold(&self, event: &Recorded, rows: &mut Rows<'_>) -> Result<(), FoldError> {
-        let Some(fact) = Fact::of(event)? else { return Ok(()) };
+        let Some(fact) = Fact::again(event, rows.keys())? else { return Ok(()) };
         let Some(page) = fact.page.clone() else { return Ok(()) };
         let new = || {
             let none = || Value::Integer(0);
@@ -81,7 +81,7 @@ impl Projection for PagesView {
                 && row.time("titled_at").is_none_or(|before| before <= fact.at)
             {
                 row.set("titled_at", fact.at)?;
-                row.set("title", title.as_str())?;
+                row.set("title", &**title)?;
             }
             Ok(())
         })
@@ -104,13 +104,13 @@ pub enum By {
 ///
 /// # Errors
 /// When the view can't be asked.
-pub async fn top_pages(views: &dyn ViewStore, by: By, asked: Asked) -> Result<ViewPage, ViewError> {
+pub async fn top_pages(views: &(impl Answers + ?Sized), by: By, asked: Asked) -> Result<ViewPage, ViewError> {
     let column = match by {
         By::Views => "views",
         By::Facts => "facts",
         By::LastViewed => "last_viewed",
     };
-    views.ask(&asked.of(ViewQuery::of(ViewName::new(NAME)?, NUMBER, NAME).sorted(column, true))).await
+    views.answer(&asked.of(ViewQuery::of(ViewName::new(NAME)?, NUMBER, NAME).sorted(column, true))).await
 }
 
 /// One page, if something happened on it.
@@ -118,13 +118,13 @@ pub async fn top_pages(views: &dyn ViewStore, by: By, asked: Asked) -> Result<Vi
 /// # Errors
 /// When the view can't be asked.
 pub async fn page(
-    views: &dyn ViewStore,
+    views: &(impl Answers + ?Sized),
     page: &str,
     streams: Option<Vec<StreamPattern>>,
 ) -> Result<Option<flightdeck_store::view::Row>, ViewError> {
     let query = ViewQuery { streams, ..ViewQuery::of(ViewName::new(NAME)?, NUMBER, NAME) };
     let only = flightdeck_store::view::Compare::Equal(fact::page_key(page));
-    Ok(views.ask(&query.filter("page", only)).await?.rows.pop())
+    Ok(views.answer(&query.filter("page", only)).await?.rows.pop())
 }
 
 #[cfg(test)]

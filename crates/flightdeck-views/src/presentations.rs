@@ -8,14 +8,14 @@
 
 mod slides;
 
-use flightdeck_core::{Edit, StoredEvents, Timestamp};
+use flightdeck_core::{Edit, Timestamp};
 use flightdeck_domain::presentation::{Created, Event, Presentation, Updated};
 use flightdeck_projections::{Projection, Reads};
 use flightdeck_store::Recorded;
 use flightdeck_store::view::{FoldError, Key, Kind, Row, Rows, Table, Value};
 
 pub use self::slides::{REMOVED, SLIDES};
-use crate::subject::subject;
+use crate::subject::{Deletion, happened, subject};
 
 /// The name of the view, and of its table of presentations.
 pub const NAME: &str = "presentations";
@@ -23,6 +23,8 @@ pub const NAME: &str = "presentations";
 pub const DELETED: &str = "presentations_deleted";
 /// The number of this projection. Whatever changes what is read, kept or folded takes the next one.
 pub const NUMBER: u32 = 1;
+
+const DELETION: Deletion = Deletion { event_type: "PresentationDeleted", id: "presentationId" };
 
 /// The projection of the view `presentations`.
 #[derive(Debug, Clone, Copy, Default)]
@@ -143,7 +145,7 @@ impl Projection for PresentationsView {
 }
 
 fn read(event: &Recorded) -> Result<Option<Event>, FoldError> {
-    Ok(Event::from_stored(event.event_type.as_str(), event.schema, event.data_bytes())?)
+    happened(event, Some(&DELETION))
 }
 
 fn created(id: &str, new: &Created, at: Timestamp) -> [Value; 9] {

@@ -14,8 +14,7 @@ use flightdeck_analytics::VisitorId;
 use flightdeck_projections::{Projection, Reads};
 use flightdeck_store::Recorded;
 use flightdeck_store::view::{
-    Compare, FoldError, Key, Kind, Row, Rows, Table, Value, ViewError, ViewName, ViewPage, ViewQuery,
-    ViewStore,
+    Answers, Compare, FoldError, Key, Kind, Row, Rows, Table, Value, ViewError, ViewName, ViewPage, ViewQuery,
 };
 
 use crate::Asked;
@@ -79,7 +78,7 @@ impl Projection for SessionsView {
     }
 
     fn fold(&self, event: &Recorded, rows: &mut Rows<'_>) -> Result<(), FoldError> {
-        let Some(fact) = Fact::of(event)? else { return Ok(()) };
+        let Some(fact) = Fact::again(event, rows.keys())? else { return Ok(()) };
         let (visitor, version) = (Value::from(fact.visitor), Value::Integer(event.version.get()));
         let key = [visitor.clone(), LAST.into()];
         let last = rows.find(NAME, &key).cloned();
@@ -110,7 +109,7 @@ fn take_in(session: &mut Row, fact: &Fact<'_>, version: i64) -> Result<(), FoldE
     if let (fact::Kind::View, Some(page)) = (fact.kind, &fact.page) {
         if session.integer("views") == Some(0) {
             session.set("entry_page", page.clone())?;
-            session.set("referrer", fact.referrer.as_ref().map(|referrer| referrer.as_str()))?;
+            session.set("referrer", fact.referrer.as_deref())?;
         }
         session.set("exit_page", page.clone())?;
     }
@@ -130,21 +129,21 @@ fn is_near(session: &Row, fact: &Fact<'_>) -> bool {
 /// # Errors
 /// When the view can't be asked.
 pub async fn sessions_of(
-    views: &dyn ViewStore,
+    views: &(impl Answers + ?Sized),
     visitor: &VisitorId,
     asked: Asked,
 ) -> Result<ViewPage, ViewError> {
     let query = ViewQuery::of(ViewName::new(NAME)?, NUMBER, NAME).sorted("number", true);
-    views.ask(&asked.of(query.filter("visitor", Compare::Equal(visitor.as_str().into())))).await
+    views.answer(&asked.of(query.filter("visitor", Compare::Equal(visitor.as_str().into())))).await
 }
 
 /// The sessions of all visitors, the one that ended last first.
 ///
 /// # Errors
 /// When the view can't be asked.
-pub async fn last_sessions(views: &dyn ViewStore, asked: Asked) -> Result<ViewPage, ViewError> {
+pub async fn last_sessions(views: &(impl Answers + ?Sized), asked: Asked) -> Result<ViewPage, ViewError> {
     let query = ViewQuery::of(ViewName::new(NAME)?, NUMBER, NAME).sorted("ended_at", true);
-    views.ask(&asked.of(query)).await
+    views.answer(&asked.of(query)).await
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@
 //! What counts is when the server heard of a fact (its `timestamp`), so that an import or a copy changes no picture.
 //!
 //! Visitors are told apart exactly up to [`EXACT_HOUR`] in a row of an hour or a quarter of one, and up to [`EXACT_MAX`] in all
-//! others; beyond, `visitors` is an estimate (see [`visitors`]). Who they were can't be read from a row.
+//! others; beyond, `visitors` is an estimate. No row has an id of theirs; what can be told from one all the same stands in [`visitors`].
 
 use std::sync::LazyLock;
 

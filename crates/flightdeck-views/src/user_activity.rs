@@ -5,8 +5,7 @@
 
 use flightdeck_projections::{Projection, Reads};
 use flightdeck_store::view::{
-    Compare, FoldError, Key, Kind, Row, Rows, Table, Value, ViewError, ViewName, ViewPage, ViewQuery,
-    ViewStore,
+    Answers, Compare, FoldError, Key, Kind, Row, Rows, Table, Value, ViewError, ViewName, ViewPage, ViewQuery,
 };
 use flightdeck_store::{Recorded, StreamPattern};
 
@@ -82,7 +81,7 @@ impl Projection for UserActivityView {
     }
 
     fn fold(&self, event: &Recorded, rows: &mut Rows<'_>) -> Result<(), FoldError> {
-        let Some(fact) = Fact::of(event)? else { return Ok(()) };
+        let Some(fact) = Fact::again(event, rows.keys())? else { return Ok(()) };
         let visitor = rows.keys().first().map_or_else(|| fact.visitor.into(), |key| key.values[0].clone());
         let at = Value::Time(fact.at);
         let counts = |more: usize| vec![Value::Integer(0); 5 + more];
@@ -124,13 +123,17 @@ pub enum By {
 ///
 /// # Errors
 /// When the view can't be asked.
-pub async fn most_active(views: &dyn ViewStore, by: By, asked: Asked) -> Result<ViewPage, ViewError> {
+pub async fn most_active(
+    views: &(impl Answers + ?Sized),
+    by: By,
+    asked: Asked,
+) -> Result<ViewPage, ViewError> {
     let column = match by {
         By::Facts => "facts",
         By::Views => "views",
         By::LastActive => "last_active",
     };
-    views.ask(&asked.of(ViewQuery::of(ViewName::new(NAME)?, NUMBER, NAME).sorted(column, true))).await
+    views.answer(&asked.of(ViewQuery::of(ViewName::new(NAME)?, NUMBER, NAME).sorted(column, true))).await
 }
 
 /// What a visitor did in all, if anything.
@@ -138,12 +141,12 @@ pub async fn most_active(views: &dyn ViewStore, by: By, asked: Asked) -> Result<
 /// # Errors
 /// When the view can't be asked.
 pub async fn activity_of(
-    views: &dyn ViewStore,
+    views: &(impl Answers + ?Sized),
     visitor: &VisitorId,
     streams: Option<Vec<StreamPattern>>,
 ) -> Result<Option<Row>, ViewError> {
     let query = ViewQuery { streams, ..ViewQuery::of(ViewName::new(NAME)?, NUMBER, NAME) };
-    Ok(views.ask(&query.filter("visitor", Compare::Equal(visitor.as_str().into()))).await?.rows.pop())
+    Ok(views.answer(&query.filter("visitor", Compare::Equal(visitor.as_str().into()))).await?.rows.pop())
 }
 
 /// The pages of a visitor, by their names.
@@ -151,12 +154,12 @@ pub async fn activity_of(
 /// # Errors
 /// When the view can't be asked.
 pub async fn pages_of(
-    views: &dyn ViewStore,
+    views: &(impl Answers + ?Sized),
     visitor: &VisitorId,
     asked: Asked,
 ) -> Result<ViewPage, ViewError> {
     let query = asked.of(ViewQuery::of(ViewName::new(NAME)?, NUMBER, PAGES));
-    views.ask(&query.filter("visitor", Compare::Equal(visitor.as_str().into()))).await
+    views.answer(&query.filter("visitor", Compare::Equal(visitor.as_str().into()))).await
 }
 
 #[cfg(test)]

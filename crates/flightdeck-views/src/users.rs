@@ -3,13 +3,13 @@
 //! A user is never gone: the domain has no event yet by which one is deleted or erased. Addresses and names stand here as they are
 //! in the events, so that this is for whoever may read the streams of users.
 
-use flightdeck_core::{StoredEvents, Timestamp};
+use flightdeck_core::Timestamp;
 use flightdeck_domain::user::{Event, LoggedIn, ProfileChanged, Registered, Role, User};
 use flightdeck_projections::{Projection, Reads};
 use flightdeck_store::Recorded;
 use flightdeck_store::view::{FoldError, Key, Kind, Row, Rows, Table, Value};
 
-use crate::subject::subject;
+use crate::subject::{happened, subject};
 
 /// The name of the view, and of its one table.
 pub const NAME: &str = "users";
@@ -62,10 +62,7 @@ impl Projection for UsersView {
 
     fn fold(&self, event: &Recorded, rows: &mut Rows<'_>) -> Result<(), FoldError> {
         let (id, at) = (subject(event)?, event.recorded_at);
-        let data = event.data_bytes();
-        let Some(happened) = Event::from_stored(event.event_type.as_str(), event.schema, data)? else {
-            return Ok(());
-        };
+        let Some(happened) = happened(event, None)? else { return Ok(()) };
         match (happened, rows.get(NAME, id).cloned()) {
             (Event::Registered(new), None) => rows.put(NAME, registered(id, &new, at)),
             (Event::LoggedIn(login), Some(user)) => rows.put_row(logged_in(user, &login)?),

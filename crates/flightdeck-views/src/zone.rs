@@ -10,6 +10,8 @@ use thiserror::Error;
 
 /// Buckets of one series.
 pub const BUCKETS_MAX: usize = 10_000;
+/// Rows that one series is added up from. A bucket of a zone whose days are not those of UTC takes more of them.
+pub const SERIES_ROWS_MAX: usize = 50_000;
 
 /// A quarter of an hour, in seconds: the offsets of all zones are multiples of it, and have been since 1972.
 pub(crate) const QUARTER: i64 = 900;
@@ -98,6 +100,9 @@ pub enum InvalidSpan {
     /// It has too many buckets.
     #[error("the time has more than {BUCKETS_MAX} buckets: ask for less of it, or for longer ones")]
     TooMany,
+    /// Its buckets are added up from too many rows.
+    #[error("the time is added up from more than {SERIES_ROWS_MAX} rows: ask for less of it, or in UTC")]
+    TooMuch,
 }
 
 /// The borders, in seconds, of all buckets that have a moment of `from..to` in them: one more than there are buckets, or none.

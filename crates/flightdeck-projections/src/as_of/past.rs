@@ -1,23 +1,37 @@
 //! A view as of a moment, ready to be asked: every page of every question to it is of the same moment.
 
-use flightdeck_store::view::{Checkpoint, Generation, InvalidQuery, ViewError, ViewPage, ViewQuery};
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use flightdeck_store::view::{Answers, Checkpoint, Generation, InvalidQuery, ViewError, ViewPage, ViewQuery};
+use flightdeck_store::{Reason, StoreError};
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::AsOfError;
 use super::scratch::Scratch;
 use crate::live::Live;
 use crate::projection::Defined;
 
-/// A view as of a moment. Whoever is through with it drops it, or waits for its [`end`](Self::end).
+/// A view as of a moment. Whoever is through with it drops it, or waits for its [`end`](Self::end): until then it takes one of the places
+/// that there are.
+///
+/// What asks a view takes this as well ([`Answers`]): lists and analytics of then are had by the same functions as those of now.
 pub struct Past(Kept);
 
 enum Kept {
-    InMemory(Box<Live>),
+    InMemory(Arc<Held>),
     InScratch(Box<Defined>, Box<Scratch>),
 }
 
+/// A view in memory, and the place that it takes.
+struct Held {
+    live: Live,
+    _place: Arc<OwnedSemaphorePermit>,
+}
+
 impl Past {
-    pub(super) fn in_memory(live: Live) -> Self {
-        Self(Kept::InMemory(Box::new(live)))
+    pub(super) fn in_memory(live: Live, place: Arc<OwnedSemaphorePermit>) -> Self {
+        Self(Kept::InMemory(Arc::new(Held { live, _place: place })))
     }
 
     pub(super) fn in_scratch(defined: Defined, scratch: Scratch) -> Self {
@@ -26,9 +40,9 @@ impl Past {
 
     /// Where the view was at that moment.
     #[must_use]
-    pub const fn checkpoint(&self) -> Checkpoint {
+    pub fn checkpoint(&self) -> Checkpoint {
         match &self.0 {
-            Kept::InMemory(live) => live.checkpoint(),
+            Kept::InMemory(held) => held.live.checkpoint(),
             Kept::InScratch(_, scratch) => scratch.checkpoint(),
         }
     }
@@ -48,9 +62,12 @@ impl Past {
     /// See [`AsOfError`].
     pub async fn ask(&self, query: &ViewQuery) -> Result<ViewPage, AsOfError> {
         match &self.0 {
-            Kept::InMemory(live) => {
-                check(live.defined(), query)?;
-                Ok(live.ask(query)?)
+            Kept::InMemory(held) => {
+                check(held.live.defined(), query)?;
+                let (held, query) = (Arc::clone(held), query.clone());
+                // Every row is looked at: others want to get their turn meanwhile.
+                let asked = tokio::task::spawn_blocking(move || held.live.ask(&query)).await;
+                Ok(asked.map_err(|_| ViewError::failed(Reason::Stopped, None))??)
             }
             Kept::InScratch(defined, scratch) => {
                 check(defined, query)?;
@@ -64,6 +81,20 @@ impl Past {
         if let Kept::InScratch(_, scratch) = self.0 {
             scratch.end().await;
         }
+    }
+}
+
+#[async_trait]
+impl Answers for Past {
+    async fn answer(&self, query: &ViewQuery) -> Result<ViewPage, ViewError> {
+        self.ask(query).await.map_err(|error| match error {
+            AsOfError::Query(error) => ViewError::Query(error),
+            AsOfError::Store(error) => ViewError::Store(error),
+            AsOfError::View(error) => error,
+            AsOfError::Gone => ViewError::Gone,
+            // None of these is said by what is folded already; they stay what they are for whoever reads the source.
+            error => StoreError::Failed { reason: Reason::Stopped, source: Some(Box::new(error)) }.into(),
+        })
     }
 }
 

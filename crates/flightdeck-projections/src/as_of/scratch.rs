@@ -19,6 +19,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
 use super::stretch::{Folding, Stretch};
+use super::stuck::Stuck;
 use super::{AsOfError, AsOfOptions, RESERVED};
 use crate::projection::Defined;
 
@@ -31,6 +32,7 @@ pub(super) struct Scratch {
     views: Arc<dyn ViewStore>,
     defined: Defined,
     event_budget: Duration,
+    stuck: Stuck,
     plan: Plan,
     lease: Lease,
     /// Where it stands in the store.
@@ -46,6 +48,7 @@ impl Scratch {
         views: Arc<dyn ViewStore>,
         defined: &Defined,
         options: &AsOfOptions,
+        stuck: Stuck,
         place: OwnedSemaphorePermit,
     ) -> Result<Self, AsOfError> {
         let plan = private(defined)?;
@@ -61,7 +64,7 @@ impl Scratch {
         let task = tokio::spawn(keeper.run(plan.clone(), begun, ended));
         let lease = begins.await.unwrap_or_else(|_| Err(ViewError::failed(Reason::Stopped, None)))?;
         let (defined, event_budget) = (defined.clone(), options.event_budget);
-        Ok(Self { views, defined, event_budget, plan, lease, at: Checkpoint::START, end, task })
+        Ok(Self { views, defined, event_budget, stuck, plan, lease, at: Checkpoint::START, end, task })
     }
 
     pub(super) const fn of(&self) -> &Generation {
@@ -83,6 +86,9 @@ impl Scratch {
             to: Checkpoint::START,
             skips: Arc::clone(&stretch.skips),
             event_budget: self.event_budget,
+            stuck: self.stuck.clone(),
+            which: stretch.which(&self.defined),
+            place: None,
         };
         while let Some(piece) = stretch.next().await? {
             let (begun, grows) = (Instant::now(), piece.grows);

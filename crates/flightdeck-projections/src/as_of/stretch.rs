@@ -6,9 +6,12 @@ use std::time::Duration;
 use flightdeck_core::{Cursor, Position};
 use flightdeck_store::view::{Cache, Checkpoint, ViewError, Wanted};
 use flightdeck_store::{Corruption, EventStore, Filter, LogPage, LogQuery, Reason, Recorded, StoreError};
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use super::AsOfError;
+use super::stuck::{Stuck, Which};
 use crate::batch::{self, Batch, Current};
 use crate::projection::Defined;
 
@@ -65,6 +68,12 @@ impl Stretch {
         Ok(Some(Piece { events: page.events, to: page.scanned_to, grows }))
     }
 
+    /// Which view is folded from it.
+    pub(super) fn which(&self, defined: &Defined) -> Which {
+        let plan = defined.plan();
+        Which { view: plan.view().clone(), number: plan.number(), epoch: self.head.epoch().clone() }
+    }
+
     async fn read(&self, until: Position) -> Result<LogPage, StoreError> {
         let from = Cursor::new(self.head.epoch().clone(), self.at);
         let query = LogQuery { until: Some(until), ..LogQuery::after(from) };
@@ -79,6 +88,10 @@ pub(super) struct Folding {
     pub(super) to: Checkpoint,
     pub(super) skips: Arc<[Position]>,
     pub(super) event_budget: Duration,
+    pub(super) stuck: Stuck,
+    pub(super) which: Which,
+    /// What has to be free again before somebody else may hold as much.
+    pub(super) place: Option<Arc<OwnedSemaphorePermit>>,
 }
 
 impl Folding {
@@ -113,22 +126,57 @@ impl Folding {
         let mut cache = std::mem::replace(&mut self.cache, Cache::of(self.defined.plan()));
         let current = Current::default();
         let noted = Arc::clone(&current);
-        let mut working = tokio::task::spawn_blocking(move || {
+        let working = tokio::task::spawn_blocking(move || {
             let worked = work(&defined, &mut cache, &noted);
             (worked, cache)
         });
+        let watch = Watch {
+            current,
+            event_budget: self.event_budget,
+            stuck: self.stuck.clone(),
+            which: self.which.clone(),
+            place: self.place.clone(),
+        };
+        // In a task of its own, so that it is also known of a thread that whoever asked has not waited for.
+        match tokio::spawn(watch.over(working)).await {
+            Ok(Ok((worked, cache))) => {
+                self.cache = cache;
+                Ok(worked)
+            }
+            Ok(Err(error)) => Err(error),
+            Err(_) => Err(ViewError::failed(Reason::Stopped, None).into()),
+        }
+    }
+}
+
+/// What watches that a fold comes to an end.
+struct Watch {
+    current: Current,
+    event_budget: Duration,
+    stuck: Stuck,
+    which: Which,
+    place: Option<Arc<OwnedSemaphorePermit>>,
+}
+
+impl Watch {
+    async fn over<T: Send + 'static>(self, mut working: JoinHandle<T>) -> Result<T, AsOfError> {
         loop {
             match timeout(LOOKING, &mut working).await {
-                Ok(Ok((worked, cache))) => {
-                    self.cache = cache;
-                    return Ok(worked);
-                }
+                Ok(Ok(worked)) => return Ok(worked),
                 // A fold that panics is caught where it is called: the program is about to end.
                 Ok(Err(_)) => return Err(ViewError::failed(Reason::Stopped, None).into()),
                 Err(_) => {
-                    if let Some(halt) = batch::overdue(&current, self.event_budget) {
-                        return Err(AsOfError::Halted(halt));
-                    }
+                    let Some(halt) = batch::overdue(&self.current, self.event_budget) else { continue };
+                    let Self { stuck, which, place, .. } = self;
+                    stuck.add(which.clone(), halt.clone());
+                    // One view that is stuck must not keep all others from being asked; whoever gets the place knows of it.
+                    drop(place);
+                    let position = halt.position;
+                    tokio::spawn(async move {
+                        drop(working.await);
+                        stuck.ended(&which, position);
+                    });
+                    return Err(AsOfError::Halted(halt));
                 }
             }
         }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::time::{Duration, Instant};
 
 use flightdeck_projections::{Projection, Reads};
 use flightdeck_store::Recorded;
@@ -15,6 +16,8 @@ pub(crate) enum Poison {
     Fails,
     Panics,
     Hangs,
+    /// It hangs until that is true, and counts how often it was tried.
+    HangsUntil(Arc<AtomicBool>, Arc<AtomicU32>),
     /// It fails after it has changed its row.
     FailsHalfWay,
     /// It fails until that is true.
@@ -71,7 +74,14 @@ impl Projection for Counts {
                 Poison::None => {}
                 Poison::Fails => return Err(FoldError::new("it is poison")),
                 Poison::Panics => panic!("it is poison"),
-                Poison::Hangs => std::thread::sleep(std::time::Duration::from_secs(3)),
+                Poison::Hangs => std::thread::sleep(Duration::from_secs(3)),
+                Poison::HangsUntil(good, tried) => {
+                    tried.fetch_add(1, Ordering::SeqCst);
+                    let end = Instant::now() + Duration::from_secs(20);
+                    while !good.load(Ordering::SeqCst) && Instant::now() < end {
+                        std::thread::sleep(Duration::from_millis(5));
+                    }
+                }
                 Poison::FailsHalfWay => {
                     rows.put(self.name, [name.as_str().into(), 99.into()])?;
                     return Err(FoldError::new("it is poison"));

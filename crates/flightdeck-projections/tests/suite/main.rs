@@ -8,6 +8,7 @@ mod halts;
 mod life;
 mod pasts;
 mod pieces;
+mod places;
 mod reacts;
 mod shelves;
 mod small;

@@ -82,7 +82,7 @@ pub(crate) async fn of_other_kinds_is_their_own(subject: &dyn ViewSubject) {
     assert_eq!(ids(&views, of("shelf").sorted("moment", false)).await, falling);
     assert_eq!(ids(&views, of("shelf").sorted("moment", true)).await, rising);
     assert_eq!(ids(&views, of("shelf").sorted("flag", false)).await, rising);
-    assert_eq!(ids(&views, of("shelf").sorted("flag", true)).await, ["4", "5", "6", "7", "0", "1", "2", "3"]);
+    assert_eq!(ids(&views, of("shelf").sorted("flag", true)).await, falling);
 }
 
 /// Nothing sorts before everything, and last the other way round.
@@ -105,14 +105,17 @@ pub(crate) async fn has_nothing_before_everything(subject: &dyn ViewSubject) {
     }
 }
 
-/// Rows that are alike in the order asked for come by their key, forward in either direction.
+/// Rows that are alike in the order asked for come by their key, in the direction of its last column.
 pub(crate) async fn of_like_rows_is_by_their_key(subject: &dyn ViewSubject) {
     let (_store, views) = subject.open().await;
     let told = [("e", Some(1)), ("b", None), ("d", Some(2)), ("a", Some(1)), ("f", None), ("c", Some(1))];
     shelf(&views, &told).await;
     assert_eq!(ids(&views, of("shelf").sorted("number", false)).await, ["b", "f", "a", "c", "e", "d"]);
-    assert_eq!(ids(&views, of("shelf").sorted("number", true)).await, ["d", "a", "c", "e", "b", "f"]);
-    assert_eq!(ids(&views, of("shelf").sorted("flag", true)).await, ["a", "b", "c", "d", "e", "f"]);
+    assert_eq!(ids(&views, of("shelf").sorted("number", true)).await, ["d", "e", "c", "a", "f", "b"]);
+    assert_eq!(ids(&views, of("shelf").sorted("flag", false)).await, ["a", "b", "c", "d", "e", "f"]);
+    assert_eq!(ids(&views, of("shelf").sorted("flag", true)).await, ["f", "e", "d", "c", "b", "a"]);
+    let both = of("shelf").sorted("number", true).sorted("flag", false);
+    assert_eq!(ids(&views, both).await, ["d", "a", "c", "e", "b", "f"]);
 }
 
 /// Several columns sort one behind the other, each in its own direction, and the key may be among them.
@@ -126,7 +129,7 @@ pub(crate) async fn is_by_several_columns(subject: &dyn ViewSubject) {
     let by = |order: &[(&str, bool)]| {
         order.iter().fold(of("shelf"), |query, (column, falling)| query.sorted(column, *falling))
     };
-    assert_eq!(ids(&views, by(&[("number", false), ("text", true)])).await, ["c", "a", "e", "d", "b"]);
+    assert_eq!(ids(&views, by(&[("number", false), ("text", true)])).await, ["c", "e", "a", "d", "b"]);
     assert_eq!(ids(&views, by(&[("text", true), ("number", false)])).await, ["c", "d", "a", "e", "b"]);
     assert_eq!(ids(&views, by(&[("number", true), ("id", true)])).await, ["d", "b", "e", "c", "a"]);
     assert_eq!(ids(&views, by(&[("id", true), ("number", true)])).await, ["e", "d", "c", "b", "a"]);

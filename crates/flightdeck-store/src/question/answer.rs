@@ -16,6 +16,8 @@ use crate::read::{Corruption, Filter, Limit, LogPage, LogQuery, StoreError};
 
 /// Ends of streams that are kept in mind at the most: some 6 MB.
 const ENDS_MAX: usize = 65_536;
+/// Damaged events that are passed over when a moment is looked for: each is a read of its own.
+const DAMAGED_MAX: usize = 1_000;
 
 /// What an answer reads of a store.
 #[async_trait]
@@ -86,12 +88,21 @@ pub async fn answer(reads: &dyn Reads, question: &LogQuestion) -> Result<LogAnsw
         pieces: VecDeque::new(),
         coming: FuturesOrdered::new(),
     };
+    // Also of an answer that is not given, what was begun is read to its end.
+    let found = find(&mut finding, &mut ahead).await;
+    ahead.finish().await;
+    found?;
+    Ok(finding.answer(head))
+}
+
+/// Shows a finding one page after the other, until it has seen enough.
+async fn find(finding: &mut Finding<'_>, ahead: &mut Ahead<'_>) -> Result<(), StoreError> {
     ahead.cut(finding.next()?);
     let mut ends = Ends::default();
     while finding.next()?.is_some() {
         let Some(page) = ahead.next().await? else { break };
         if finding.asks_for_the_last() {
-            ends.look_up(reads, &page.events).await?;
+            ends.look_up(ahead.reads, &page.events).await?;
         }
         let mut all = true;
         for event in &page.events {
@@ -104,8 +115,7 @@ pub async fn answer(reads: &dyn Reads, question: &LogQuestion) -> Result<LogAnsw
             finding.looked_to(page.scanned_to);
         }
     }
-    ahead.finish().await;
-    Ok(finding.answer(head))
+    Ok(())
 }
 
 /// Pages in the order of the log, of which some are read ahead.
@@ -196,10 +206,11 @@ impl Ends {
 }
 
 /// The position of the last event up to `head` that was recorded before a moment. Times never go backwards, so the border is
-/// searched for.
+/// searched for. An event that can't be read is passed over, and its neighbours say where the border is; when they don't,
+/// it counts as recorded later.
 ///
 /// # Errors
-/// When the log can't be read, or began a new epoch since.
+/// When the log can't be read, or began a new epoch since; or when too many events in a row are damaged.
 pub async fn last_before(
     reads: &dyn Reads,
     head: &Cursor,
@@ -208,17 +219,36 @@ pub async fn last_before(
     let (mut low, mut high) = (0, head.position().get());
     while low < high {
         let middle = low + (high - low + 1) / 2;
-        let at = Position::new(middle).unwrap_or(head.position());
-        let from = Cursor::new(head.epoch().clone(), at.previous());
-        let query = LogQuery { until: Some(at), limit: Limit::new(1)?, ..LogQuery::after(from) };
-        let page = reads.page(&query).await?;
-        let missing = || Corruption { position: Some(at), what: "the event is missing".to_owned() };
-        let event = page.events.first().ok_or_else(missing)?;
-        if event.recorded_at < moment {
-            low = middle;
-        } else {
-            high = middle - 1;
+        // Down to what is known to be before the moment, and then up to what is known not to be.
+        let neighbours = (low + 1..=middle).rev().chain(middle + 1..=high);
+        let mut found = None;
+        for (passed, at) in neighbours.enumerate() {
+            let at = Position::new(at).unwrap_or(head.position());
+            match recorded_at(reads, head, at).await {
+                Ok(recorded_at) => {
+                    found = Some((at.get(), recorded_at));
+                    break;
+                }
+                Err(StoreError::Corrupt(damage)) if damage.position == Some(at) && passed < DAMAGED_MAX => {}
+                Err(error) => return Err(error),
+            }
+        }
+        match found {
+            Some((at, recorded_at)) if recorded_at < moment => low = at,
+            // All between is damaged: nothing there can be seen to be before the moment.
+            Some((at, _)) if at > middle => high = low,
+            Some((at, _)) => high = at - 1,
+            None => high = low,
         }
     }
     Ok(Position::new(low).unwrap_or(head.position()))
+}
+
+/// When the event at a position was recorded.
+async fn recorded_at(reads: &dyn Reads, head: &Cursor, at: Position) -> Result<Timestamp, StoreError> {
+    let from = Cursor::new(head.epoch().clone(), at.previous());
+    let query = LogQuery { until: Some(at), limit: Limit::new(1)?, ..LogQuery::after(from) };
+    let page = reads.page(&query).await?;
+    let missing = || Corruption { position: Some(at), what: "the event is missing".to_owned() };
+    Ok(page.events.first().ok_or_else(missing)?.recorded_at)
 }

@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 use std::collections::{BTreeMap, HashMap};
 use std::time::Instant;
 
-use flightdeck_core::limits::QUESTION_ROWS_MAX;
+use flightdeck_core::limits::{QUESTION_ROWS_MAX, QUESTION_STREAMS_MAX};
 use flightdeck_core::{Cursor, EventType, Position, StreamId};
 
 use super::scalar::has;
@@ -117,6 +117,11 @@ impl<'q> Finding<'q> {
             }
             (Gathered::Alike(mixes), _) => {
                 mixes.add(event);
+                let (streams, types) = (mixes.streams.len(), mixes.types.len());
+                // What is held is the names of both, and a number for each pair that there is.
+                if streams > QUESTION_STREAMS_MAX || types > QUESTION_STREAMS_MAX / 10 {
+                    return Err(TooMuch::Rows { rows_max: QUESTION_STREAMS_MAX });
+                }
                 true
             }
             _ => true,

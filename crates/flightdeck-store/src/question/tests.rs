@@ -1,10 +1,11 @@
 //! Paths, values, days and mixes by themselves; what a store makes of them is the contract's to say.
 
 use bytes::Bytes;
+use flightdeck_core::limits::QUESTION_STREAMS_MAX;
 use flightdeck_core::{Json, Metadata, Position, StreamId, Timestamp};
 use std::time::Duration;
 
-use super::{Budget, Day, LogQuestion, Number, Part, Pointer, Scalar, scalar};
+use super::{Budget, Day, Finding, LogQuestion, Number, Part, Pointer, Scalar, TooMuch, scalar};
 use crate::chain::Hash;
 use crate::{Data, EventStore as _, MemoryStore, NewEvent, Recorded, StoreError};
 
@@ -182,4 +183,32 @@ async fn a_value_without_end_is_refused() {
     let text = Scalar::Text("x".repeat(4_097).into());
     let asked = LogQuestion::with_data(Pointer::parse("/a").unwrap(), text);
     assert!(matches!(MemoryStore::new().question(&asked).await, Err(StoreError::Invalid(_))));
+}
+
+#[test]
+fn only_so_many_streams_and_types_are_compared() {
+    let data = || Data::Json(Json::new("{}", 2).unwrap());
+    let one = |stream: String, event_type: String| {
+        let event_type = flightdeck_core::EventType::new(event_type).unwrap();
+        Recorded {
+            stream: StreamId::new(stream).unwrap(),
+            event_type,
+            ..recorded(data(), Metadata::default())
+        }
+    };
+    let question = LogQuestion::alike(StreamId::new("a-1").unwrap());
+    let until = Position::new(1_000).unwrap();
+    let streams = |number: usize| one(format!("a-{number}"), "Happened".to_owned());
+    let types = |number: usize| one("a-1".to_owned(), format!("Happened{number}"));
+    let each: [(&dyn Fn(usize) -> Recorded, usize); 2] =
+        [(&streams, QUESTION_STREAMS_MAX), (&types, QUESTION_STREAMS_MAX / 10)];
+    for (event, most) in each {
+        let mut finding = Finding::begin(&question, Position::START, until).unwrap();
+        for number in 0..most {
+            assert!(finding.look_at(&event(number), false).unwrap());
+        }
+        assert!(finding.look_at(&event(0), false).unwrap(), "one that is known is no further one");
+        let refused = finding.look_at(&event(most), false);
+        assert_eq!(refused, Err(TooMuch::Rows { rows_max: QUESTION_STREAMS_MAX }));
+    }
 }

@@ -13,7 +13,6 @@ use crate::view::generation::{
 use crate::view::port::{Mark, TakenOver, ViewError, ViewStore, Work, WorkLimits};
 use crate::view::query::{InvalidQuery, ViewPage, ViewQuery};
 use crate::view::rows::Wanted;
-use crate::view::search::words_of;
 use crate::view::table::Plan;
 use crate::view::value::{Row, Value};
 
@@ -289,7 +288,8 @@ impl ViewStore for MemoryViews {
             state.plan.table(&query.table).ok_or_else(|| InvalidQuery::Table(query.table.clone()))?;
         let order = query.check(table)?;
         let rows = kept.tables.get(place).into_iter().flat_map(BTreeMap::values);
-        let rows = rows.filter(|row| query.matches(row, words_of(table, row).as_deref())).cloned().collect();
+        let selects = query.selects(table);
+        let rows = rows.filter(|row| selects(row)).cloned().collect();
         Ok(query.page(rows, &order, state.checkpoint, state.of.clone()))
     }
 

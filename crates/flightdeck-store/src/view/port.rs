@@ -136,8 +136,9 @@ pub trait ViewStore: Send + Sync + 'static {
     /// Answers a question, from rows and checkpoint of one moment.
     ///
     /// - The generation that answers is the ready one of the number asked for, or else the one that serves.
-    /// - Exactly the rows come for which all conditions are so, in the order that was asked for; where rows are alike in it, and
-    ///   everywhere when none was asked for, by their key. Texts sort by their bytes, and nothing before everything.
+    /// - Exactly the rows come for which all conditions are so, in the order that was asked for; where rows are alike in it by their
+    ///   key, in the direction of its last column, and everywhere by their key when none was asked for. Texts sort by their bytes,
+    ///   and nothing before everything.
     /// - A page holds at most what the limit says; who goes on from where it ended sees every row once that was there all along.
     /// - Who may see only some streams gets the rows of those. Of a table that is of no streams they get nothing.
     ///
@@ -273,6 +274,9 @@ pub enum ViewError {
         /// Whose it is.
         owner: String,
     },
+    /// What was there to be asked was thrown away by somebody.
+    #[error("the view of the past was thrown away before it was asked")]
+    Gone,
     /// It does not stand before that event.
     #[error("the view does not stand before the event at position {0}")]
     NotHalted(Position),
@@ -299,7 +303,7 @@ impl ViewError {
     pub const fn retry_helps(&self) -> bool {
         match self {
             Self::Store(error) => error.retry_helps(),
-            Self::NotReady(_) => true,
+            Self::NotReady(_) | Self::Gone => true,
             _ => false,
         }
     }

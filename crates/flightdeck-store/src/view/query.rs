@@ -1,12 +1,13 @@
 //! How a view is asked: a closed value, checked once, that every store understands in the same way.
 
 use std::cmp::Ordering;
+use std::sync::Arc;
 
 use thiserror::Error;
 
 use crate::read::{Limit, StreamPattern};
 use crate::view::generation::{Checkpoint, Generation};
-use crate::view::search::{terms, words};
+use crate::view::search::{terms, words, words_of};
 use crate::view::table::{Kind, Table, ViewName};
 use crate::view::value::{Cell, Row, Value};
 
@@ -32,7 +33,7 @@ pub struct ViewQuery {
     pub filters: Vec<Where>,
     /// Only rows with all of these words.
     pub terms: Vec<Term>,
-    /// In which order; rows that are alike in it, and all when it is empty, by their key.
+    /// In which order; rows that are alike in it by their key, in the direction of the last of these, and all by it when it is empty.
     pub sort: Vec<Sort>,
     /// Behind the row that a page ended with.
     pub after: Option<ViewCursor>,
@@ -122,9 +123,11 @@ impl ViewQuery {
             let place = table.place(&sort.column).unwrap_or(0);
             order.push((&table.columns()[place].name, sort.descending));
         }
+        // In the same direction as what comes before it, so that a page begins in an index wherever it begins.
+        let descending = order.last().is_some_and(|(_, descending)| *descending);
         for key in table.key_columns() {
             if !order.iter().any(|(name, _)| *name == key.name) {
-                order.push((&key.name, false));
+                order.push((&key.name, descending));
             }
         }
         if let Some(after) = &self.after {
@@ -146,6 +149,20 @@ impl ViewQuery {
         self.filters.iter().all(|filter| filter.compare.holds(row.get(&filter.column)))
             && self.has_terms(row_words)
             && self.visible(row.table()).sees(row)
+    }
+
+    /// The same for many rows of one table: its texts are cut into words only when words are asked for, and then only those of
+    /// rows for which all else is so.
+    pub fn selects<'q>(&'q self, table: &'q Table) -> impl Fn(&Row) -> bool + 'q {
+        let visible = self.visible(table);
+        let place = |filter: &'q Where| (table.place(&filter.column), &filter.compare);
+        let filters: Vec<_> = self.filters.iter().map(place).collect();
+        move |row| {
+            let cell = |place: Option<usize>| place.map_or(&Value::Null, |place| &row.values()[place]);
+            filters.iter().all(|(place, compare)| compare.holds(cell(*place)))
+                && visible.sees(row)
+                && (self.terms.is_empty() || self.has_terms(words_of(table, row).as_deref()))
+        }
     }
 
     /// Whether the words of a row, with a space between them, are all that are asked for.
@@ -206,21 +223,38 @@ impl ViewQuery {
         checkpoint: Checkpoint,
         of: Generation,
     ) -> ViewPage {
-        let place_of = |row: &Row| ViewCursor::of(row, order);
-        rows.sort_by(|one, other| compare(&place_of(one).0, &place_of(other).0, order));
-        if let Some(after) = &self.after {
-            rows.retain(|row| compare(&place_of(row).0, &after.0, order) == Ordering::Greater);
+        if let Some(table) = rows.first().map(|row| Arc::clone(row.table())) {
+            let places: Vec<_> =
+                order.iter().map(|(column, down)| (table.place(column).unwrap_or(0), *down)).collect();
+            if let Some(after) = &self.after {
+                rows.retain(|row| {
+                    let cells = places.iter().map(|(place, _)| &row.values()[*place]);
+                    compare(cells.zip(&after.0), order) == Ordering::Greater
+                });
+            }
+            let by_place = |one: &Row, other: &Row| {
+                let pair = |(place, _): &(usize, bool)| (&one.values()[*place], &other.values()[*place]);
+                compare(places.iter().map(pair), order)
+            };
+            // What the page does not show need not be in order, but for the one behind it.
+            let most = self.limit.get() + 1;
+            if rows.len() > most {
+                rows.select_nth_unstable_by(most - 1, by_place);
+                rows.truncate(most);
+            }
+            rows.sort_unstable_by(by_place);
         }
         ViewPage::cut(rows, self.limit, order, checkpoint, of)
     }
 }
 
-fn compare(one: &[Value], other: &[Value], order: &[(&str, bool)]) -> Ordering {
-    let each = one.iter().zip(other).zip(order).map(|((one, other), (_, descending))| match descending {
+/// Which of two rows comes first, by their cells of the columns of an order.
+fn compare<'v>(cells: impl Iterator<Item = (&'v Value, &'v Value)>, order: &[(&str, bool)]) -> Ordering {
+    let mut each = cells.zip(order).map(|((one, other), (_, descending))| match descending {
         true => other.cmp(one),
         false => one.cmp(other),
     });
-    each.fold(Ordering::Equal, Ordering::then)
+    each.find(|ordering| ordering.is_ne()).unwrap_or(Ordering::Equal)
 }
 
 /// Which rows of a table a caller may see.
@@ -424,3 +458,6 @@ pub enum InvalidQuery {
     #[error("that is more than a query may ask")]
     TooMuch,
 }
+
+#[cfg(test)]
+mod tests;

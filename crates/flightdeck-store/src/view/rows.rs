@@ -289,6 +289,14 @@ impl Cache {
         rows
     }
 
+    /// The rows that are held of a table and for which that is so, in no order.
+    #[must_use]
+    pub fn rows_where(&self, table: &str, mut so: impl FnMut(&Row) -> bool) -> Vec<Row> {
+        let Ok(place) = self.place(table) else { return Vec::new() };
+        let rows = self.tables[place].slots.iter().filter_map(|slot| slot.now.as_ref());
+        rows.filter(|row| so(row)).cloned().collect()
+    }
+
     /// How many rows may have changed since the last [`Cache::settle`].
     #[must_use]
     pub fn touched(&self) -> usize {

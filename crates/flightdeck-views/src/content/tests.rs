@@ -71,12 +71,22 @@ fn a_change_changes_what_it_names_and_nothing_else() {
 }
 
 #[test]
-fn what_was_deleted_is_gone_and_nothing_brings_it_back_but_its_own_beginning() {
+fn what_was_deleted_is_gone_and_nothing_brings_it_back() {
     let mut kit = kit();
     kit.emit_json("content-1", "ContentDeleted", "{\"contentId\":\"1\"}");
+    kit.emit_schema("content-1", "ContentCreated", 2, CREATED);
     kit.emit_json("content-1", "ContentUpdated", "{\"contentId\":\"1\",\"title\":\"Late\"}");
     kit.emit_json("content-2", "ContentDeleted", "{\"contentId\":\"2\"}");
+    kit.emit_json("content-1", "ContentDeleted", "{\"contentId\":\"1\"}");
     assert!(kit.rows("content").is_empty());
+    // What never was can't be deleted, and may still come to be.
+    let deleted = kit.rows("content_deleted");
+    assert_eq!(
+        (deleted.len(), deleted[0].text("id"), deleted[0].time("deleted_at")),
+        (1, Some("1"), Some(kit.recorded(2)))
+    );
+    kit.emit_schema("content-2", "ContentCreated", 2, &CREATED.replace("\"1\"", "\"2\""));
+    assert_eq!(kit.rows("content").len(), 1);
 }
 
 #[test]
@@ -112,4 +122,21 @@ fn it_is_found_by_status_author_label_and_words() {
     assert_eq!(found(ask().filter("tags", Compare::Has("a".into()))), 1);
     assert_eq!(found(ask().text("hello WOR*")), 1);
     assert_eq!(found(ask().text("hello mars")), 0);
+}
+
+#[test]
+fn an_event_whose_data_is_gone_leaves_a_content_as_it_was() {
+    let mut kit = kit();
+    let before = kit.row("content", "1").unwrap();
+    kit.emit_gone("content-1", "ContentUpdated", 1);
+    assert_eq!(kit.row("content", "1"), Some(before));
+    assert_eq!(change(&mut kit, "\"title\":\"Two\"").text("title"), Some("Two"));
+    // Of one that nobody knows how it began there is no row, and what follows changes nothing.
+    kit.emit_gone("content-2", "ContentCreated", 2);
+    kit.emit_json("content-2", "ContentUpdated", r#"{"contentId":"2","title":"Two"}"#);
+    kit.emit_json("content-2", "ContentDeleted", r#"{"contentId":"2"}"#);
+    assert_eq!(kit.rows("content").len(), 1);
+    // That it was deleted needs no data.
+    kit.emit_gone("content-1", "ContentDeleted", 1);
+    assert_eq!((kit.rows("content").len(), kit.rows("content_deleted").len()), (0, 1));
 }

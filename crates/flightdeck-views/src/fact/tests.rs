@@ -1,6 +1,6 @@
 //! Which events are facts, and how pages stand in keys.
 
-use flightdeck_store::view::Value;
+use flightdeck_store::view::{Key, Value};
 use flightdeck_store::{Data, Recorded};
 
 use super::{Fact, Kind, page_key};
@@ -46,6 +46,33 @@ fn answers_about_consent_strangers_and_what_is_gone_are_no_facts() {
     assert!(Fact::of(&gone).is_err());
     gone.data = Data::Tombstone([0; 32]);
     assert!(Fact::of(&gone).unwrap().is_none());
+}
+
+#[test]
+fn a_fact_that_is_looked_at_again_is_the_same() {
+    let long = format!("/{}", "x".repeat(1_500));
+    let own = r#","title":"It \"is\" na\u00efve","referrer":"https://example.org/","metadata":{"title":"no","pageId":7}"#;
+    let mut ground = Ground::of(PagesView);
+    for page in [Some("/"), Some(r"/\\\u00e9"), Some(long.as_str()), None] {
+        for what in What::EACH {
+            let looks = matches!(what, What::View);
+            if looks && page.is_none() {
+                continue;
+            }
+            let more = if looks { own } else { r#","metadata":{"title":"no"}"# };
+            ground.does_more("ada", what, page, at("2026-11-21T08:00:00.5+05:45"), more);
+        }
+    }
+    let known = [Key::of("pages", "/")];
+    let mut with_a_title = 0;
+    for event in &ground.events {
+        let (first, again) =
+            (Fact::of(event).unwrap().unwrap(), Fact::again(event, &known).unwrap().unwrap());
+        assert_eq!(first, again);
+        assert!(Fact::again(event, &[]).unwrap().is_none(), "what has no keys is no fact");
+        with_a_title += usize::from(first.title.is_some());
+    }
+    assert!(with_a_title > 0);
 }
 
 #[test]

@@ -5,14 +5,16 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use flightdeck_core::limits::EVENT_DATA_BYTES_MAX;
 use flightdeck_core::{
-    Clock, Decider, EventType, Json, Metadata, Position, Reference, SchemaNumber, StreamId, Timestamp,
-    Version,
+    Clock, Cursor, Decider, Epoch, EventType, Json, Metadata, Position, Reference, SchemaNumber, StreamId,
+    Timestamp, Version,
 };
 use flightdeck_domain::content::{Content, State, Status};
 use flightdeck_domain::presentation::Presentation;
 use flightdeck_domain::user::User;
 use flightdeck_store::system::SystemIds;
-use flightdeck_store::{Append, Data, Direction, EventStore, MemoryStore, NewEvent, Recorded, StreamQuery};
+use flightdeck_store::{
+    Append, Data, Direction, EventStore, MemoryStore, NewEvent, Recorded, StoreError, StreamQuery,
+};
 use serde_json::{Value, json};
 
 use super::{
@@ -264,6 +266,8 @@ async fn a_thing_is_what_it_was_by_version_position_and_time() {
         .map(|entry| entry.stand.recorded_at)
         .collect();
     let position = |number| Moment::Position(Position::new(number).unwrap());
+    let head = store.head().await.unwrap().cursor;
+    let cursor = |number| Moment::Cursor(Cursor::new(head.epoch().clone(), Position::new(number).unwrap()));
     let just_before = |time: Timestamp| Timestamp::from_micros(time.micros() - 1).unwrap();
     for (moment, expected) in [
         (Moment::Version(version(1)), of("One Draft")),
@@ -273,20 +277,46 @@ async fn a_thing_is_what_it_was_by_version_position_and_time() {
         (position(1), of("One Draft")),
         (position(2), of("One Draft")),
         (position(3), of("Two Draft")),
-        (position(99), of("deleted")),
+        (position(5), of("deleted")),
+        (cursor(3), of("Two Draft")),
         (Moment::Time(recorded[0]), of("One Draft")),
         (Moment::Time(just_before(recorded[1])), of("One Draft")),
         (Moment::Time(recorded[1]), of("Two Draft")),
         (Moment::Time(second(1_000_000)), of("deleted")),
     ] {
-        assert_eq!(title(&store, moment).await.map_err(drop), expected, "{moment:?}");
+        assert_eq!(title(&store, moment.clone()).await.map_err(drop), expected, "{moment:?}");
     }
     for before in [position(0), Moment::Time(just_before(recorded[0]))] {
-        assert!(matches!(title(&store, before).await, Err(HistoryError::Before)), "{before:?}");
+        assert!(matches!(title(&store, before.clone()).await, Err(HistoryError::Before)), "{before:?}");
     }
     let ahead = title(&store, Moment::Version(version(5))).await.unwrap_err();
     assert!(matches!(ahead, HistoryError::Ahead { last, .. } if last == version(4)));
     assert_eq!(ahead.to_string(), "the stream has no version 5 yet: its last one is 4");
+}
+
+#[tokio::test]
+async fn a_moment_that_the_log_has_not_come_to_or_of_another_life_of_it_is_none() {
+    let store = life().await;
+    let head = store.head().await.unwrap().cursor;
+    let (end, ahead) = (Position::new(5).unwrap(), Position::new(6).unwrap());
+    let here = |position| Moment::Cursor(Cursor::new(head.epoch().clone(), position));
+    let elsewhere = Moment::Cursor(Cursor::new(Epoch::new("elsewhere").unwrap(), end));
+    let name = stream("content-1");
+    for moment in [Moment::Position(ahead), here(ahead), elsewhere.clone()] {
+        let refused = title(&store, moment.clone()).await.unwrap_err();
+        for (from, to) in [(here(end), moment.clone()), (moment.clone(), here(end))] {
+            let compared = compare::<Content>(&store, &name, from, to).await.unwrap_err();
+            assert_eq!(compared.to_string(), refused.to_string());
+        }
+        match moment == elsewhere {
+            true => assert!(matches!(refused, HistoryError::Store(StoreError::EpochChanged { .. }))),
+            false => {
+                assert!(
+                    matches!(refused, HistoryError::NotYet { asked, head: known } if asked == ahead && known == head)
+                );
+            }
+        }
+    }
 }
 
 #[tokio::test]
@@ -313,7 +343,7 @@ async fn two_moments_are_compared_whichever_comes_first() {
     // A version and a position may be compared, too.
     let name = stream("content-1");
     let (early, second) = (Moment::Position(Position::new(2).unwrap()), Moment::Version(version(2)));
-    let mixed = compare::<Content>(&store, &name, early, second).await.unwrap();
+    let mixed = compare::<Content>(&store, &name, early.clone(), second).await.unwrap();
     assert_eq!(json(&mixed)["changes"].as_array().map(Vec::len), Some(2));
     let ahead = compare::<Content>(&store, &name, early, Moment::Version(version(9))).await;
     assert!(matches!(ahead, Err(HistoryError::Ahead { .. })));
@@ -370,6 +400,23 @@ async fn what_is_gone_is_told_as_gone_and_what_follows_as_unknown() {
         chronicle.fold(event).unwrap();
     }
     assert!(matches!(chronicle.face(), Err(HistoryError::Gone(at)) if at == version(2)));
+}
+
+#[tokio::test]
+async fn what_is_gone_of_a_type_that_is_not_known_takes_nothing_along() {
+    let store = store();
+    happens(&store, "content-1", "ContentCreated", 2, CREATED).await;
+    happens(&store, "content-1", "ContentPraised", 1, "{\"by\":\"bob\"}").await;
+    let mut events = recorded(&store).await;
+    events[1].data = Data::Tombstone([7; 32]);
+    let entries = told::<Content>(&events).unwrap();
+    assert!(entries[1].data.is_none());
+    assert!(entries[1].difference.as_ref().is_some_and(crate::diff::Difference::is_empty));
+    let mut chronicle = Chronicle::<Content>::default();
+    for event in &events {
+        chronicle.fold(event).unwrap();
+    }
+    assert!(chronicle.face().is_ok_and(|face| face.is_some()));
 }
 
 #[tokio::test]

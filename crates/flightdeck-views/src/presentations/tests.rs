@@ -390,3 +390,27 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn an_event_whose_data_is_gone_leaves_a_presentation_and_its_slides_as_they_were() {
+    let mut kit = kit();
+    let tables = |kit: &Kit| [NAME, SLIDES, DELETED, REMOVED].map(|table| kit.rows(table));
+    let before = tables(&kit);
+    for event_type in ["PresentationUpdated", "SlideAdded", "SlideUpdated", "SlideRemoved", "SlidesReordered"]
+    {
+        kit.emit_gone("presentation-1", event_type, 1);
+        assert_eq!(tables(&kit), before, "{event_type}");
+    }
+    emit(&mut kit, "SlideRemoved", r#""slideId":"b""#);
+    assert_eq!(order(&kit), "ac");
+    // Of one that nobody knows how it began there is no row, and what follows changes nothing.
+    kit.emit_gone("presentation-2", "PresentationCreated", 1);
+    kit.emit_json("presentation-2", "PresentationUpdated", r#"{"presentationId":"2","title":"Two"}"#);
+    kit.emit_json("presentation-2", "SlideRemoved", r#"{"presentationId":"2","slideId":"a"}"#);
+    assert_eq!(kit.rows(NAME).len(), 1);
+    // That it was deleted needs no data, and it does not come back.
+    kit.emit_gone("presentation-1", "PresentationDeleted", 1);
+    assert_eq!((kit.rows(NAME).len(), kit.rows(SLIDES).len(), kit.rows(DELETED).len()), (0, 0, 1));
+    kit.emit_json("presentation-1", "PresentationCreated", TALK);
+    assert_eq!(kit.rows(NAME), []);
+}

@@ -7,16 +7,18 @@
 
 use flightdeck_core::Timestamp;
 use flightdeck_store::StreamPattern;
-use flightdeck_store::view::{Compare, InvalidPlan, Row, Value, ViewError, ViewName, ViewQuery, ViewStore};
+use flightdeck_store::view::{Answers, Compare, InvalidPlan, Row, Value, ViewError, ViewName, ViewQuery};
 use thiserror::Error;
 
 use super::cover::{Grain, cover};
 use super::{NAME, NUMBER, time};
 use crate::visitors::Union;
-use crate::zone::{InvalidSpan, Step, Zone, borders};
+use crate::zone::{InvalidSpan, SERIES_ROWS_MAX, Step, Zone, borders};
 
 /// Values of one condition of a query.
 const LIST_MAX: usize = 200;
+/// Rows whose buckets are added up at once: at most some 20 MB of sets of visitors are held.
+const PIECE_ROWS: usize = 2_000;
 
 /// What is asked.
 #[derive(Debug, Clone)]
@@ -36,9 +38,9 @@ pub struct Series {
 /// What happened in a time.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Bucket {
-    /// When it begins.
+    /// When it begins. At the edges of all time, the years 1 and 9999, it may be cut off there.
     pub start: Timestamp,
-    /// When the next one begins.
+    /// When the next one begins. The last of all ends with the last moment there is.
     pub end: Timestamp,
     /// What was counted in it.
     pub totals: Totals,
@@ -123,12 +125,16 @@ impl Wanted {
         };
         let between = usize::try_from((last - first) / self.grain.seconds()).unwrap_or(usize::MAX);
         if between <= 2 * self.starts.len() {
-            let (before, behind) = (time(first - 1), time(last + 1));
-            let range = base.filter("start", Compare::More(before));
-            return vec![range.filter("start", Compare::Less(behind))];
+            // What lies before or behind all time there is bounds nothing.
+            let bound = |range: ViewQuery, second: i64, compare: fn(Value) -> Compare| match time(second) {
+                Value::Null => range,
+                second => range.filter("start", compare(second)),
+            };
+            return vec![bound(bound(base, first - 1, Compare::More), last + 1, Compare::Less)];
         }
         let list = |starts: &[(i64, usize)]| {
-            let starts: Vec<Value> = starts.iter().map(|(start, _)| time(*start)).collect();
+            let starts = starts.iter().map(|(start, _)| time(*start));
+            let starts: Vec<Value> = starts.filter(|start| *start != Value::Null).collect();
             base.clone().filter("start", Compare::OneOf(starts))
         };
         self.starts.chunks(LIST_MAX).map(list).collect()
@@ -141,14 +147,36 @@ impl Wanted {
     }
 }
 
-pub(super) fn wanted(borders: &[i64]) -> Vec<Wanted> {
-    let mut all = Vec::new();
+/// The rows that buckets are added up from, in pieces of so many buckets that it is not too much at once.
+pub(super) fn pieces(borders: &[i64]) -> Result<Vec<Piece>, InvalidSpan> {
+    let mut pieces: Vec<Piece> = Vec::new();
+    let (mut rows, mut all) = (0, 0);
     for (bucket, between) in borders.windows(2).enumerate() {
-        for (grain, start) in cover(between[0], between[1]) {
-            Wanted::add(&mut all, grain, start, bucket);
+        let own: Vec<(Grain, i64)> = cover(between[0], between[1]).collect();
+        all += own.len();
+        if all > SERIES_ROWS_MAX {
+            return Err(InvalidSpan::TooMuch);
         }
+        if pieces.is_empty() || rows + own.len() > PIECE_ROWS {
+            pieces.push(Piece { first: bucket, buckets: 0, wanted: Vec::new() });
+            rows = 0;
+        }
+        rows += own.len();
+        let Some(piece) = pieces.last_mut() else { continue };
+        for (grain, start) in own {
+            Wanted::add(&mut piece.wanted, grain, start, piece.buckets);
+        }
+        piece.buckets += 1;
     }
-    all
+    Ok(pieces)
+}
+
+/// Some buckets of a series.
+pub(super) struct Piece {
+    /// The first of them.
+    first: usize,
+    buckets: usize,
+    pub(super) wanted: Vec<Wanted>,
 }
 
 pub(super) fn rows_for(streams: Option<Vec<StreamPattern>>) -> Result<ViewQuery, InvalidPlan> {
@@ -158,45 +186,66 @@ pub(super) fn rows_for(streams: Option<Vec<StreamPattern>>) -> Result<ViewQuery,
 /// What happened, bucket by bucket.
 ///
 /// # Errors
-/// When the time ends before it begins or has more than [`BUCKETS_MAX`](crate::zone::BUCKETS_MAX) buckets, or when the view
-/// can't be asked.
-pub async fn series(views: &dyn ViewStore, asked: Series) -> Result<Vec<Bucket>, SeriesError> {
+/// When the time ends before it begins, has more than [`BUCKETS_MAX`](crate::zone::BUCKETS_MAX) buckets, or is added up from more than
+/// [`SERIES_ROWS_MAX`] rows; or when the view can't be asked.
+pub async fn series(views: &(impl Answers + ?Sized), asked: Series) -> Result<Vec<Bucket>, SeriesError> {
     let borders = borders(asked.from, asked.to, asked.step, &asked.zone)?;
     let base = rows_for(asked.streams)?;
-    let mut sums: Vec<Sum> = borders.windows(2).map(|_| Sum::default()).collect();
-    for wanted in wanted(&borders) {
-        for query in wanted.queries(&base) {
-            let mut query = Some(query);
-            while let Some(asking) = query.take() {
-                let page = views.ask(&asking).await?;
-                for row in &page.rows {
-                    if let Some(bucket) = wanted.bucket(row) {
-                        sums[bucket].add(row);
-                    }
-                }
-                query = asking.next(&page);
+    let mut buckets = Vec::with_capacity(borders.len().saturating_sub(1));
+    for piece in pieces(&borders)? {
+        let mut sums: Vec<Sum> = (0..piece.buckets).map(|_| Sum::default()).collect();
+        for wanted in &piece.wanted {
+            for query in wanted.queries(&base) {
+                add(views, wanted, query, &mut sums).await?;
             }
         }
+        let own = &borders[piece.first..=piece.first + piece.buckets];
+        buckets.extend(own.windows(2).zip(sums).map(|(between, sum)| Bucket {
+            start: moment(between[0]),
+            end: moment(between[1]),
+            totals: sum.finish(),
+        }));
     }
-    let at = |second: i64| match time(second) {
-        Value::Time(time) => time,
-        _ => asked.to,
-    };
-    let bucket = |(between, sum): (&[i64], Sum)| Bucket {
-        start: at(between[0]),
-        end: at(between[1]),
-        totals: sum.finish(),
-    };
-    Ok(borders.windows(2).zip(sums).map(bucket).collect())
+    Ok(buckets)
+}
+
+/// Adds the rows of a query to the buckets that they are wanted for.
+async fn add(
+    views: &(impl Answers + ?Sized),
+    wanted: &Wanted,
+    query: ViewQuery,
+    sums: &mut [Sum],
+) -> Result<(), ViewError> {
+    let mut query = Some(query);
+    while let Some(asking) = query.take() {
+        let page = views.answer(&asking).await?;
+        for row in &page.rows {
+            if let Some(bucket) = wanted.bucket(row) {
+                sums[bucket].add(row);
+            }
+        }
+        query = asking.next(&page);
+    }
+    Ok(())
+}
+
+/// A border as a moment: one that lies before or behind all time there is, is where that begins or ends.
+fn moment(second: i64) -> Timestamp {
+    let micros = second.saturating_mul(1_000_000);
+    Timestamp::from_micros(micros.clamp(Timestamp::MIN.micros(), Timestamp::MAX.micros()))
+        .unwrap_or(Timestamp::MAX)
 }
 
 /// What happened on the whole site, ever.
 ///
 /// # Errors
 /// When the view can't be asked.
-pub async fn totals(views: &dyn ViewStore, streams: Option<Vec<StreamPattern>>) -> Result<Totals, ViewError> {
+pub async fn totals(
+    views: &(impl Answers + ?Sized),
+    streams: Option<Vec<StreamPattern>>,
+) -> Result<Totals, ViewError> {
     let query = rows_for(streams)?.filter("grain", Compare::Equal(Grain::All.value()));
-    let page = views.ask(&query).await?;
+    let page = views.answer(&query).await?;
     let mut sum = Sum::default();
     page.rows.iter().for_each(|row| sum.add(row));
     Ok(sum.finish())

@@ -7,12 +7,12 @@ use flightdeck_projections::Projection;
 use flightdeck_store::view::MemoryViews;
 use jiff::tz::TimeZone;
 
-use super::series::{rows_for, wanted};
+use super::series::{Piece, Wanted, pieces, rows_for};
 use super::{
     Bucket, EXACT_HOUR, EXACT_MAX, NAME, Series, SeriesError, SiteAnalyticsView, Totals, series, totals,
 };
 use crate::ground::{Chance, Ground, What, at, everything, micros, only};
-use crate::zone::{BUCKETS_MAX, InvalidSpan, Step, Zone, borders};
+use crate::zone::{BUCKETS_MAX, InvalidSpan, SERIES_ROWS_MAX, Step, Zone, borders};
 
 /// A fact as it was told, by whoever tells the view of it.
 struct Raw {
@@ -73,8 +73,11 @@ fn compare(buckets: &[Bucket], facts: &[Raw], asked: &Series, zone: &TimeZone) {
     for two in buckets.windows(2) {
         assert_eq!(two[0].end, two[1].start, "{}", case(&two[0]));
     }
+    let (first, last) = (&buckets[0], &buckets[buckets.len() - 1]);
+    assert!(first.start <= asked.from && asked.from < first.end, "{}", case(first));
+    assert!(last.start < asked.to && asked.to <= last.end, "{}", case(last));
     let left = by_label.into_values().flatten();
-    let (from, to) = (buckets[0].start, buckets[buckets.len() - 1].end);
+    let (from, to) = (first.start, last.end);
     let lost = left.filter(|fact| (from..to).contains(&fact.at)).map(|fact| fact.at);
     assert_eq!(lost.collect::<Vec<_>>(), [], "{:?} {zone:?}", asked.step);
 }
@@ -182,6 +185,77 @@ async fn what_is_too_long_or_ends_before_it_begins_is_refused() {
     assert_eq!(refused("2024-01-01T00:00:00Z", "2026-01-01T00:00:00Z").await, InvalidSpan::TooMany);
 }
 
+#[tokio::test]
+async fn the_edges_of_all_time_can_be_asked_for() {
+    let mut ground = Ground::of(SiteAnalyticsView);
+    let edges = [
+        ("0001-01-01T00:00:00Z", "0001-01-03T05:00:00Z"),
+        ("9999-12-29T05:00:00Z", "9999-12-31T23:59:59.999999Z"),
+    ];
+    for (first, last) in edges {
+        ground.does("ada", What::View, Some("/"), at(first));
+        ground.does("bob", What::Click, Some("/"), micros(at(last).micros() - 1));
+    }
+    let views = ground.views().await;
+    for zone in ["UTC", "Europe/Berlin", "America/St_Johns", "Asia/Kathmandu", "Pacific/Apia"] {
+        for (from, to) in edges {
+            for step in STEPS {
+                let case = format!("{zone} {step:?} {from}");
+                let buckets = series(&views, asked(from, to, step, zone)).await;
+                let buckets = buckets.unwrap_or_else(|error| panic!("{case}: {error}"));
+                let (first, end) = (&buckets[0], &buckets[buckets.len() - 1]);
+                assert!(first.start <= at(from) && at(from) < first.end, "{case}: {first:?}");
+                assert!(end.start < at(to) && at(to) <= end.end, "{case}: {end:?}");
+                assert!(buckets.windows(2).all(|two| two[0].end == two[1].start), "{case}");
+                assert!(buckets.iter().all(|bucket| bucket.start < bucket.end), "{case}");
+                assert_eq!(buckets.iter().map(|bucket| bucket.totals.facts).sum::<i64>(), 2, "{case}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_series_of_too_many_rows_is_refused_and_a_long_one_is_added_up_in_pieces() {
+    let views = MemoryViews::new();
+    let refused =
+        series(&views, asked("2000-01-01T00:00:00Z", "2026-01-01T00:00:00Z", Step::Day, "Asia/Kathmandu"));
+    assert!(matches!(refused.await, Err(SeriesError::Span(InvalidSpan::TooMuch))));
+    let rows = |wanted: &[Wanted]| wanted.iter().map(|wanted| wanted.starts.len()).sum::<usize>();
+    let years = |zone: &str| {
+        let zone = Zone::named(zone).unwrap();
+        borders(at("2022-01-01T00:00:00Z"), at("2026-01-01T00:00:00Z"), Step::Day, &zone).unwrap()
+    };
+    let found = pieces(&years("Asia/Kathmandu")).unwrap();
+    assert!(found.len() > 10 && found.iter().all(|piece| rows(&piece.wanted) <= 2_000));
+    assert!(found.iter().map(|piece| rows(&piece.wanted)).sum::<usize>() <= SERIES_ROWS_MAX);
+    assert_eq!(pieces(&years("UTC")).unwrap().len(), 1);
+    // In pieces it is what a count says, too.
+    let mut ground = Ground::of(SiteAnalyticsView);
+    let mut chance = Chance(9);
+    let asked = asked("2022-01-01T00:00:00Z", "2026-01-01T00:00:00Z", Step::Day, "Asia/Kathmandu");
+    let span = u64::try_from(asked.to.micros() - asked.from.micros()).unwrap();
+    let fact = |chance: &mut Chance| Raw {
+        visitor: format!("v{}", chance.below(9)),
+        what: What::View,
+        page: Some("/"),
+        at: micros(asked.from.micros() + i64::try_from(chance.below(span)).unwrap()),
+    };
+    let facts: Vec<Raw> = (0..1_500).map(|_| fact(&mut chance)).collect();
+    for fact in &facts {
+        ground.does(&fact.visitor, fact.what, fact.page, fact.at);
+    }
+    let buckets = series(&ground.views().await, asked.clone()).await.unwrap();
+    compare(&buckets, &facts, &asked, &jiff::tz::TimeZoneDatabase::bundled().get("Asia/Kathmandu").unwrap());
+}
+
+/// The rows that are wanted for a series that is one piece.
+#[track_caller]
+fn wanted(borders: &[i64]) -> Vec<Wanted> {
+    let mut all: Vec<Piece> = pieces(borders).unwrap();
+    assert_eq!(all.len(), 1, "it is one piece");
+    all.remove(0).wanted
+}
+
 #[test]
 fn a_month_by_day_is_one_page_of_rows_in_every_zone() {
     for zone in jiff::tz::TimeZoneDatabase::bundled().available() {
@@ -209,7 +283,7 @@ fn the_longest_series_in_the_oddest_zone_asks_in_pieces_that_a_store_takes() {
     let to = micros(i64::try_from(BUCKETS_MAX - 2).unwrap() * hour);
     let borders = borders(micros(0), to, Step::Hour, &Zone::named("Asia/Kathmandu").unwrap()).unwrap();
     let table = SiteAnalyticsView.tables().remove(0);
-    for wanted in wanted(&borders) {
+    for wanted in pieces(&borders).unwrap().iter().flat_map(|piece| &piece.wanted) {
         for query in wanted.queries(&rows_for(None).unwrap()) {
             query.check(&table).unwrap();
         }

@@ -188,3 +188,18 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn an_event_whose_data_is_gone_leaves_a_user_as_it_was() {
+    let mut kit = kit();
+    let before = kit.rows("users");
+    for event_type in ["UserLoggedIn", "UserProfileChanged", "UserRoleChanged", "UserRegistered"] {
+        kit.emit_gone(STREAM, event_type, 1);
+        assert_eq!(kit.rows("users"), before, "{event_type}");
+    }
+    assert_eq!(emit(&mut kit, "UserRoleChanged", r#""role":"Admin""#).text("role"), Some("Admin"));
+    // Of one that nobody knows who it is there is no row, and what follows changes nothing.
+    kit.emit_gone("user-bob", "UserRegistered", 1);
+    kit.emit_json("user-bob", "UserRoleChanged", r#"{"userId":"bob","role":"Editor"}"#);
+    assert_eq!(kit.rows("users").len(), 1);
+}

@@ -117,3 +117,27 @@ fn nobody_is_named_in_a_set() {
     let set = with(NOBODY, Mark::of(visitor), EXACT_MAX).unwrap();
     assert!(!set.contains(visitor) && set.len() == 11);
 }
+
+#[test]
+fn sets_together_hold_no_more_than_twice_what_is_in_them() {
+    let mut union = Union::default();
+    for round in 0..2_000 {
+        union.add(&set(round % 50..round % 50 + 200));
+        assert!(union.marks.len() <= super::MARKS_BEFORE + 200, "{} marks", union.marks.len());
+    }
+    assert_eq!(union.count(), (249, true));
+    let mut union = Union::default();
+    union.add(&set(0..2_000));
+    for round in 0..2_000 {
+        union.add(&set(round..round + 200));
+        assert_eq!(union.marks.len(), 0, "what is no longer exact needs no marks");
+    }
+    near(union.count().0, 2_199, f64::from(ERROR_PERCENT_MAX));
+}
+
+#[test]
+fn who_knows_an_id_can_tell_that_it_is_in_an_exact_set() {
+    let set = set([7, 8, 9]);
+    let knows = |visitor: &str| with(&set, Mark::of(visitor), EXACT_MAX).is_none();
+    assert_eq!([knows("8"), knows("10")], [true, false]);
+}
