@@ -449,6 +449,9 @@ impl From<HistoryError> for Problem {
             HistoryError::NeverWas(_) | HistoryError::WrongStream { .. } => Self::not_found("thing"),
             HistoryError::Before => Self::new(Code::NotFound, "It had not begun then."),
             HistoryError::Ahead { .. } => Self::new(Code::Refused, format!("{error}")),
+            HistoryError::NotYet { ref head, .. } => {
+                Self::new(Code::Refused, format!("{error}")).with(|told| told.head = Some(head.clone()))
+            }
             HistoryError::Gone(_) => Self::new(Code::Gone, format!("{error}")),
             HistoryError::TooMany(_) => Self::new(Code::TooMuch, format!("{error}")),
             HistoryError::Unreadable { position, .. } => damaged(Some(position)),

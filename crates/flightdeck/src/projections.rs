@@ -297,7 +297,9 @@ impl From<AdminError> for Failure {
                 Self::of(REFUSED, &error, "see flightdeck projections for what stands before which event")
             }
             AdminError::Paused(_) => Self::of(REFUSED, &error, "flightdeck projections resume NAME"),
-            AdminError::Reactor(_) | AdminError::Actor(_) => Self::of(REFUSED, &error, "nothing was changed"),
+            AdminError::Reactor(_) | AdminError::Actor(_) | AdminError::DoneBefore(_) => {
+                Self::of(REFUSED, &error, "nothing was changed")
+            }
         }
     }
 }

@@ -92,24 +92,6 @@ impl Appending {
         }
     }
 
-    /// What is known of the store beside its log, for whoever asks the server.
-    pub(crate) fn facts(&self, durability: &'static str) -> impl Fn() -> Facts + Send + Sync + use<> {
-        let asked = self.clone();
-        move || Box::pin(asked.clone().look(durability))
-    }
-
-    async fn look(self, durability: &'static str) -> Result<StoreFacts, StoreError> {
-        let (kind, size, wal) = match self {
-            Self::Sqlite(store) => {
-                let (size, wal) = store.size_bytes();
-                ("sqlite", size, Some(wal))
-            }
-            Self::Postgres(store) => ("postgres", store.size_bytes().await?, None),
-        };
-        let (kind, durability) = (Some(kind.to_owned()), Some(durability.to_owned()));
-        Ok(StoreFacts { kind, size_bytes: Some(size), wal_bytes: wal, durability })
-    }
-
     pub(crate) async fn close(&self) {
         match self {
             Self::Own(writing) => writing.close().await,
@@ -142,6 +124,24 @@ impl Writing {
             Self::Sqlite(store) => store,
             Self::Postgres(store) => store,
         }
+    }
+
+    /// What is known of the store beside its log, for whoever asks the server.
+    pub(crate) fn facts(&self, durability: &'static str) -> impl Fn() -> Facts + Send + Sync + use<> {
+        let asked = self.clone();
+        move || Box::pin(asked.clone().look(durability))
+    }
+
+    async fn look(self, durability: &'static str) -> Result<StoreFacts, StoreError> {
+        let (kind, size, wal) = match self {
+            Self::Sqlite(store) => {
+                let (size, wal) = store.size_bytes();
+                ("sqlite", size, Some(wal))
+            }
+            Self::Postgres(store) => ("postgres", store.size_bytes().await?, None),
+        };
+        let (kind, durability) = (Some(kind.to_owned()), Some(durability.to_owned()));
+        Ok(StoreFacts { kind, size_bytes: Some(size), wal_bytes: wal, durability })
     }
 
     /// The same store, with its views.

@@ -94,7 +94,7 @@ fn answers(kind: Kind, bodies: &[(Vec<u8>, u16)]) -> Vec<(String, Value)> {
             for member in ["instance", "position", "fromPosition"] {
                 told.as_object_mut().unwrap().remove(member);
             }
-            answers.push((begin, told));
+            answers.push((begin.clone(), told));
             if *status == 201 {
                 let page = site.get(&format!("/api/streams/odd-{number}/events")).await.is(200);
                 let told = String::from_utf8(page.bytes).unwrap();

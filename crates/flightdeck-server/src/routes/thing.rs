@@ -7,9 +7,8 @@ use std::str::FromStr;
 use actix_web::HttpResponse;
 use actix_web::http::header::{self, HeaderValue};
 use flightdeck_core::{Json, StreamId, Timestamp, Version, WordError};
-use flightdeck_projections::AsOfError;
 use flightdeck_store::{
-    After, Direction, HandleError, Handled, Handler, Limit, Outcome, Recorded, StoreError, StreamQuery,
+    After, Direction, HandleError, Handled, Handler, Limit, Outcome, Recorded, StreamQuery,
 };
 use flightdeck_views::history::{self, HISTORY_EVENTS_MAX, HistoryQuery, Moment};
 use flightdeck_views::thing::Thing;
@@ -154,7 +153,7 @@ pub(super) async fn find<R: Resource>(
             (loaded.state, loaded.version.unwrap_or(known.version))
         }
         Some(at) => {
-            let moment = moment(call, at).await?;
+            let moment = moment(at);
             let then = history::as_of::<R>(&*call.store, stream, moment).await?;
             (then.state, then.stand.version)
         }
@@ -168,20 +167,13 @@ fn unread<R: Resource>(error: HandleError<R::Error>) -> Problem {
     Problem::from(error).with(|told| told.outcome = None)
 }
 
-/// A moment of the life of the log that goes on now.
-pub(super) async fn moment(call: &Call, at: At) -> Result<Moment, Problem> {
-    let position = match at {
-        At::Version(version) => return Ok(Moment::Version(version)),
-        At::Time(time) => return Ok(Moment::Time(time)),
-        At::Place(ref place) => place.position(),
-    };
-    let head = call.store.head().await?.cursor;
+/// A moment in the life of a thing.
+pub(super) fn moment(at: At) -> Moment {
     match at {
-        At::Place(After::Cursor(cursor)) if cursor.epoch() != head.epoch() => {
-            Err(StoreError::EpochChanged { head }.into())
-        }
-        _ if position > head.position() => Err(AsOfError::NotYet { asked: position, head }.into()),
-        _ => Ok(Moment::Position(position)),
+        At::Version(version) => Moment::Version(version),
+        At::Time(time) => Moment::Time(time),
+        At::Place(After::Position(position)) => Moment::Position(position),
+        At::Place(After::Cursor(cursor)) => Moment::Cursor(cursor),
     }
 }
 
@@ -265,10 +257,10 @@ pub(super) async fn diff<R: Resource>(call: Call) -> Answer {
     params.finish()?;
     let stream = named::<R>(&call, Action::Read)?;
     call.wait_for_log().await?;
-    let from = moment(&call, from.unwrap_or(At::Version(Version::FIRST))).await?;
+    let from = moment(from.unwrap_or(At::Version(Version::FIRST)));
     let to = match to {
-        Some(to) => moment(&call, to).await?,
-        None => Moment::Position(call.store.head().await?.cursor.position()),
+        Some(to) => moment(to),
+        None => Moment::Cursor(call.store.head().await?.cursor),
     };
     Ok(json(200, &history::compare::<R>(&*call.store, &stream, from, to).await?))
 }
