@@ -91,9 +91,8 @@ impl Projection for ContentView {
                 rows.put(DELETED, [id.into(), at.into()])
             }
             // As the decider has it: what can't follow changes nothing.
-            (true, Event::Created(_)) | (false, Event::Created(_) | Event::Updated(_) | Event::Deleted(_)) => {
-                Ok(())
-            }
+            (true, Event::Created(_))
+            | (false, Event::Created(_) | Event::Updated(_) | Event::Deleted(_)) => Ok(()),
         }
     }
 }

@@ -53,7 +53,7 @@ fn a_fact_that_is_looked_at_again_is_the_same() {
     let long = format!("/{}", "x".repeat(1_500));
     let own = r#","title":"It \"is\" na\u00efve","referrer":"https://example.org/","metadata":{"title":"no","pageId":7}"#;
     let mut ground = Ground::of(PagesView);
-    for page in [Some("/"), Some("/\\\u00e9"), Some(long.as_str()), None] {
+    for page in [Some("/"), Some(r"/\\\u00e9"), Some(long.as_str()), None] {
         for what in What::EACH {
             let looks = matches!(what, What::View);
             if looks && page.is_none() {
@@ -66,9 +66,17 @@ fn a_fact_that_is_looked_at_again_is_the_same() {
     let known = [Key::of("pages", "/")];
     let mut with_a_title = 0;
     for event in &ground.events {
-        let (first, again) = (Fact::of(event).unwrap().unwrap(), Fact::again(event, &known).unwrap().unwrap());
+        let (first, again) =
+            (Fact::of(event).unwrap().unwrap(), Fact::again(event, &known, None).unwrap().unwrap());
         assert_eq!(first, again);
-        assert!(Fact::again(event, &[]).unwrap().is_none(), "what has no keys is no fact");
+        let page = Value::from("/known");
+        let again = Fact::again(event, &known, Some(&page)).unwrap().unwrap();
+        assert_eq!(
+            (again.page, again.at),
+            (Some(page), first.at),
+            "a page that is known is not worked out again"
+        );
+        assert!(Fact::again(event, &[], None).unwrap().is_none(), "what has no keys is no fact");
         with_a_title += usize::from(first.title.is_some());
     }
     assert!(with_a_title > 0);
