@@ -87,7 +87,7 @@ fn main() {
     let facts = value("--facts").map(|facts| facts.parse().unwrap());
     let facts: u64 = facts.unwrap_or(if quick { 20_000 } else { 10_000_000 }).max(1);
     let mut year = Visits::of(facts);
-    (0..facts).for_each(|_| drop(year.happens()));
+    year.pass(facts);
     let (visits, visitors) = (year.visits(), year.visitors());
     println!("{facts} facts of a year, in {visits} visits by {visitors} visitors to {PAGES} pages");
     let bench = Bench { facts, visitors, asks: if quick { 20 } else { 200 }, only: value("--only") };
@@ -146,7 +146,7 @@ impl Bench {
         forget_memory();
         let there = u64::try_from(ground.store.head().await.unwrap().cursor.position().get()).unwrap();
         let mut visits = Visits::of(self.facts);
-        (0..there).for_each(|_| drop(visits.happens()));
+        visits.pass(there);
         let begin = Instant::now();
         for first in (there..self.facts).step_by(1_000) {
             let facts = (first..(first + 1_000).min(self.facts)).map(|_| visits.happens().event());

@@ -96,6 +96,13 @@ impl Visits {
         self.visitors
     }
 
+    /// The year goes on by so many facts.
+    pub fn pass(&mut self, facts: u64) {
+        for _ in 0..facts {
+            self.happens();
+        }
+    }
+
     /// What happens next.
     pub fn happens(&mut self) -> Done {
         let visit = match self.going_on.peek() {

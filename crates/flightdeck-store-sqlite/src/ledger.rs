@@ -162,6 +162,10 @@ impl<'c> Ledger<'c> {
     /// Writes the events of one append behind the tip.
     pub(crate) fn write(&mut self, sealed: &[Sealed], now: Timestamp) -> Result<(Done, Appended), Trouble> {
         let before = self.head();
+        // Now, and not on the way: a stream that was forgotten in the middle of its append is ahead of its events when it is looked up.
+        if self.streams.len() + sealed.len() > KNOWN_MAX {
+            self.streams.clear();
+        }
         let places = self.places(sealed, now)?;
         self.write_streams(sealed, &places)?;
         for ((rest, event), place) in (0..sealed.len()).rev().zip(sealed).zip(&places) {
@@ -209,9 +213,6 @@ impl<'c> Ledger<'c> {
                 Some(before) => streams::update(self.conn, stream, before, place)?,
                 None => streams::insert(self.conn, stream, place)?,
             };
-            if self.streams.len() >= KNOWN_MAX {
-                self.streams.clear();
-            }
             self.streams.insert(stream.clone(), row);
         }
         Ok(())

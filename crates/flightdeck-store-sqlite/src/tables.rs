@@ -384,13 +384,21 @@ impl Stage<'_> {
         format!("fd_view_{}_stage", self.0.id)
     }
 
-    /// Nothing is staged, whatever an earlier attempt has left.
+    /// Nothing is staged, whatever an earlier attempt has left. The table stays until the generation is built: each time that one comes
+    /// or goes, every statement of every connection is prepared anew.
     pub(crate) fn begin(&self, conn: &Connection) -> rusqlite::Result<()> {
         let name = self.name();
-        conn.execute_batch(&format!(
-            "DROP TABLE IF EXISTS \"{name}\";
-             CREATE TABLE \"{name}\" (number INTEGER PRIMARY KEY, place INTEGER NOT NULL, cells TEXT NOT NULL) STRICT"
-        ))
+        match is_there(conn, &name)? {
+            true => conn.execute(&format!("DELETE FROM \"{name}\""), []).map(drop),
+            false => conn.execute_batch(&format!(
+                "CREATE TABLE \"{name}\" (number INTEGER PRIMARY KEY, place INTEGER NOT NULL, cells TEXT NOT NULL) STRICT"
+            )),
+        }
+    }
+
+    /// Nothing will be staged any more.
+    pub(crate) fn end(&self, conn: &Connection) -> rusqlite::Result<()> {
+        conn.execute_batch(&format!("DROP TABLE IF EXISTS \"{}\"", self.name()))
     }
 
     /// Stages rows, as [`staged`] has written them.
@@ -416,11 +424,7 @@ impl Stage<'_> {
                 self.add(&mut changes, row.get(1)?, row.get_ref(2)?.as_str().unwrap_or_default())?;
             }
             drop(rows);
-            let Some(last) = last else {
-                drop(statement);
-                conn.execute_batch(&format!("DROP TABLE \"{name}\""))?;
-                return Ok(true);
-            };
+            let Some(last) = last else { return Ok(true) };
             self.0.write(conn, &changes)?;
             conn.prepare_cached(&format!("DELETE FROM \"{name}\" WHERE number <= ?1"))?.execute([last])?;
         }
@@ -430,7 +434,7 @@ impl Stage<'_> {
     fn add(&self, changes: &mut Changes, place: i64, cells: &str) -> Result<(), Damage> {
         let damaged = || Damage::new("what is staged for a view is damaged");
         let cells: Vec<Cell> = serde_json::from_str(cells).map_err(|_| damaged())?;
-        let values: Box<[Value]> =
+        let values: Vec<Value> =
             cells.into_iter().map(Cell::value).collect::<Option<_>>().ok_or_else(damaged)?;
         let gone = place < 0;
         let place = usize::try_from(if gone { -1 - place } else { place }).map_err(|_| damaged())?;
@@ -440,7 +444,7 @@ impl Stage<'_> {
         }
         if let Some(last) = changes.last_mut() {
             match gone {
-                true => last.gone.push(values),
+                true => last.gone.push(values.into()),
                 false => last.put.push(Row::new(table, values).map_err(|_| damaged())?),
             }
         }

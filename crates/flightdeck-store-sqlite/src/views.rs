@@ -368,6 +368,7 @@ fn take_over(conn: &Connection, of: &Generation, now: Timestamp) -> Result<(Take
                 }
             }
         }
+        Stage(&own.tables()).end(conn)?;
         own.tables().rename(conn, serves)?;
         generations::set_serving(conn, own.id, true, serves)?;
     }

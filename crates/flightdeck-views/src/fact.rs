@@ -111,8 +111,12 @@ impl<'e> Fact<'e> {
     }
 
     /// The fact that an event is whose keys were worked out before: what was checked then is not checked again, and of its data nothing
-    /// is copied. An event that has no keys is no fact to the view that asks.
-    pub(crate) fn again(event: &'e Recorded, keys: &[Key]) -> Result<Option<Self>, FoldError> {
+    /// is copied; `page` is how the page stands in the keys, if it does. An event that has no keys is no fact to the view that asks.
+    pub(crate) fn again(
+        event: &'e Recorded,
+        keys: &[Key],
+        page: Option<&Value>,
+    ) -> Result<Option<Self>, FoldError> {
         if keys.is_empty() {
             return Ok(None);
         }
@@ -121,7 +125,7 @@ impl<'e> Fact<'e> {
         }
         let Some(visitor) = visitor(event) else { return Ok(None) };
         let Glance { timestamp: at, page_id, title, referrer } = serde_json::from_slice(event.data_bytes())?;
-        let page = page_id.map(|page| page_key(&page.0));
+        let page = page.cloned().or_else(|| page_id.map(|page| page_key(&page.0)));
         let text = |text: Option<Text<'e>>| text.map(|text| text.0);
         let (title, referrer) = (text(title), text(referrer));
         Ok(Some(Self { visitor, kind: Kind::of(event), at, page, title, referrer }))

@@ -63,8 +63,10 @@ impl Projection for PagesView {
     }
 
     fn fold(&self, event: &Recorded, rows: &mut Rows<'_>) -> Result<(), FoldError> {
-        let Some(fact) = Fact::again(event, rows.keys())? else { return Ok(()) };
-        let Some(page) = fact.page.clone() else { return Ok(()) };
+        let keys = rows.keys();
+        let page = keys.first().map(|key| &key.values[0]);
+        let Some(fact) = Fact::again(event, keys, page)? else { return Ok(()) };
+        let Some(page) = page.cloned() else { return Ok(()) };
         let new = || {
             let none = || Value::Integer(0);
             let (never, nobody) = (|| Value::Null, visitors::NOBODY.into());

@@ -78,7 +78,7 @@ impl Projection for SessionsView {
     }
 
     fn fold(&self, event: &Recorded, rows: &mut Rows<'_>) -> Result<(), FoldError> {
-        let Some(fact) = Fact::again(event, rows.keys())? else { return Ok(()) };
+        let Some(fact) = Fact::again(event, rows.keys(), None)? else { return Ok(()) };
         let (visitor, version) = (Value::from(fact.visitor), Value::Integer(event.version.get()));
         let key = [visitor.clone(), LAST.into()];
         let last = rows.find(NAME, &key).cloned();

@@ -81,8 +81,10 @@ impl Projection for UserActivityView {
     }
 
     fn fold(&self, event: &Recorded, rows: &mut Rows<'_>) -> Result<(), FoldError> {
-        let Some(fact) = Fact::again(event, rows.keys())? else { return Ok(()) };
-        let visitor = rows.keys().first().map_or_else(|| fact.visitor.into(), |key| key.values[0].clone());
+        let keys = rows.keys();
+        let page = keys.get(1).map(|key| &key.values[1]);
+        let Some(fact) = Fact::again(event, keys, page)? else { return Ok(()) };
+        let visitor = keys.first().map_or_else(|| fact.visitor.into(), |key| key.values[0].clone());
         let at = Value::Time(fact.at);
         let counts = |more: usize| vec![Value::Integer(0); 5 + more];
         let mut new_pages = 0;

@@ -418,7 +418,7 @@ impl<'c> Rows<'c> {
     ///
     /// # Errors
     /// When the values don't fit into the table, or the event did not name the row.
-    pub fn put(&mut self, table: &str, values: impl Into<Box<[Value]>>) -> Result<(), FoldError> {
+    pub fn put(&mut self, table: &str, values: impl Into<Arc<[Value]>>) -> Result<(), FoldError> {
         let row = self.make(table, values)?;
         self.put_row(row)
     }
@@ -427,7 +427,7 @@ impl<'c> Rows<'c> {
     ///
     /// # Errors
     /// When the values don't fit into the table.
-    pub fn make(&self, table: &str, values: impl Into<Box<[Value]>>) -> Result<Row, FoldError> {
+    pub fn make(&self, table: &str, values: impl Into<Arc<[Value]>>) -> Result<Row, FoldError> {
         let place = self.cache.place(table)?;
         Row::new(&self.cache.tables[place].table, values)
     }

@@ -161,7 +161,9 @@ impl<T: Into<Self>> From<Option<T>> for Value {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Row {
     table: Arc<Table>,
-    values: Box<[Value]>,
+    /// Shared with its clones until one of them is changed: while a view is folded a row is held as it is now, as the store has it, and as
+    /// it goes there.
+    values: Arc<[Value]>,
 }
 
 impl Row {
@@ -169,7 +171,7 @@ impl Row {
     ///
     /// # Errors
     /// When there are more or fewer values than columns, or one is of another kind than its column.
-    pub fn new(table: &Arc<Table>, values: impl Into<Box<[Value]>>) -> Result<Self, FoldError> {
+    pub fn new(table: &Arc<Table>, values: impl Into<Arc<[Value]>>) -> Result<Self, FoldError> {
         let values = values.into();
         if values.len() != table.columns().len() {
             return Err(FoldError::new(format!(
@@ -291,7 +293,7 @@ impl Row {
         match self.table.place(column) {
             Some(place) if place >= self.table.key_columns().len() => {
                 self.check(place, &value)?;
-                self.values[place] = value;
+                Arc::make_mut(&mut self.values)[place] = value;
                 Ok(())
             }
             _ => Err(FoldError::new(format!("{} has no column {column} to set", self.table.name()))),

@@ -67,9 +67,16 @@ fn a_fact_that_is_looked_at_again_is_the_same() {
     let mut with_a_title = 0;
     for event in &ground.events {
         let (first, again) =
-            (Fact::of(event).unwrap().unwrap(), Fact::again(event, &known).unwrap().unwrap());
+            (Fact::of(event).unwrap().unwrap(), Fact::again(event, &known, None).unwrap().unwrap());
         assert_eq!(first, again);
-        assert!(Fact::again(event, &[]).unwrap().is_none(), "what has no keys is no fact");
+        let page = Value::from("/known");
+        let again = Fact::again(event, &known, Some(&page)).unwrap().unwrap();
+        assert_eq!(
+            (again.page, again.at),
+            (Some(page), first.at),
+            "a page that is known is not worked out again"
+        );
+        assert!(Fact::again(event, &[], None).unwrap().is_none(), "what has no keys is no fact");
         with_a_title += usize::from(first.title.is_some());
     }
     assert!(with_a_title > 0);
