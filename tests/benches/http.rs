@@ -13,9 +13,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use flightdeck_core::{
-    Cursor, EventId, EventType, Json, Position, SchemaNumber, StreamId, Version,
-};
+use flightdeck_core::{Cursor, EventId, EventType, Json, Position, SchemaNumber, StreamId, Version};
 use flightdeck_server::Server;
 use flightdeck_store::{
     Append, AppendError, Appended, AppendedStream, EventStore, Head, LogPage, LogQuery, NewEvent, Recorded,
@@ -42,7 +40,8 @@ fn main() {
     }
     let quick = has("--quick");
     let all = !has("--sqlite") && !has("--postgres") && !has("--read") && !has("--start");
-    let bench = Bench { time: Duration::from_secs(if quick { 1 } else { 4 }), rounds: if quick { 1 } else { 3 } };
+    let bench =
+        Bench { time: Duration::from_secs(if quick { 1 } else { 4 }), rounds: if quick { 1 } else { 3 } };
     run(async {
         if all || has("--sqlite") {
             bench.sqlite().await;
@@ -60,7 +59,12 @@ fn main() {
 }
 
 fn run(future: impl Future<Output = ()>) {
-    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap().block_on(future);
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .unwrap()
+        .block_on(future);
 }
 
 struct Bench {
@@ -83,12 +87,15 @@ impl Drop for Serving {
 }
 
 fn binary() -> PathBuf {
-    std::env::var_os("FLIGHTDECK_BIN").expect("FLIGHTDECK_BIN names the binary: cargo xtask bench http").into()
+    std::env::var_os("FLIGHTDECK_BIN")
+        .expect("FLIGHTDECK_BIN names the binary: cargo xtask bench http")
+        .into()
 }
 
 fn serving(mut command: Command) -> Serving {
     let begun = Instant::now();
-    let mut process = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let mut process =
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
     let mut line = String::new();
     BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
     let address = line.trim_end().rsplit("http://").next().unwrap().to_owned();
@@ -107,8 +114,7 @@ async fn floor(path: &str) {
     let store = SqliteStore::open(path, Options::default()).unwrap();
     let nothing = Nothing { store: store.clone(), position: AtomicI64::new(0) };
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let running =
-        Server::new(Arc::new(nothing), Arc::new(store)).listen(listener).start().await.unwrap();
+    let running = Server::new(Arc::new(nothing), Arc::new(store)).listen(listener).start().await.unwrap();
     println!("ready on http://{}", running.addresses()[0]);
     std::future::pending::<()>().await;
 }
@@ -127,7 +133,8 @@ impl EventStore for Nothing {
         let last = self.position.fetch_add(count, Ordering::Relaxed) + count;
         let position = Position::new(last).unwrap();
         let stream = append.events[0].stream.clone();
-        let streams = vec![AppendedStream { stream, from: Version::FIRST, version: Version::new(last).unwrap() }];
+        let streams =
+            vec![AppendedStream { stream, from: Version::FIRST, version: Version::new(last).unwrap() }];
         let cursor = Cursor::new(self.store.epoch().clone(), position);
         Ok(Appended { streams, range: Some((position, position)), cursor, duplicate: false })
     }
@@ -164,7 +171,11 @@ impl EventStore for Nothing {
         self.store.save_snapshot(stream, snapshot).await
     }
 
-    async fn snapshot(&self, stream: &StreamId, schema: SchemaNumber) -> Result<Option<Snapshot>, StoreError> {
+    async fn snapshot(
+        &self,
+        stream: &StreamId,
+        schema: SchemaNumber,
+    ) -> Result<Option<Snapshot>, StoreError> {
         self.store.snapshot(stream, schema).await
     }
 
@@ -232,7 +243,8 @@ async fn answered(stream: &mut TcpStream, buffer: &mut [u8]) {
         let Some(head) = text.windows(4).position(|end| end == b"\r\n\r\n") else { continue };
         let told = std::str::from_utf8(&text[..head]).unwrap();
         assert!(told.starts_with("HTTP/1.1 201"), "{}", String::from_utf8_lossy(text));
-        let length = told.lines().find_map(|line| line.to_lowercase().strip_prefix("content-length: ")?.parse().ok());
+        let length =
+            told.lines().find_map(|line| line.to_lowercase().strip_prefix("content-length: ")?.parse().ok());
         let length: usize = length.unwrap();
         if have >= head + 4 + length {
             return;
@@ -268,7 +280,11 @@ impl Bench {
                 durable.push(load(&real(&store).address, connections, self.time).await);
             }
             let (nothing, durable) = (median(nothing), median(durable));
-            let beside = if connections == 1 { format!(", {:.2} of in process", durable / own) } else { String::new() };
+            let beside = if connections == 1 {
+                format!(", {:.2} of in process", durable / own)
+            } else {
+                String::new()
+            };
             println!(
                 "  {connections:>3} connections  no-op {nothing:>8.0}/s  durable {durable:>8.0}/s  ({:.2}{beside})",
                 durable / nothing
@@ -294,7 +310,8 @@ impl Bench {
         };
         let url = |name: &str| format!("{server}?schema=http_{}_{name}", std::process::id());
         println!("PostgreSQL: durable appends over HTTP, one node");
-        let store = PostgresStore::open(&url("floor"), flightdeck_store_postgres::Options::default()).await.unwrap();
+        let store =
+            PostgresStore::open(&url("floor"), flightdeck_store_postgres::Options::default()).await.unwrap();
         let mut rates = Vec::new();
         for events in [1_000_u64, 1] {
             let (begun, mut number) = (Instant::now(), 0);
@@ -314,7 +331,11 @@ impl Bench {
                 rounds.push(load(&serving.address, connections, self.time).await);
             }
             let rate = median(rounds);
-            println!("  {connections:>3} connections  {rate:>8.0}/s  ({:.2} and {:.1})", rate / many, rate / one);
+            println!(
+                "  {connections:>3} connections  {rate:>8.0}/s  ({:.2} and {:.1})",
+                rate / many,
+                rate / one
+            );
         }
     }
 }
@@ -387,7 +408,10 @@ async fn start(events: u64) {
     filled(&path, events).await;
     let store = format!("sqlite:{}", path.display());
     drop(real(&store));
-    println!("Ready after kill -9 with {events} events after {:.0} ms", real(&store).ready.as_secs_f64() * 1e3);
+    println!(
+        "Ready after kill -9 with {events} events after {:.0} ms",
+        real(&store).ready.as_secs_f64() * 1e3
+    );
     let bytes = std::fs::metadata(binary()).unwrap().len();
     println!("The binary has {:.1} MB", bytes as f64 / 1e6);
 }

@@ -6,12 +6,14 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use actix_web::dev::Payload;
-use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use actix_web::http::StatusCode;
+use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use actix_web::web::Data;
 use actix_web::{FromRequest, HttpMessage as _, HttpRequest, HttpResponse, HttpResponseBuilder};
 use bytes::{Bytes, BytesMut};
-use flightdeck_core::{Cursor, Decider, Json, Metadata, Reference, StoredEvents, StreamId, Version, WordError};
+use flightdeck_core::{
+    Cursor, Decider, Json, Metadata, Reference, StoredEvents, StreamId, Version, WordError,
+};
 use flightdeck_projections::Defined;
 use flightdeck_store::chain::sha256;
 use flightdeck_store::{Appended, Context, Expected, Handled, Handler, Outcome, RequestKey};
@@ -172,7 +174,9 @@ impl Call {
         done.map_err(|error| {
             let problem = Problem::from(error);
             match (problem.code(), context.expected) {
-                (Code::VersionConflict, Expected::Exactly(_) | Expected::Exists) => problem.instead(Code::PreconditionFailed),
+                (Code::VersionConflict, Expected::Exactly(_) | Expected::Exists) => {
+                    problem.instead(Code::PreconditionFailed)
+                }
                 _ => problem,
             }
         })
@@ -211,7 +215,8 @@ impl Call {
         // Callers, methods and paths of any length, and none of them meet.
         let scope = digest([caller, method, uri.path()].map(str::as_bytes));
         let scope = scope.iter().fold(String::new(), |text, byte| format!("{text}{byte:02x}"));
-        let told = |name: HeaderName| self.request.headers().get(name).map_or(&b""[..], HeaderValue::as_bytes);
+        let told =
+            |name: HeaderName| self.request.headers().get(name).map_or(&b""[..], HeaderValue::as_bytes);
         let (kind, condition) = (told(header::CONTENT_TYPE), told(header::IF_MATCH));
         let query = uri.query().unwrap_or_default().as_bytes();
         let fingerprint = digest([query, kind, condition, body]);
@@ -221,7 +226,9 @@ impl Call {
 
     /// What `FlightDeck-Min-Position` asks to be there.
     fn min_position(&self) -> Result<Option<Cursor>, Problem> {
-        let read = |text: &str| text.parse().map_err(|_| Problem::field(MIN_POSITION, "is not of the form epoch-position"));
+        let read = |text: &str| {
+            text.parse().map_err(|_| Problem::field(MIN_POSITION, "is not of the form epoch-position"))
+        };
         self.header(MIN_POSITION)?.map(read).transpose()
     }
 
@@ -254,7 +261,8 @@ impl Call {
                 return Ok(());
             }
             if timeout_at(until, changes.changed()).await.is_err() {
-                let problem = Problem::new(Code::NotReached, "The log did not come to that position in time.");
+                let problem =
+                    Problem::new(Code::NotReached, "The log did not come to that position in time.");
                 return Err(problem.retry_after(1).with(|told| told.position = Some(head.position())));
             }
         }
@@ -305,9 +313,11 @@ impl Body {
             return Err(Problem::new(Code::UnsupportedMediaType, detail).outcome(Outcome::NotCommitted));
         }
         let too_large = || {
-            Problem::new(Code::TooLarge, format!("The body may have {most} bytes.")).outcome(Outcome::NotCommitted)
+            Problem::new(Code::TooLarge, format!("The body may have {most} bytes."))
+                .outcome(Outcome::NotCommitted)
         };
-        let told = header_of(call.request.headers(), "Content-Length")?.and_then(|text| text.parse::<usize>().ok());
+        let told =
+            header_of(call.request.headers(), "Content-Length")?.and_then(|text| text.parse::<usize>().ok());
         if told.is_some_and(|told| told > most) {
             return Err(too_large());
         }
@@ -316,7 +326,8 @@ impl Body {
             // So much time, and a second more for each KiB that has come.
             let seconds = u32::try_from(body.len() / 1024).unwrap_or(u32::MAX);
             let until = begun + call.host.options.body_time + std::time::Duration::from_secs(seconds.into());
-            let slow = |_| Problem::new(Code::Malformed, "The body came too slowly.").outcome(Outcome::NotCommitted);
+            let slow =
+                |_| Problem::new(Code::Malformed, "The body came too slowly.").outcome(Outcome::NotCommitted);
             match timeout_at(until, self.0.next()).await.map_err(slow)? {
                 None => return Ok(body.freeze()),
                 Some(Ok(bytes)) if body.len() + bytes.len() > most => return Err(too_large()),
@@ -350,7 +361,9 @@ impl Body {
     pub async fn nothing(mut self) -> Result<(), Problem> {
         while let Some(bytes) = self.0.next().await {
             if bytes.is_ok_and(|bytes| !bytes.is_empty()) {
-                return Err(Problem::field("", "has a body, and none is wanted").outcome(Outcome::NotCommitted));
+                return Err(
+                    Problem::field("", "has a body, and none is wanted").outcome(Outcome::NotCommitted)
+                );
             }
         }
         Ok(())
@@ -415,7 +428,11 @@ impl Written {
     ///
     /// # Errors
     /// When the store can't be asked.
-    pub async fn of(call: &Call, version: Option<Version>, appended: Option<&Appended>) -> Result<Self, Problem> {
+    pub async fn of(
+        call: &Call,
+        version: Option<Version>,
+        appended: Option<&Appended>,
+    ) -> Result<Self, Problem> {
         let (cursor, duplicate) = match appended {
             Some(appended) => {
                 call.measured.appended(appended);

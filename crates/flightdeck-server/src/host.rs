@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use flightdeck_analytics::visitor::Policy;
 use flightdeck_core::{Clock, Ids, Registry};
 use flightdeck_projections::{Admin, AsOf, Defined, Watcher};
-use flightdeck_store::{EventStore, StoreError};
 use flightdeck_store::view::ViewStore;
+use flightdeck_store::{EventStore, StoreError};
 use futures_util::future::BoxFuture;
 use tokio::sync::watch;
 

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use flightdeck_wire::problem::Problem;
-use schemars::generate::SchemaSettings;
 use schemars::SchemaGenerator;
+use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
 
 use crate::operation::{Answered, Operation, Place};

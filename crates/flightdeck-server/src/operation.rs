@@ -87,7 +87,8 @@ impl Operation {
             Method::GET => Route::new().guard(guard::Any(guard::Get()).or(guard::Head())),
             ref method => Route::new().method(method.clone()),
         };
-        let group = path.trim_start_matches("/api").split('/').find(|part| !part.is_empty()).unwrap_or("server");
+        let group =
+            path.trim_start_matches("/api").split('/').find(|part| !part.is_empty()).unwrap_or("server");
         let (parameters, bodies, answers) = (Vec::new(), Vec::new(), Vec::new());
         let refusals = vec![400, 401, 403, 503];
         Self { method, path, id, about, group, parameters, bodies, answers, refusals, route }
@@ -158,7 +159,10 @@ impl Operation {
     #[must_use]
     pub fn if_match(mut self) -> Self {
         self.refusals.push(412);
-        self.header::<crate::call::TagHeader>("If-Match", "The version that it must have, as its `ETag` has it.")
+        self.header::<crate::call::TagHeader>(
+            "If-Match",
+            "The version that it must have, as its `ETag` has it.",
+        )
     }
 
     /// `FlightDeck-Min-Position`: not before that is there.
@@ -254,7 +258,8 @@ impl Operation {
             }
         }
         for (path, operations) in by_path {
-            let mut methods: Vec<&str> = operations.iter().map(|operation| operation.method.as_str()).collect();
+            let mut methods: Vec<&str> =
+                operations.iter().map(|operation| operation.method.as_str()).collect();
             if methods.contains(&"GET") {
                 methods.push("HEAD");
             }

@@ -316,7 +316,8 @@ impl From<Conflict> for Problem {
 fn of_reason(reason: &Reason) -> Problem {
     match reason {
         Reason::Full => {
-            Problem::new(Code::DiskFull, "The disk is full, or below its reserve; reading goes on.").retry_after(30)
+            Problem::new(Code::DiskFull, "The disk is full, or below its reserve; reading goes on.")
+                .retry_after(30)
         }
         Reason::Busy | Reason::Unreachable => {
             Problem::new(Code::Unavailable, format!("Just now {reason}; try again.")).retry_after(1)
@@ -333,7 +334,8 @@ fn of_reason(reason: &Reason) -> Problem {
 }
 
 fn damaged(position: Option<Position>) -> Problem {
-    let detail = "What is stored there is damaged, and was not handed out; the operator runs `flightdeck verify`.";
+    let detail =
+        "What is stored there is damaged, and was not handed out; the operator runs `flightdeck verify`.";
     Problem::new(Code::Corrupt, detail).with(|told| told.position = position)
 }
 
@@ -351,9 +353,8 @@ impl From<AppendError> for Problem {
             }
             AppendError::Invalid(wrong) => Self::field("", wrong.to_string()),
             AppendError::Conflict(conflict) => conflict.clone().into(),
-            AppendError::ConditionFailed { position } => {
-                Self::new(Code::ConditionFailed, format!("{error}")).with(|told| told.position = Some(*position))
-            }
+            AppendError::ConditionFailed { position } => Self::new(Code::ConditionFailed, format!("{error}"))
+                .with(|told| told.position = Some(*position)),
             AppendError::StaleDecision { .. } => {
                 Self::new(Code::StaleDecision, format!("{error}; read again, and decide anew"))
             }
@@ -361,9 +362,12 @@ impl From<AppendError> for Problem {
             AppendError::AheadOfLog { head, .. } => {
                 Self::new(Code::ConditionFailed, format!("{error}")).with(|told| told.position = Some(*head))
             }
-            AppendError::KeyReused => Self::new(Code::KeyReused, "Another request was made with this key before."),
+            AppendError::KeyReused => {
+                Self::new(Code::KeyReused, "Another request was made with this key before.")
+            }
             AppendError::IdReused { id } => {
-                let detail = format!("The event id {id} is that of another event, or only some of the ids are known.");
+                let detail =
+                    format!("The event id {id} is that of another event, or only some of the ids are known.");
                 Self::new(Code::IdReused, detail)
             }
             AppendError::NotCommitted { reason, .. } => of_reason(reason),
@@ -434,7 +438,9 @@ impl From<AsOfError> for Problem {
                 Self::new(Code::Refused, format!("{error}")).with(|told| told.head = Some(head.clone()))
             }
             AsOfError::TooMuch { .. } => Self::new(Code::TooMuch, format!("{error}")),
-            AsOfError::Busy | AsOfError::Gone => Self::new(Code::Unavailable, format!("{error}")).retry_after(1),
+            AsOfError::Busy | AsOfError::Gone => {
+                Self::new(Code::Unavailable, format!("{error}")).retry_after(1)
+            }
             AsOfError::Halted(_) => Self::new(Code::ViewUnavailable, "The view can't be folded up to there."),
             _ => Self::new(Code::Internal, "The view can't be folded; the server's log says why."),
         };
@@ -484,7 +490,9 @@ impl<E: Into<Self> + std::error::Error + 'static> From<HandleError<E>> for Probl
             HandleError::Conflict(conflict) => conflict.into(),
             HandleError::Append(error) => error.into(),
             HandleError::Read(error) => Self::from(error).outcome(Outcome::NotCommitted),
-            HandleError::WrongStream { .. } => Self::new(Code::KeyReused, "The key was used for another thing."),
+            HandleError::WrongStream { .. } => {
+                Self::new(Code::KeyReused, "The key was used for another thing.")
+            }
             HandleError::Event { position, .. } | HandleError::UnknownType { position, .. } => {
                 damaged(Some(position)).outcome(Outcome::NotCommitted).because(&error)
             }

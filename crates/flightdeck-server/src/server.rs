@@ -13,17 +13,17 @@ use flightdeck_core::{Decider, Registry, StoredEvents};
 use flightdeck_projections::{
     Admin, AsOf, Defined, InvalidProjection, Projection, Runner, Running as Folding, StartError,
 };
-use flightdeck_store::{EventStore, StoreError};
 use flightdeck_store::system::{SystemClock, SystemIds};
 use flightdeck_store::view::ViewStore;
+use flightdeck_store::{EventStore, StoreError};
 use thiserror::Error;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::authorise::{Authorise, Open};
+use crate::connections::{Connection, Connections};
 use crate::desk::Desk;
 use crate::door::door;
-use crate::connections::{Connection, Connections};
 use crate::host::{AskStore, Host, Options, StoreFacts};
 use crate::measure::{self, Measured};
 use crate::operation::{Answer, Operation};
@@ -177,8 +177,7 @@ impl Server {
             store: self.store,
             views: self.views,
         });
-        let addresses =
-            self.listeners.iter().map(TcpListener::local_addr).collect::<Result<Vec<_>, _>>()?;
+        let addresses = self.listeners.iter().map(TcpListener::local_addr).collect::<Result<Vec<_>, _>>()?;
         let http = serve(&host, self.operations, self.listeners, self.sockets)?;
         let handle = http.handle();
         Ok(Running { addresses, handle, task: tokio::spawn(http), folding, stop, host })

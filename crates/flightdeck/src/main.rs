@@ -37,11 +37,7 @@ use crate::eyes::Eyes;
 use crate::settings::{Given, Settings};
 
 #[derive(Parser)]
-#[command(
-    name = "flightdeck",
-    version,
-    about = "An event-sourced platform in one binary"
-)]
+#[command(name = "flightdeck", version, about = "An event-sourced platform in one binary")]
 struct Cli {
     #[command(flatten)]
     given: Given,

@@ -174,7 +174,11 @@ async fn have_built(remote: &Remote, name: &str) -> Result<(Generation, Position
     let begun = remote.administer(name, "rebuild").await?;
     let number = |member: &str| begun[member].as_u64().and_then(|number| u32::try_from(number).ok());
     let (number, build) = (number("number").unwrap_or(0), number("build").unwrap_or(0));
-    let of = Generation { view: ViewName::new(name).map_err(|error| Failure::usage(error.to_string()))?, number, build };
+    let of = Generation {
+        view: ViewName::new(name).map_err(|error| Failure::usage(error.to_string()))?,
+        number,
+        build,
+    };
     let reader = remote.reader().clone();
     let watcher = Watcher::start(Arc::new(reader.clone()), Arc::new(reader));
     let bar = Bar::new();
@@ -219,7 +223,10 @@ async fn act(name: &str, act: Act, settings: &Settings, eyes: &Eyes) -> Result<(
     let at = match stores::remote(settings).await? {
         Some(remote) => {
             let told = remote.administer(name, act.word()).await?;
-            told["position"].as_i64().and_then(|at| Position::new(at).ok()).filter(|_| matches!(act, Act::Skip))
+            told["position"]
+                .as_i64()
+                .and_then(|at| Position::new(at).ok())
+                .filter(|_| matches!(act, Act::Skip))
         }
         None => do_it(&act, &view, settings).await?,
     };

@@ -40,7 +40,8 @@ impl Remote {
             return Ok(None);
         }
         let client = Client::builder().unix_socket(socket).timeout(PATIENCE).build();
-        let client = client.map_err(|error| Failure::of(REFUSED, &error, "stop the server, and try again"))?;
+        let client =
+            client.map_err(|error| Failure::of(REFUSED, &error, "stop the server, and try again"))?;
         // A socket that nobody listens at was left by somebody who was killed.
         if client.get(url("/health/live")).send().await.is_err() {
             return Ok(None);

@@ -45,7 +45,8 @@ async fn serve(
         true => flightdeck_server::Policy::AskFirst,
         false => flightdeck_server::Policy::UnlessDeclined,
     };
-    let mut server = Server::new(store, views).options(Options { consent, ..Options::default() }).listen(listener);
+    let mut server =
+        Server::new(store, views).options(Options { consent, ..Options::default() }).listen(listener);
     server = server.store_facts(writing.facts(durability(settings)));
     let socket = match &settings.store.value {
         Target::Sqlite(path) => Socket::beside(path)?,
@@ -74,7 +75,9 @@ async fn serve(
     drop(socket);
     match (stopped, in_time) {
         (false, true) => Ok(()),
-        (false, false) => Err(Failure::new(REFUSED, "stopping took too long", "look what the log says of it")),
+        (false, false) => {
+            Err(Failure::new(REFUSED, "stopping took too long", "look what the log says of it"))
+        }
         (true, _) => Err(Failure::new(
             UNREACHABLE,
             "the store has stopped after a failure that it could not see the end of",
@@ -108,7 +111,9 @@ fn more_files() {
 fn durability(settings: &Settings) -> &'static str {
     match &settings.store.value {
         Target::Sqlite(_) => "every commit flushed (WAL, synchronous=FULL)",
-        Target::Postgres(_) if settings.allow_unsafe_durability.value => "AS THE DATABASE HAS IT: commits may be lost",
+        Target::Postgres(_) if settings.allow_unsafe_durability.value => {
+            "AS THE DATABASE HAS IT: commits may be lost"
+        }
         Target::Postgres(_) => "every commit flushed (fsync and synchronous_commit on)",
     }
 }

@@ -98,7 +98,9 @@ impl FromStr for Log {
             match (part, part.parse()) {
                 ("json", _) => log.json = true,
                 (_, Ok(level)) => log.level = level,
-                (_, Err(_)) => return Err("is none of error, warn, info, debug, trace, json, or one of each".to_owned()),
+                (_, Err(_)) => {
+                    return Err("is none of error, warn, info, debug, trace, json, or one of each".to_owned());
+                }
             }
         }
         Ok(log)
@@ -201,7 +203,10 @@ impl Settings {
         let source = || "default".to_owned();
         Ok(Self {
             store: Setting { value, source: source() },
-            listen: Setting { value: LISTEN.parse().map_err(|_| Failure::setting(LISTEN.to_owned()))?, source: source() },
+            listen: Setting {
+                value: LISTEN.parse().map_err(|_| Failure::setting(LISTEN.to_owned()))?,
+                source: source(),
+            },
             insecure_open: Setting { value: false, source: source() },
             ask_consent: Setting { value: false, source: source() },
             notify_url: Setting { value: None, source: source() },

@@ -78,7 +78,9 @@ impl From<SeriesError> for Problem {
     fn from(error: SeriesError) -> Self {
         match error {
             SeriesError::Span(InvalidSpan::Backwards) => Self::field("to", "is before `from`"),
-            SeriesError::Span(wrong @ (InvalidSpan::TooMany | InvalidSpan::TooMuch)) => Self::new(Code::TooMuch, format!("{wrong}.")),
+            SeriesError::Span(wrong @ (InvalidSpan::TooMany | InvalidSpan::TooMuch)) => {
+                Self::new(Code::TooMuch, format!("{wrong}."))
+            }
             SeriesError::View(error) => error.into(),
         }
     }

@@ -13,9 +13,13 @@ pub(super) fn operations() -> Vec<Operation> {
         Operation::get("/health/live", "isLive", "Whether the server runs.")
             .answers::<Health>(200, "It runs.")
             .to(is_live),
-        Operation::get("/health/ready", "isReady", "Whether the server takes requests: its store answers, and it is not stopping.")
-            .answers::<Health>(200, "It does.")
-            .to(is_ready),
+        Operation::get(
+            "/health/ready",
+            "isReady",
+            "Whether the server takes requests: its store answers, and it is not stopping.",
+        )
+        .answers::<Health>(200, "It does.")
+        .to(is_ready),
         Operation::get("/api/openapi.json", "getOpenapi", "This document.")
             .answers::<serde_json::Map<String, serde_json::Value>>(200, "OpenAPI 3.1.")
             .to(document),
