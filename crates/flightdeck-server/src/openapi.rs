@@ -120,3 +120,33 @@ fn answered(answer: &Answered, generator: &mut SchemaGenerator) -> Value {
     }
     described
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use crate::routes;
+
+    #[test]
+    fn codegen_openapi() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/openapi.json");
+        let document = super::document(&routes::operations());
+        if std::env::var_os("FLIGHTDECK_CODEGEN").is_some_and(|what| what == "write") {
+            std::fs::write(path, &document).unwrap();
+        }
+        let committed = std::fs::read_to_string(path).unwrap();
+        assert!(committed == document, "openapi.json is not what the routes say: run cargo xtask codegen");
+    }
+
+    #[test]
+    fn operations_are_told_apart_and_all_say_what_they_answer() {
+        let mut names = BTreeSet::new();
+        for operation in routes::operations() {
+            assert!(names.insert(operation.id), "{} is there twice", operation.id);
+            assert!(!operation.answers.is_empty(), "{} answers nothing", operation.id);
+            let in_path = operation.path.matches('{').count();
+            let told = operation.parameters.iter().filter(|parameter| parameter.place == super::Place::Path);
+            assert_eq!(in_path, told.count(), "{} and the parts of its path", operation.id);
+        }
+    }
+}

@@ -3,6 +3,7 @@
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::net::UnixListener;
 use std::sync::Arc;
+use std::time::Duration;
 
 use actix_web::dev::{Server as Http, ServerHandle};
 use actix_web::rt::net::TcpStream;
@@ -14,7 +15,7 @@ use flightdeck_projections::{
     Admin, AsOf, Defined, InvalidProjection, Projection, Runner, Running as Folding, StartError,
 };
 use flightdeck_store::system::{SystemClock, SystemIds};
-use flightdeck_store::view::ViewStore;
+use flightdeck_store::view::{ViewStore, answering};
 use flightdeck_store::{EventStore, StoreError};
 use thiserror::Error;
 use tokio::sync::watch;
@@ -29,6 +30,9 @@ use crate::measure::{self, Measured};
 use crate::operation::{Answer, Operation};
 use crate::problem::{Code, Problem};
 use crate::{openapi, routes};
+
+/// How long the start waits for views that were never built before.
+const VIEWS_WAIT: Duration = Duration::from_millis(500);
 
 /// Makes operations; each thread that takes requests wants its own.
 type Operations = Arc<dyn Fn() -> Vec<Operation> + Send + Sync>;
@@ -155,6 +159,7 @@ impl Server {
         }
         let runner = Runner::new(Arc::clone(&self.store), Arc::clone(&self.views));
         let folding = runner.inlines(self.inline).projections(self.projections).start().await?;
+        all_there(&folding, &projections).await;
         let (stop, stopping) = watch::channel(false);
         let all: Vec<Operation> = self.operations.iter().flat_map(|operations| operations()).collect();
         let host = Data::new(Host {
@@ -182,6 +187,20 @@ impl Server {
         let handle = http.handle();
         Ok(Running { addresses, handle, task: tokio::spawn(http), folding, stop, host })
     }
+}
+
+/// Waits until every view can be asked, but not for those that are built from a long log: they are told of when they are asked.
+async fn all_there(folding: &Folding, projections: &[Defined]) {
+    let mut seen = folding.watcher().subscribe();
+    let there = seen.wait_for(|seen| {
+        let is_there = |defined: &&Defined| {
+            let (view, number) = (defined.plan().view(), defined.plan().number());
+            answering(&seen.generations, view, number).is_some()
+        };
+        seen.at.is_some() && projections.iter().all(|defined| is_there(&defined))
+    });
+    // Whether that was in time makes no difference to what is done next.
+    drop(tokio::time::timeout(VIEWS_WAIT, there).await);
 }
 
 /// Begins to take requests.

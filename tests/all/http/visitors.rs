@@ -208,8 +208,8 @@ fn what_is_sent_again_with_its_key_is_done_once_and_answered_alike() {
         let site = Site::start(kind);
         block_on(async {
             let mine = cookie(&sends(&site, "/api/events", None, VIEW).await).unwrap();
-            let keyed = async |path: &str, cookie: Option<&str>, body: &str| {
-                let mut request = site.request("POST", path).header("Idempotency-Key", "once");
+            let keyed_as = async |key: &str, path: &str, cookie: Option<&str>, body: &str| {
+                let mut request = site.request("POST", path).header("Idempotency-Key", key);
                 if let Some(cookie) = cookie {
                     request = request.header(COOKIE, cookie);
                 }
@@ -217,6 +217,9 @@ fn what_is_sent_again_with_its_key_is_done_once_and_answered_alike() {
                     request = request.header("Content-Type", "application/json").body(body.to_owned());
                 }
                 send(request).await
+            };
+            let keyed = async |path: &str, cookie: Option<&str>, body: &str| {
+                keyed_as("once", path, cookie, body).await
             };
             for (path, body) in
                 [("/api/events", VIEW), ("/api/consent", r#"{"answer":"accept"}"#), ("/api/stream/link", "")]
@@ -247,7 +250,10 @@ fn what_is_sent_again_with_its_key_is_done_once_and_answered_alike() {
             // A code that was taken by a request stays taken by it.
             let code = link(&site, &mine).await;
             let path = format!("/api/events?ref={code}");
-            let (one, two) = (keyed(&path, None, VIEW).await.is(202), keyed(&path, None, VIEW).await.is(202));
+            let (one, two) = (
+                keyed_as("carried", &path, None, VIEW).await.is(202),
+                keyed_as("carried", &path, None, VIEW).await.is(202),
+            );
             assert_eq!(one.bytes, two.bytes);
             assert_eq!((cookie(&one), cookie(&two)), (Some(mine.clone()), Some(mine.clone())));
         });

@@ -430,8 +430,8 @@ async fn left_out(damaged: [i64; 2]) {
         let page = as_of.ask(&counts, &question, &moment, Beyond::Scratch).await.unwrap();
         assert_eq!((&page.rows, page.checkpoint), (&live.rows, live.checkpoint));
         for until in 1..=6 {
-            let readable = (1..=until).filter(|at| !damaged.contains(at));
-            let (many, last) = (readable.clone().count(), readable.last().unwrap_or(0));
+            let mut readable = (1..=until).filter(|at| !damaged.contains(at));
+            let (many, last) = (readable.clone().count(), readable.next_back().unwrap_or(0));
             let page = as_of.ask(&counts, &question, &at(until), Beyond::Scratch).await.unwrap();
             assert_eq!((page.rows.len(), page.checkpoint.position), (many, position(until)));
             // Of what can't be read nobody knows when it was.
