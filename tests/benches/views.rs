@@ -1,9 +1,9 @@
 //! What the views of what visitors did cost: how fast each is built from a year of facts, folded in memory and by the runner, how much
 //! memory that takes, and how long answers take then.
 //!
-//! The history is that of a site that people use (`flightdeck_tests::visits`): visits of six facts in the mean, with less than a minute between
+//! The history is that of a site that people use (`flightdeck_tests::visits`): visits of six facts in the mean, with ten seconds to a minute and a half between
 //! two of them; six visits of ten are by somebody who was there before; of a thousand pages a few are looked at often, most hardly ever, and
-//! half of what a visitor looks at it has seen before. Ten million facts are 1.7 million visits by 680,000 visitors.
+//! a third of what a visitor looks at it has seen before. Ten million facts are 1.7 million visits by 680,000 visitors.
 //!
 //! `cargo xtask bench views` starts a server and prints a table; `--sqlite` and `--postgres` measure only that store, `--facts N` is how
 //! many facts there are, `--quick` is for seeing that it runs. With `--keep DIR` the log and its views stay: SQLite's there, PostgreSQL's in
