@@ -14,13 +14,16 @@ use crate::cargo::{check, root, target};
 /// A proof.
 struct Proof {
     name: &'static str,
+    /// Whether it runs when nobody names it.
+    unnamed: bool,
     run: fn(&Ground) -> Result<()>,
 }
 
 /// All of them.
 const PROOFS: &[Proof] = &[
-    Proof { name: "schemathesis", run: schemathesis::run },
-    Proof { name: "cloudevents", run: cloud_events::run },
+    // Until the document bounds what waits (`wait`, `follow`), its phases take longer than a run of all tests may.
+    Proof { name: "schemathesis", unnamed: false, run: schemathesis::run },
+    Proof { name: "cloudevents", unnamed: true, run: cloud_events::run },
 ];
 
 /// What proofs stand on.
@@ -33,13 +36,13 @@ pub(crate) struct Ground {
     folder: PathBuf,
 }
 
-/// Runs all proofs whose names contain `filter`; returns how many passed.
+/// Runs the proofs whose names contain `filter`, or without one those that want no naming; returns how many passed.
 pub(crate) fn run(binary: &Path, postgres: &str, filter: Option<&str>) -> Result<u64> {
     let folder = target()?.join("xtask/foreign");
     std::fs::create_dir_all(&folder)?;
     let ground = Ground { binary: binary.to_owned(), postgres: postgres.to_owned(), folder };
     let mut passed = 0;
-    let wanted = |proof: &&Proof| filter.is_none_or(|filter| proof.name.contains(filter));
+    let wanted = |proof: &&Proof| filter.map_or(proof.unnamed, |filter| proof.name.contains(filter));
     for proof in PROOFS.iter().filter(wanted) {
         println!("== foreign: {}", proof.name);
         (proof.run)(&ground).with_context(|| format!("the proof with {} failed", proof.name))?;
