@@ -10,6 +10,7 @@ mod health;
 mod log;
 mod odd;
 mod presentations;
+mod socket;
 mod streams;
 mod tags;
 mod things;

@@ -8,7 +8,7 @@ use clap::{Args, Subcommand};
 use flightdeck_core::Position;
 use flightdeck_projections::{Admin, AdminError, Defined, Projection, Runner, StartError, Watcher};
 use flightdeck_store::Watcher as _;
-use flightdeck_store::view::{Generation, GenerationState, HaltKind, ViewError, ViewName};
+use flightdeck_store::view::{Generation, GenerationState, HaltKind, ViewError, ViewName, ViewStore as _};
 use serde_json::json;
 
 use crate::exit::{Failure, REFUSED, UNREACHABLE};
@@ -132,7 +132,7 @@ async fn rebuild(name: &str, settings: &Settings, eyes: &Eyes) -> Result<(), Fai
     let (projection, defined) = known(name)?;
     is_there(settings).await?;
     let (of, at) = match stores::remote(settings).await? {
-        Some(remote) => have_built(&remote, name).await?,
+        Some(remote) => have_built(&remote, &defined).await?,
         None => {
             let writing = Writing::open(settings).await?;
             let rebuilt = build(&writing, projection, &defined).await;
@@ -170,16 +170,13 @@ async fn build(
 }
 
 /// The same by the server that holds the store: this program only watches.
-async fn have_built(remote: &Remote, name: &str) -> Result<(Generation, Position), Failure> {
-    let begun = remote.administer(name, "rebuild").await?;
-    let number = |member: &str| begun[member].as_u64().and_then(|number| u32::try_from(number).ok());
-    let (number, build) = (number("number").unwrap_or(0), number("build").unwrap_or(0));
-    let of = Generation {
-        view: ViewName::new(name).map_err(|error| Failure::usage(error.to_string()))?,
-        number,
-        build,
-    };
+async fn have_built(remote: &Remote, defined: &Defined) -> Result<(Generation, Position), Failure> {
+    let (view, number) = (defined.plan().view(), defined.plan().number());
+    remote.administer(view.as_str(), "rebuild").await?;
     let reader = remote.reader().clone();
+    let all = reader.generations().await?.into_iter().map(|state| state.of);
+    let newest = all.filter(|of| of.view == *view && of.number == number).max_by_key(|of| of.build);
+    let of = newest.ok_or_else(|| ViewError::Unknown(view.to_string()))?;
     let watcher = Watcher::start(Arc::new(reader.clone()), Arc::new(reader));
     let bar = Bar::new();
     let at = wait(&watcher, &of, &bar).await?;

@@ -130,6 +130,8 @@ async fn appended(answer: Response, append: &Append) -> Result<Appended, AppendE
     if !answer.status().is_success() {
         return Err(refusal(answer.json().await.map_err(lost)?, append));
     }
+    // A repeated key is answered by what was said the first time; that it is repeated stands beside it.
+    let repeated = answer.headers().contains_key("FlightDeck-Duplicate");
     let told: Told = answer.json().await.map_err(lost)?;
     let stream = |told: ToldStream| AppendedStream {
         stream: told.stream_id,
@@ -140,7 +142,7 @@ async fn appended(answer: Response, append: &Append) -> Result<Appended, AppendE
         streams: told.streams.into_iter().map(stream).collect(),
         range: told.from_position.zip(told.position),
         cursor: told.cursor,
-        duplicate: told.duplicate,
+        duplicate: told.duplicate || repeated,
     })
 }
 

@@ -163,7 +163,8 @@ fn an_export_with_a_bad_line_is_refused_with_its_number_and_nothing_is_done() {
         )
         .unwrap();
         assert!(
-            refused(&["import", "--as-new", &desk.path("new")], &target, 1).contains("line 3: missing field")
+            refused(&["import", "--as-new", &desk.path("new")], &target, 1)
+                .contains("line 3: eventType is missing; data is missing")
         );
         assert!(refused(&["append", "--ndjson", &desk.path("new")], &target, 1).contains("line 3"));
         assert!(super::run(&["read"], &target).code != Some(0));
