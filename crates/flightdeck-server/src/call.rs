@@ -357,9 +357,12 @@ impl Body {
     /// Sees to it that there is no body.
     ///
     /// # Errors
-    /// When there is one.
-    pub async fn nothing(mut self) -> Result<(), Problem> {
-        while let Some(bytes) = self.0.next().await {
+    /// When there is one, or its end does not come in time.
+    pub async fn nothing(mut self, call: &Call) -> Result<(), Problem> {
+        let until = Instant::now() + call.host.options.body_time;
+        let slow =
+            |_| Problem::new(Code::Malformed, "The body came too slowly.").outcome(Outcome::NotCommitted);
+        while let Some(bytes) = timeout_at(until, self.0.next()).await.map_err(slow)? {
             if bytes.is_ok_and(|bytes| !bytes.is_empty()) {
                 return Err(
                     Problem::field("", "has a body, and none is wanted").outcome(Outcome::NotCommitted)

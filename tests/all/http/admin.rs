@@ -105,10 +105,15 @@ fn the_connections_that_are_open_are_listed_and_go_when_they_end() {
         }
         let some = site.get("/api/admin/connections?limit=3").await.is(200).json();
         assert_eq!((some["items"].as_array().unwrap().len(), &some["next"]), (3, &json!("3")));
+        // This client may open one more while its first is not yet free again.
         let rest = site.get("/api/admin/connections?after=3").await.is(200).json();
-        assert_eq!(rest["items"].as_array().unwrap().len(), 1);
+        assert_eq!(Some(rest["items"].as_array().unwrap().len() as u64 + 3), rest["open"].as_u64());
+        let open = rest["open"].as_u64().unwrap();
         drop(others);
-        let told = site.until("/api/admin/connections", |answer| answer.json()["open"] == 1).await.json();
-        assert_eq!(told["accepted"], 4);
+        let told = site
+            .until("/api/admin/connections", |answer| answer.json()["open"].as_u64() <= Some(open - 3))
+            .await
+            .json();
+        assert!(told["accepted"].as_u64() >= Some(open), "{told}");
     });
 }

@@ -112,7 +112,7 @@ async fn begin(call: &Call, body: Body) -> Result<(ViewName, By), Problem> {
     call.no_params()?;
     let name = name(call)?;
     call.may(Action::Administer, Object::Server)?;
-    body.nothing().await?;
+    body.nothing(call).await?;
     let by = By {
         name: call.principal().key().to_owned(),
         correlation: Some(call.correlation().clone()),

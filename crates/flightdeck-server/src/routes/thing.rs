@@ -298,7 +298,7 @@ pub(super) async fn change<R: Resource>(
 pub(super) async fn order<R: Resource>(call: Call, body: Body, command: R::Command) -> Answer {
     call.no_params()?;
     let stream = named::<R>(&call, Action::Write)?;
-    body.nothing().await?;
+    body.nothing(&call).await?;
     change::<R>(&call, &stream, command, &[]).await
 }
 
@@ -306,7 +306,7 @@ pub(super) async fn order<R: Resource>(call: Call, body: Body, command: R::Comma
 pub(super) async fn delete<R: Resource>(call: Call, body: Body, command: R::Command) -> Answer {
     call.no_params()?;
     let stream = named::<R>(&call, Action::Write)?;
-    body.nothing().await?;
+    body.nothing(&call).await?;
     let handled = call.handle(R::handler(&call.desk), &stream, command, &[]).await?;
     let written = Written::of(&call, handled.version, handled.appended.as_ref()).await.map_err(unknown)?;
     Ok(written.nothing(204))

@@ -211,7 +211,7 @@ fn nobody() -> Problem {
 async fn offer(call: Call, body: Body) -> Answer {
     call.no_params()?;
     call.may(Action::Capture, Object::Category(Visitor::CATEGORY))?;
-    body.nothing().await?;
+    body.nothing(&call).await?;
     let visitor = cookie::known(&call).await?.ok_or_else(nobody)?;
     call.store.stream(&visitor.stream(Visitor::CATEGORY)?).await?.ok_or_else(nobody)?;
     let request = call.key_of(&format!("visitor {visitor}"), b"")?;
