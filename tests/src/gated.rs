@@ -43,7 +43,9 @@ impl Gated {
         Arc::new(Self { inner, hold: Mutex::new(None), loses: AtomicBool::new(false) })
     }
 
-    /// Holds the next piece of work on that view, which is folded then, and not written.
+    /// Holds the next piece of work on that view that changes rows of the table of its name. It is folded then, and not written.
+    ///
+    /// What changes none, like a deletion of what is not there, waits for no row, and could not be scripted.
     pub fn hold(&self, view: &str) -> Hand {
         let ((says, came), (go, gone), (ends, ended)) =
             (oneshot::channel(), oneshot::channel(), oneshot::channel());
@@ -63,7 +65,9 @@ impl ViewStore for Gated {
     async fn apply(&self, work: Work) -> Result<(), ViewError> {
         let held = {
             let mut hold = self.hold.lock().unwrap_or_else(PoisonError::into_inner);
-            hold.take_if(|held| held.view == work.lease.of.view.as_str())
+            let of = work.lease.of.view.as_str();
+            let changes = work.changes.iter().any(|changes| changes.table.name() == of);
+            hold.take_if(|held| held.view == of && changes)
         };
         let Some(Held { says, gone, ends, .. }) = held else { return self.inner.apply(work).await };
         let _whoever_waits = says.send((work.from, work.to));

@@ -130,7 +130,7 @@ impl Told<'_> {
         }
     }
 
-    /// Holds the next piece of work, and says when it has come.
+    /// Holds the next piece of work that changes rows, and says when it has come.
     async fn hold(&self, view: &str) -> Hand {
         let mut hand = self.gated.hold(view);
         match (&mut hand.came).await {
