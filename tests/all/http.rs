@@ -1,4 +1,5 @@
 //! The HTTP API, as its clients use it: the real binary on both stores, over real connections. (F66–F79)
+//! And the example that puts a server of its own together.
 
 mod admin;
 mod analytics;
@@ -6,6 +7,7 @@ mod append;
 mod cloud_events;
 mod contents;
 mod docs;
+mod example;
 mod health;
 mod log;
 mod odd;
@@ -117,12 +119,18 @@ impl Site {
     fn run(store: &str, folder: tempfile::TempDir, arguments: &[&str]) -> Self {
         let mut command = Command::new(flightdeck());
         command.args(["serve", "--listen", "127.0.0.1:0", "--store", store]).args(arguments);
-        command.current_dir(folder.path()).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.current_dir(folder.path());
+        Self::of(command, store, folder)
+    }
+
+    /// A server that this command starts, and that says so in one line.
+    fn of(mut command: Command, store: &str, folder: tempfile::TempDir) -> Self {
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut process = command.spawn().unwrap();
         let mut out = BufReader::new(process.stdout.take().unwrap());
         let mut line = String::new();
         out.read_line(&mut line).unwrap();
-        let Some(url) = line.trim_end().strip_prefix("flightdeck ready on ") else {
+        let Some((_, url)) = line.trim_end().split_once(" ready on ") else {
             let mut said = String::new();
             process.stderr.take().unwrap().read_to_string(&mut said).unwrap();
             panic!("{line:?} {said}");

@@ -20,7 +20,8 @@
 //! What is not a view but does something (sends a mail) is a [`Reactor`]. Who has to see what they have written themselves
 //! waits with [`Watcher::wait_for`]. What an administrator does is in [`admin`]; how a projection is tested, in [`kit`].
 //!
-//! A whole projection is in this crate's `examples/page_views.rs`. Open `projection.rs` first, then `advance.rs`, which is the loop.
+//! A view with a row for each thing of an aggregate is made in a few lines by [`Things`]; a whole projection is in this crate's
+//! `examples/page_views.rs`. Open `projection.rs` first, then `advance.rs`, which is the loop.
 
 mod advance;
 mod batch;
@@ -33,6 +34,7 @@ pub mod live;
 pub mod projection;
 pub mod react;
 pub mod runner;
+pub mod things;
 pub mod watch;
 
 pub use crate::admin::{Admin, AdminError, By};
@@ -40,4 +42,5 @@ pub use crate::as_of::{AsOf, AsOfError};
 pub use crate::projection::{Defined, InvalidProjection, Projection, Reads};
 pub use crate::react::{Begin, Reactor};
 pub use crate::runner::{Runner, RunnerOptions, Running, StartError};
+pub use crate::things::Things;
 pub use crate::watch::{NotThere, Watcher};

@@ -1,5 +1,6 @@
 //! A request, as a route sees it: who makes it, what comes with it, and how it is answered.
 
+use std::borrow::Cow;
 use std::future::{Ready, ready};
 use std::ops::Deref;
 use std::str::FromStr;
@@ -125,11 +126,22 @@ impl Call {
     /// # Errors
     /// When it can't be one.
     pub fn path<T: FromStr<Err = WordError>>(&self, name: &str) -> Result<T, Problem> {
+        self.part(name)?.parse().map_err(|error: WordError| Problem::field(name, error.problem()))
+    }
+
+    /// The stream of the aggregate's thing that a part of the path names.
+    ///
+    /// # Errors
+    /// When nothing can be named so.
+    pub fn stream<D: Decider>(&self, name: &str) -> Result<StreamId, Problem> {
+        let stream = StreamId::new(format!("{}-{}", D::CATEGORY, self.part(name)?));
+        stream.map_err(|error| Problem::field(name, error.problem()))
+    }
+
+    fn part(&self, name: &str) -> Result<Cow<'_, str>, Problem> {
         // The router has decoded all but what would have parted the path otherwise.
         let part = self.request.match_info().get(name).unwrap_or_default();
-        let text = percent_decode_str(part).decode_utf8();
-        let text = text.map_err(|_| Problem::field(name, "is not UTF-8"))?;
-        text.parse().map_err(|error: WordError| Problem::field(name, error.problem()))
+        percent_decode_str(part).decode_utf8().map_err(|_| Problem::field(name, "is not UTF-8"))
     }
 
     /// The media type of the body, in lower case and without parameters.
@@ -169,10 +181,28 @@ impl Call {
     where
         D: Decider<Event: StoredEvents, Command: Clone, Error: Into<Problem> + std::error::Error + 'static>,
     {
+        self.handle_or(handler, stream, command, body, Into::into).await
+    }
+
+    /// The same, with what becomes of a refusal.
+    ///
+    /// # Errors
+    /// As [`handle`](Self::handle).
+    pub async fn handle_or<D>(
+        &self,
+        handler: &Handler<D>,
+        stream: &StreamId,
+        command: D::Command,
+        body: &[u8],
+        refused: impl FnOnce(D::Error) -> Problem,
+    ) -> Result<Handled<D::State>, Problem>
+    where
+        D: Decider<Event: StoredEvents, Command: Clone>,
+    {
         let context = self.context(body)?;
         let done = handler.handle(stream, command, &context).await;
         done.map_err(|error| {
-            let problem = Problem::from(error);
+            let problem = Problem::from(error.map_refused(refused));
             match (problem.code(), context.expected) {
                 (Code::VersionConflict, Expected::Exactly(_) | Expected::Exists) => {
                     problem.instead(Code::PreconditionFailed)

@@ -5,7 +5,10 @@
 //!
 //! A route is an [`Operation`]: what serves it and what the OpenAPI document says of it, in one place. It takes a [`Call`] (who asks, and
 //! what comes with it) and perhaps a [`Body`], asks whether it [`may`](Call::may), and answers, or gives a [`Problem`].
-//! Commands are handled at the [`Desk`]; [`registry`](fn@registry) knows everything that is stored.
+//! For what is added, [`Operation::command`] and [`Operation::rows`] are whole routes: a command to a thing, and the rows of a view.
+//! Commands to our own aggregates are handled at the [`Desk`]; [`registry`](fn@registry) knows everything that is stored.
+//!
+//! A whole aggregate with its view and its routes, in a server of its own, is in `examples/auction.rs`.
 //!
 //! This crate knows the ports of log and views, and no database. Open `server.rs` first, then `routes.rs`.
 
@@ -30,6 +33,7 @@ pub mod problem;
 pub mod registry;
 mod routes;
 pub mod server;
+mod stock;
 mod visitor;
 
 pub use actix_web::HttpRequest;

@@ -252,6 +252,14 @@ impl ResponseError for Problem {
     }
 }
 
+/// A refusal as a sentence.
+pub(crate) fn sentence(refusal: &dyn fmt::Display) -> String {
+    let text = refusal.to_string();
+    let mut letters = text.chars();
+    let first = letters.next().into_iter().flat_map(char::to_uppercase);
+    first.chain(letters).chain(['.']).collect()
+}
+
 impl From<Invalid> for Problem {
     fn from(wrong: Invalid) -> Self {
         let listed = |(name, problem): (&String, &String)| match name.as_str() {

@@ -134,6 +134,25 @@ pub enum HandleError<E> {
     Append(AppendError),
 }
 
+impl<E> HandleError<E> {
+    /// The same error, with what `make` makes of a refusal.
+    #[must_use]
+    pub fn map_refused<F>(self, make: impl FnOnce(E) -> F) -> HandleError<F> {
+        match self {
+            Self::Refused(refusal) => HandleError::Refused(make(refusal)),
+            Self::WrongStream { stream } => HandleError::WrongStream { stream },
+            Self::Conflict(conflict) => HandleError::Conflict(conflict),
+            Self::Read(error) => HandleError::Read(error),
+            Self::Event { position, source } => HandleError::Event { position, source },
+            Self::UnknownType { position, name } => HandleError::UnknownType { position, name },
+            Self::Tombstone { position } => HandleError::Tombstone { position },
+            Self::Unstorable(error) => HandleError::Unstorable(error),
+            Self::Tags(error) => HandleError::Tags(error),
+            Self::Append(error) => HandleError::Append(error),
+        }
+    }
+}
+
 impl<D: Decider> Handler<D>
 where
     D::Event: StoredEvents,

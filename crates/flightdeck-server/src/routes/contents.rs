@@ -15,7 +15,7 @@ use crate::call::{Body, Call};
 use crate::desk::Desk;
 use crate::operation::{Answer, JSON, Operation};
 use crate::page::{self, Cells as _, ListMoment, Listed, WordsParam};
-use crate::problem::{Code, Problem};
+use crate::problem::{Code, Problem, sentence};
 
 pub(super) fn operations() -> Vec<Operation> {
     [collection(), one(), past()].into_iter().flatten().collect()
@@ -117,7 +117,7 @@ fn past() -> Vec<Operation> {
 
 impl From<content::Error> for Problem {
     fn from(error: content::Error) -> Self {
-        let detail = thing::sentence(&error);
+        let detail = sentence(&error);
         match error {
             content::Error::Exists => Self::new(Code::Exists, detail),
             content::Error::NeverWas => Self::not_found("content"),

@@ -17,7 +17,7 @@ use crate::call::{Body, Call};
 use crate::desk::Desk;
 use crate::operation::{Answer, JSON, Operation};
 use crate::page::{self, Cells as _, ListMoment, Listed, WordsParam};
-use crate::problem::{Code, Problem};
+use crate::problem::{Code, Problem, sentence};
 
 pub(super) fn operations() -> Vec<Operation> {
     [collection(), one(), past(), slides::operations()].into_iter().flatten().collect()
@@ -102,7 +102,7 @@ fn past() -> Vec<Operation> {
 impl From<presentation::Error> for Problem {
     fn from(error: presentation::Error) -> Self {
         use presentation::Error;
-        let detail = thing::sentence(&error);
+        let detail = sentence(&error);
         match error {
             Error::Exists | Error::SlideExists(_) => Self::new(Code::Exists, detail),
             Error::NeverWas => Self::not_found("presentation"),

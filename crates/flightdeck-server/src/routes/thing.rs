@@ -365,14 +365,6 @@ pub(super) fn diff_of(path: &'static str, id: &'static str) -> Operation {
         .refuses(&[404, 410, 422])
 }
 
-/// A refusal as a sentence.
-pub(super) fn sentence(error: &dyn std::error::Error) -> String {
-    let text = error.to_string();
-    let mut letters = text.chars();
-    let first = letters.next().into_iter().flat_map(char::to_uppercase);
-    first.chain(letters).chain(['.']).collect()
-}
-
 /// Describes where a page of a history ended.
 pub(super) struct AfterParam;
 

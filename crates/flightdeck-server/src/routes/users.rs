@@ -15,7 +15,7 @@ use crate::call::{Body, Call};
 use crate::desk::Desk;
 use crate::operation::{Answer, JSON, Operation};
 use crate::page::{self, Cells as _, ListMoment, Listed, WordsParam};
-use crate::problem::{Code, Problem};
+use crate::problem::{Code, Problem, sentence};
 
 pub(super) fn operations() -> Vec<Operation> {
     [collection(), one(), past()].into_iter().flatten().collect()
@@ -104,7 +104,7 @@ fn past() -> Vec<Operation> {
 
 impl From<user::Error> for Problem {
     fn from(error: user::Error) -> Self {
-        let detail = thing::sentence(&error);
+        let detail = sentence(&error);
         match error {
             user::Error::Exists => Self::new(Code::Exists, detail),
             user::Error::NeverWas => Self::not_found("user"),
