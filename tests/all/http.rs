@@ -125,19 +125,9 @@ impl Site {
 
     /// A server that this command starts, and that says so in one line.
     fn of(mut command: Command, store: &str, folder: tempfile::TempDir) -> Self {
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut process = command.spawn().unwrap();
-        let mut out = BufReader::new(process.stdout.take().unwrap());
-        let mut line = String::new();
-        out.read_line(&mut line).unwrap();
-        let Some((_, url)) = line.trim_end().split_once(" ready on ") else {
-            let mut said = String::new();
-            process.stderr.take().unwrap().read_to_string(&mut said).unwrap();
-            panic!("{line:?} {said}");
-        };
+        let (process, url) = started(&mut command);
         let client = Client::builder().timeout(Duration::from_secs(60)).build().unwrap();
-        let (url, store) = (url.to_owned(), store.to_owned());
-        Self { url, store, client, process, folder }
+        Self { url, store: store.to_owned(), client, process, folder }
     }
 
     /// A request; `path` begins with a slash.
@@ -194,6 +184,20 @@ impl Site {
         drop(self);
         Self::run(&store, folder, &[])
     }
+}
+
+/// Starts a server, and waits until it takes requests: the process, and where it is.
+pub(crate) fn started(command: &mut Command) -> (Child, String) {
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut process = command.spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let Some(url) = line.trim_end().strip_prefix("flightdeck ready on ") else {
+        let mut said = String::new();
+        process.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+        panic!("{line:?} {said}");
+    };
+    (process, url.to_owned())
 }
 
 impl Drop for Site {

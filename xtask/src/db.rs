@@ -1,11 +1,12 @@
 //! A PostgreSQL server for as long as it is needed: for the tests, for benchmarks, and for a developer by hand.
 
 use std::io::{BufRead as _, BufReader};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 
 use anyhow::{Context, Result, bail};
 
-use crate::cargo::{cargo, check};
+use crate::cargo::cargo;
+use crate::debian;
 
 /// The environment variable by which tests find the server that was started for them.
 pub(crate) const VARIABLE: &str = "FLIGHTDECK_TEST_POSTGRES";
@@ -60,18 +61,10 @@ impl Drop for Server {
     }
 }
 
-/// Installs Debian's package, which only root may.
+/// Installs Debian's package.
 fn install() -> Result<()> {
     println!("PostgreSQL is not installed; trying Debian's package");
-    let apt = |arguments: &[&str]| {
-        let mut command = Command::new("apt-get");
-        check(command.args(arguments).env("DEBIAN_FRONTEND", "noninteractive"))
-    };
-    apt(&["update", "-qq"])
-        .and_then(|()| apt(&["install", "-y", "-qq", "--no-install-recommends", "postgresql"]))
-        .context(
-            "install PostgreSQL (on Debian: apt-get install postgresql), or put its programs on the PATH",
-        )
+    debian::install("postgresql").context("install PostgreSQL, or put its programs on the PATH")
 }
 
 /// A server to try things with, until the end of input.

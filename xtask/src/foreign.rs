@@ -10,6 +10,7 @@ use std::process::{Child, Command, Stdio};
 use anyhow::{Context, Result, bail};
 
 use crate::cargo::{check, root, target};
+use crate::debian::install;
 
 /// A proof.
 struct Proof {
@@ -102,16 +103,6 @@ impl Ground {
             }
         }
     }
-}
-
-/// Installs a package of Debian's, which only root may.
-fn install(package: &str) -> Result<()> {
-    let apt = |arguments: &[&str]| {
-        check(Command::new("apt-get").args(arguments).env("DEBIAN_FRONTEND", "noninteractive"))
-    };
-    apt(&["update", "-qq"])
-        .and_then(|()| apt(&["install", "-y", "-qq", "--no-install-recommends", package]))
-        .with_context(|| format!("install {package} (on Debian: apt-get install {package})"))
 }
 
 /// A server, which ends when this is dropped.

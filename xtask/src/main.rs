@@ -3,6 +3,7 @@
 mod cargo;
 mod ci;
 mod db;
+mod debian;
 mod deny;
 mod foreign;
 mod table;

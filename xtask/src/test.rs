@@ -8,6 +8,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::cargo::{cargo, check, target, text};
 use crate::db::{self, Server};
+use crate::debian;
 use crate::foreign;
 use crate::table::Table;
 
@@ -44,6 +45,8 @@ impl Summary {
 
 /// Runs all tests whose names contain `filter`. The summary is the caller's to print, last of all.
 pub(crate) fn run(filter: Option<&str>, foreign: bool) -> Result<Summary> {
+    // The README's commands are run as they stand there.
+    debian::need("curl")?;
     let binaries = real_binaries()?;
     let server = Server::start()?;
     let (mut summary, mut table) = (Summary::default(), Table::default());

@@ -4,8 +4,9 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
-use super::{Ground, install};
+use super::Ground;
 use crate::cargo::{check, root};
+use crate::debian;
 
 pub(super) fn run(ground: &Ground) -> Result<()> {
     let (python, node) = (ground.python("cloud_events.txt")?, npm(ground)?);
@@ -38,10 +39,7 @@ fn npm(ground: &Ground) -> Result<std::path::PathBuf> {
         npm.args(["install", "--silent", "--no-audit", "--no-fund", "--ignore-scripts"]).current_dir(&folder);
         check(&mut npm)
     };
-    if Command::new("npm").arg("--version").output().is_err() {
-        println!("npm is not installed; trying Debian's package");
-        install("npm")?;
-    }
+    debian::need("npm")?;
     npm()?;
     std::fs::write(installed, wanted)?;
     Ok(folder)
