@@ -96,3 +96,24 @@ fn a_flush_that_fails_in_a_checkpoint_stops_the_store() {
     assert!(said.acked.len() > 1_000, "there was something to copy back");
     check(&path, &said);
 }
+
+/// What is folded goes to the disk with the next append: appends beside views are flushed, and wait for no flush but their own.
+#[test]
+fn appends_beside_views_wait_for_their_own_flush_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("log.db");
+    Victim::start(victim(&["migrate", path.to_str().unwrap()])).end();
+    let mut command = with_shim(victim(&["views", path.to_str().unwrap(), "0", "1", "20", "5"]));
+    command.env("DISK_DELAY_MS", DELAY_MILLIS.to_string());
+    let mut node = Victim::start(command);
+    node.until(|said| said.acked.len() == 20);
+    node.tell("until");
+    node.until(|said| said.count("there") == 1);
+    let mut took: Vec<u64> = node.said.acked.values().map(|(_, _, millis)| *millis).collect();
+    node.end();
+    took.sort_unstable();
+    assert!(took[0] >= DELAY_MILLIS, "an append was answered after {} ms", took[0]);
+    // Making the views is flushed, and some wait for that; a piece of work is done between any two appends.
+    let half = took[took.len() / 2];
+    assert!(half < DELAY_MILLIS * 3 / 2, "half of the appends took more than {half} ms");
+}

@@ -13,6 +13,7 @@ mod log;
 mod odd;
 mod presentations;
 mod socket;
+mod stop;
 mod streams;
 mod tags;
 mod things;
@@ -192,7 +193,7 @@ pub(crate) fn started(command: &mut Command) -> (Child, String) {
     let mut process = command.spawn().unwrap();
     let mut line = String::new();
     BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
-    let Some(url) = line.trim_end().strip_prefix("flightdeck ready on ") else {
+    let Some((_, url)) = line.trim_end().split_once(" ready on ") else {
         let mut said = String::new();
         process.stderr.take().unwrap().read_to_string(&mut said).unwrap();
         panic!("{line:?} {said}");

@@ -15,7 +15,7 @@
 //! use flightdeck_analytics::visitor::{Batch, Command, Policy, Record, Visitor};
 //!
 //! let body = Json::new("[{\"type\":\"PageViewed\",\"pageId\":\"/pricing\"},{\"type\":\"ButtonClicked\"}]", 1024)?;
-//! assert_eq!(Batch::read(&body).unwrap_err().missing, ["[1].buttonId"]);
+//! assert_eq!(Batch::read(&body).unwrap_err().wrong.missing, ["[1].buttonId"]);
 //!
 //! let batch = Batch::read(&Json::new("{\"type\":\"PageViewed\",\"pageId\":\"/pricing\"}", 1024)?)?;
 //! let (visitor_id, at) = (VisitorId::new("7f3a")?, "2026-11-21T09:30:00Z".parse::<Timestamp>()?);

@@ -361,22 +361,24 @@ impl Batch {
     ///
     /// # Errors
     /// With everything that is wrong with it, each by its place.
-    pub fn read(body: &Json) -> Result<Self, Invalid> {
-        let malformed = |error| Invalid::field("", format!("can't be read: {error}"));
+    pub fn read(body: &Json) -> Result<Self, NoBatch> {
+        let malformed = |error| NoBatch::of(Invalid::field("", format!("can't be read: {error}")), false);
         let is_list = body.as_bytes().trim_ascii_start().first() == Some(&b'[');
         let items: Vec<&RawValue> = match is_list {
             true => body.parse().map_err(malformed)?,
             false => vec![body.parse().map_err(malformed)?],
         };
         if items.is_empty() || items.len() > BATCH_FACTS_MAX {
-            return Err(Self::count(items.len()));
+            return Err(NoBatch::of(Self::count(items.len()), !items.is_empty()));
         }
+        let mut is_too_much = true;
         let (mut facts, mut wrong) = (Vec::with_capacity(items.len()), Invalid::default());
         for (place, item) in items.into_iter().enumerate() {
             let found = match item.get().len() {
                 0..=FACT_BYTES_MAX => Json::new(item.get().to_owned(), FACT_BYTES_MAX)
                     .map_err(|error| Invalid::field("", error.to_string()))
-                    .and_then(|json| Fact::read(&json)),
+                    .and_then(|json| Fact::read(&json))
+                    .inspect_err(|_| is_too_much = false),
                 bytes => Err(too_large(bytes)),
             };
             match found {
@@ -385,7 +387,7 @@ impl Batch {
                 Err(error) => wrong.extend(error),
             }
         }
-        wrong.or(Some(Self(facts)))
+        wrong.or(Some(Self(facts))).map_err(|wrong| NoBatch::of(wrong, is_too_much))
     }
 
     fn count(facts: usize) -> Invalid {
@@ -396,6 +398,22 @@ impl Batch {
     #[must_use]
     pub fn facts(&self) -> &[Fact] {
         &self.0
+    }
+}
+
+/// Why something is no batch.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{wrong}")]
+pub struct NoBatch {
+    /// All that is wrong, each by its place.
+    pub wrong: Invalid,
+    /// Whether it is only that there is too much of it.
+    pub is_too_much: bool,
+}
+
+impl NoBatch {
+    const fn of(wrong: Invalid, is_too_much: bool) -> Self {
+        Self { wrong, is_too_much }
     }
 }
 

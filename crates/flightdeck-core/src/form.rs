@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 
 use crate::edit::Edit;
 use crate::json::Json;
+use crate::limits::LEFT_OVER_MAX;
 
 /// What is wrong with what came in, field by field: `title`, `tags[2]`, `content.text`.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -209,8 +210,12 @@ impl Form {
     /// # Errors
     /// With all that is wrong.
     pub fn finish<T>(mut self, value: Option<T>) -> Result<T, Invalid> {
-        for name in self.members.into_iter().map(|(name, _)| name) {
+        let more = self.members.len().saturating_sub(LEFT_OVER_MAX);
+        for (name, _) in self.members.into_iter().take(LEFT_OVER_MAX) {
             self.wrong.extend(Invalid::field(cut(&name), "is not a field here"));
+        }
+        if more > 0 {
+            self.wrong.extend(Invalid::field("", format!("has {more} fields more that are none here")));
         }
         self.wrong.or(value)
     }

@@ -32,6 +32,8 @@ pub const APPEND_EVENTS_MAX: usize = 1_000;
 pub const APPEND_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Streams whose expected state one append may name.
 pub const APPEND_EXPECTED_MAX: usize = 1_000;
+/// Members of a body that do not belong there and are told by their names; of the rest it is told how many they are.
+pub const LEFT_OVER_MAX: usize = 20;
 /// Items of one condition.
 pub const CONDITION_ITEMS_MAX: usize = 64;
 /// Types in one item of a condition, or in one filter.
@@ -86,6 +88,7 @@ mod tests {
             bytes(super::APPEND_EVENTS_MAX),
             bytes(super::APPEND_BYTES_MAX),
             bytes(super::APPEND_EXPECTED_MAX),
+            bytes(super::LEFT_OVER_MAX),
             bytes(super::CONDITION_ITEMS_MAX),
             bytes(super::TYPES_MAX),
             bytes(super::FILTER_STREAMS_MAX),

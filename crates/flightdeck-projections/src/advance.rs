@@ -261,9 +261,11 @@ impl Advance {
 
     async fn advance(&mut self, hold: &mut Hold, seen: &mut watch::Receiver<Seen>) -> Result<(), Broke> {
         let mut head = self.store.watch();
+        let mut waiters = self.watcher.waiters();
         let mut checked = false;
         loop {
             head.mark_unchanged();
+            waiters.mark_unchanged();
             if !self.obey(hold, seen).await? {
                 return Ok(());
             }
@@ -280,7 +282,7 @@ impl Advance {
             }
             match turned {
                 Turn::Again => {}
-                Turn::CaughtUp => self.rest(hold, &mut head).await?,
+                Turn::CaughtUp => self.rest(hold, &mut head, &mut waiters).await?,
                 Turn::Halted(halt) => {
                     self.through(hold).await?;
                     tracing::error!(view = %self.of, %halt, "a view comes to a halt");
@@ -440,7 +442,9 @@ impl Advance {
         let (end, scanned_to) = (page.end, page.scanned_to);
         self.read_ahead(hold, &page);
         let halt = self.fold(hold, page.events, scanned_to).await?;
-        self.hand_over(hold, end || halt.is_some()).await?;
+        if halt.is_some() || !self.may_wait(hold) {
+            self.hand_over(hold, end || halt.is_some()).await?;
+        }
         // Between two pages only: what a page's events need was loaded for all of it.
         if hold.folded_to == hold.state.checkpoint
             && hold.cache.bytes() >= self.views.work_limits().building_bytes / 2
@@ -604,6 +608,14 @@ impl Advance {
         Ok(())
     }
 
+    /// Whether it need not be written down yet how far it has looked: nothing was folded since, and nobody waits for it. Of many views on
+    /// one log most find nothing in what is appended, and each of them would write that down.
+    fn may_wait(&self, hold: &Hold) -> bool {
+        let nothing = hold.cache.touched() == 0 && hold.folded_to.folded == hold.state.checkpoint.folded;
+        let in_use = hold.state.ready && hold.served && !self.inline && hold.stand.is_none();
+        nothing && in_use && hold.handed_over.elapsed() < self.options.settle && !self.watcher.is_waited_for()
+    }
+
     /// Waits until the store is through with what was handed over.
     async fn through(&self, hold: &mut Hold) -> Result<(), Broke> {
         let Some(under_way) = hold.under_way.take() else { return Ok(()) };
@@ -681,14 +693,29 @@ impl Advance {
     }
 
     /// Waits for the log to grow, and a moment longer, so that what comes together is folded together.
-    async fn rest(&self, hold: &mut Hold, head: &mut watch::Receiver<Position>) -> Result<(), Broke> {
+    async fn rest(
+        &self,
+        hold: &mut Hold,
+        head: &mut watch::Receiver<Position>,
+        waiters: &mut watch::Receiver<()>,
+    ) -> Result<(), Broke> {
         let soon = !hold.state.ready || hold.untended;
-        let most = if soon { self.options.linger } else { self.options.poll };
+        let mut most = if soon { self.options.linger } else { self.options.poll };
         if !head.has_changed().unwrap_or(false) {
             self.through(hold).await?;
         }
-        if let Ok(Err(_closed)) = timeout(most, head.changed()).await {
-            sleep(most).await;
+        let unwritten = hold.folded_to != hold.state.checkpoint;
+        if unwritten {
+            most = most.min(self.options.settle.saturating_sub(hold.handed_over.elapsed()));
+        }
+        tokio::select! {
+            grown = timeout(most, head.changed()) => {
+                if let Ok(Err(_closed)) = grown {
+                    sleep(most).await;
+                }
+            }
+            // Whoever has come to wait for it waits for what is known already.
+            Ok(()) = waiters.changed(), if unwritten => return Ok(()),
         }
         sleep(self.options.linger).await;
         Ok(())

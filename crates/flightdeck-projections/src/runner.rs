@@ -38,6 +38,9 @@ pub struct RunnerOptions {
     pub poll: Duration,
     /// How long more events are waited for when some have come, so that they are folded together.
     pub linger: Duration,
+    /// How long it may take to write down that a view has looked further and found nothing to fold. Who waits for it on this node does
+    /// not wait for that.
+    pub settle: Duration,
     /// How often a store does what it puts off (its index of words), while there is always something to fold.
     pub tend: Duration,
     /// For how long a generation that is being built is folded in memory before that is handed over.
@@ -62,6 +65,7 @@ impl Default for RunnerOptions {
             standby: Duration::from_millis(500),
             poll: Duration::from_secs(1),
             linger: Duration::from_millis(5),
+            settle: Duration::from_millis(100),
             tend: Duration::from_millis(30),
             building_for: Duration::from_secs(5),
             retries: 3,

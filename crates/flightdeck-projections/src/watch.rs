@@ -50,6 +50,8 @@ struct Inner {
     seen: watch::Sender<Seen>,
     wake: Arc<Notify>,
     waiting: Arc<AtomicUsize>,
+    /// Somebody has begun to wait.
+    came: watch::Sender<()>,
     task: tokio::task::AbortHandle,
 }
 
@@ -96,7 +98,8 @@ impl Watcher {
         let (seen, wake, waiting) =
             (watch::Sender::default(), Arc::new(Notify::new()), Arc::new(AtomicUsize::new(0)));
         let task = tokio::spawn(look(store, views, seen.clone(), Arc::clone(&wake), Arc::clone(&waiting)));
-        Self(Arc::new(Inner { seen, wake, waiting, task: task.abort_handle() }))
+        let came = watch::Sender::default();
+        Self(Arc::new(Inner { seen, wake, waiting, came, task: task.abort_handle() }))
     }
 
     /// What is seen, from now on.
@@ -110,9 +113,19 @@ impl Watcher {
         self.0.wake.notify_one();
     }
 
+    /// Whether somebody waits for a view.
+    pub(crate) fn is_waited_for(&self) -> bool {
+        self.0.waiting.load(Ordering::SeqCst) > 0
+    }
+
+    /// Whenever somebody begins to.
+    pub(crate) fn waiters(&self) -> watch::Receiver<()> {
+        self.0.came.subscribe()
+    }
+
     /// A generation has come to that checkpoint, as this node itself has seen to.
     pub(crate) fn hint(&self, of: &Generation, to: Checkpoint) {
-        if self.0.waiting.load(Ordering::SeqCst) == 0 {
+        if !self.is_waited_for() {
             return;
         }
         self.0.seen.send_modify(|seen| {
@@ -139,6 +152,7 @@ impl Watcher {
         let asked = Instant::now();
         self.0.waiting.fetch_add(1, Ordering::SeqCst);
         let _waiting = Waiting(Arc::clone(&self.0.waiting));
+        self.0.came.send_replace(());
         self.look_again();
         let there = async {
             loop {

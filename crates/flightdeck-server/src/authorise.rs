@@ -17,7 +17,8 @@ impl Principal {
     /// Whose idempotency keys they are. Two callers never have the same.
     #[must_use]
     pub fn key(&self) -> &str {
-        self.actor.as_ref().map_or("nobody", Reference::as_str)
+        // No actor has an empty name.
+        self.actor.as_ref().map_or("", Reference::as_str)
     }
 }
 

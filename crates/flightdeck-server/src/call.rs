@@ -17,7 +17,7 @@ use flightdeck_core::{
 };
 use flightdeck_projections::Defined;
 use flightdeck_store::chain::sha256;
-use flightdeck_store::{Appended, Context, Expected, Handled, Handler, Outcome, RequestKey};
+use flightdeck_store::{After, Appended, Context, Expected, Handled, Handler, Outcome, RequestKey};
 use futures_util::StreamExt as _;
 use percent_encoding::percent_decode_str;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -25,9 +25,10 @@ use serde::Serialize;
 use tokio::time::{Instant, timeout_at};
 
 use crate::authorise::{Action, Object, Principal};
+use crate::connections::Open;
 use crate::host::Host;
 use crate::operation::JSON;
-use crate::params::Params;
+use crate::params::{self, Params};
 use crate::problem::{Code, Problem};
 
 /// What a write answers: up to where the log has to be read to see it.
@@ -40,6 +41,29 @@ pub const CORRELATION: &str = "FlightDeck-Correlation-Id";
 pub const DUPLICATE: &str = "FlightDeck-Duplicate";
 /// By what a repetition of a request is known.
 const KEY: &str = "Idempotency-Key";
+
+/// The same as the store knows it, whoever makes the request: of the command line, which goes by the server's socket or past the server,
+/// and must be known either way. Taken at that socket alone.
+pub const LOCAL_KEY: &str = "FlightDeck-Request-Key";
+
+/// Writes a key of a request for [`LOCAL_KEY`].
+#[must_use]
+pub fn write_key(key: &RequestKey) -> String {
+    let digits = key.fingerprint().iter().map(|byte| format!("{byte:02x}"));
+    format!("{} {} {}", key.caller(), key.key(), digits.collect::<String>())
+}
+
+fn read_key(text: &str) -> Option<RequestKey> {
+    let [caller, key, digits] = text.split(' ').collect::<Vec<_>>().try_into().ok()?;
+    let mut fingerprint = [0; 32];
+    if digits.len() != 64 || !digits.is_ascii() {
+        return None;
+    }
+    for (place, byte) in fingerprint.iter_mut().enumerate() {
+        *byte = u8::from_str_radix(&digits[2 * place..2 * place + 2], 16).ok()?;
+    }
+    RequestKey::new(caller, key, fingerprint).ok()
+}
 
 /// A request, with who makes it. Whoever takes one has a route that asks `may` before anything else.
 pub struct Call {
@@ -154,19 +178,6 @@ impl Call {
         header_of(self.request.headers(), name)
     }
 
-    /// What comes with a command: who makes it, what it belongs to, what it expects, and its key. `body` is what was sent.
-    ///
-    /// # Errors
-    /// When a header can't be understood.
-    pub fn context(&self, body: &[u8]) -> Result<Context, Problem> {
-        let metadata = Metadata {
-            actor: self.principal.actor.clone(),
-            correlation: Some(self.correlation.clone()),
-            ..Metadata::default()
-        };
-        Ok(Context { metadata, expected: self.if_match()?, request: self.key(body)? })
-    }
-
     /// Has a command handled that came with `body`: with who makes it, what it expects, and its key.
     ///
     /// # Errors
@@ -199,7 +210,27 @@ impl Call {
     where
         D: Decider<Event: StoredEvents, Command: Clone>,
     {
-        let context = self.context(body)?;
+        self.handle_as(handler, stream, command, self.key(body)?, refused).await
+    }
+
+    /// The same, of a request that is known by that key.
+    pub(crate) async fn handle_as<D>(
+        &self,
+        handler: &Handler<D>,
+        stream: &StreamId,
+        command: D::Command,
+        request: Option<RequestKey>,
+        refused: impl FnOnce(D::Error) -> Problem,
+    ) -> Result<Handled<D::State>, Problem>
+    where
+        D: Decider<Event: StoredEvents, Command: Clone>,
+    {
+        let metadata = Metadata {
+            actor: self.principal.actor.clone(),
+            correlation: Some(self.correlation.clone()),
+            ..Metadata::default()
+        };
+        let context = Context { metadata, expected: self.if_match()?, request };
         let done = handler.handle(stream, command, &context).await;
         done.map_err(|error| {
             let problem = Problem::from(error.map_refused(refused));
@@ -227,6 +258,15 @@ impl Call {
         version.map(Expected::Exactly).ok_or_else(|| wrong().outcome(Outcome::NotCommitted))
     }
 
+    /// Refuses `If-Match` where there is no version that could match.
+    pub(crate) fn no_if_match(&self) -> Result<(), Problem> {
+        match self.if_match()? {
+            Expected::Any => Ok(()),
+            _ => Err(Problem::field("If-Match", "is about a thing's version, and this has none")
+                .instead(Code::Refused)),
+        }
+    }
+
     /// By what a repetition of the request is known, if it says so.
     ///
     /// # Errors
@@ -240,6 +280,13 @@ impl Call {
     /// # Errors
     /// When the key is none.
     pub fn key_of(&self, caller: &str, body: &[u8]) -> Result<Option<RequestKey>, Problem> {
+        if let Some(told) = self.header(LOCAL_KEY)?
+            && self.request.conn_data::<Open>().is_some_and(Open::is_local)
+        {
+            return read_key(told)
+                .map(Some)
+                .ok_or_else(|| Problem::field(LOCAL_KEY, "is no key of a request"));
+        }
         let Some(key) = self.header(KEY)? else { return Ok(None) };
         let (method, uri) = (self.request.method().as_str(), self.request.uri());
         // Callers, methods and paths of any length, and none of them meet.
@@ -255,10 +302,8 @@ impl Call {
     }
 
     /// What `FlightDeck-Min-Position` asks to be there.
-    fn min_position(&self) -> Result<Option<Cursor>, Problem> {
-        let read = |text: &str| {
-            text.parse().map_err(|_| Problem::field(MIN_POSITION, "is not of the form epoch-position"))
-        };
+    fn min_position(&self) -> Result<Option<After>, Problem> {
+        let read = |text: &str| params::place(text).map_err(|problem| Problem::field(MIN_POSITION, problem));
         self.header(MIN_POSITION)?.map(read).transpose()
     }
 
@@ -284,7 +329,7 @@ impl Call {
         loop {
             changes.mark_unchanged();
             let head = self.host.store.head().await?.cursor;
-            if head.epoch() != position.epoch() {
+            if !position.is_of(head.epoch()) {
                 return Err(flightdeck_projections::NotThere::OtherEpoch { head }.into());
             }
             if head.position() >= position.position() {
@@ -421,6 +466,12 @@ pub fn versioned<T: Serialize + ?Sized>(status: u16, version: Option<Version>, v
     let mut answer = answer(status);
     tag(&mut answer, version);
     finish(&mut answer, value)
+}
+
+/// The same answer, of what its URL does not name for good: what is there the next time is another thing, perhaps at the same version.
+pub(crate) fn unkept(mut answer: HttpResponse) -> HttpResponse {
+    answer.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    answer
 }
 
 fn answer(status: u16) -> HttpResponseBuilder {

@@ -1,9 +1,14 @@
 //! The connections that are open: counted as they come and go, so that an administrator sees what there is.
 
 use std::collections::BTreeMap;
+use std::os::fd::AsFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use flightdeck_core::Timestamp;
+use rustix::net::sockopt::{
+    set_socket_keepalive, set_tcp_keepcnt, set_tcp_keepidle, set_tcp_keepintvl, set_tcp_user_timeout,
+};
 
 /// The connections of a server.
 #[derive(Debug, Clone, Default)]
@@ -29,6 +34,15 @@ pub struct Connection {
 pub struct Open {
     number: u64,
     of: Connections,
+    local: bool,
+}
+
+impl Open {
+    /// Whether it came by the socket of the machine: whoever reaches that may do to the store what the server may.
+    #[must_use]
+    pub const fn is_local(&self) -> bool {
+        self.local
+    }
 }
 
 impl Connections {
@@ -42,9 +56,9 @@ impl Connections {
     pub fn opened(&self, connection: Connection) -> Open {
         let mut inner = self.lock();
         inner.accepted += 1;
-        let number = inner.accepted;
+        let (number, local) = (inner.accepted, connection.peer.is_none());
         inner.open.insert(number, connection);
-        Open { number, of: self.clone() }
+        Open { number, of: self.clone(), local }
     }
 
     /// How many are open, and how many there were.
@@ -63,6 +77,15 @@ impl Connections {
             behind.by_ref().take(most).map(|(number, connection)| (*number, connection.clone())).collect();
         (some, behind.next().is_some())
     }
+}
+
+/// Sees to it that a connection ends when there is nobody at the other end any more, or nobody who takes what is sent.
+pub(crate) fn end_when_gone(connection: impl AsFd, stalled: Duration) -> rustix::io::Result<()> {
+    set_socket_keepalive(&connection, true)?;
+    set_tcp_keepidle(&connection, stalled)?;
+    set_tcp_keepintvl(&connection, Duration::from_secs(5))?;
+    set_tcp_keepcnt(&connection, 3)?;
+    set_tcp_user_timeout(&connection, u32::try_from(stalled.as_millis()).unwrap_or(u32::MAX))
 }
 
 impl Drop for Open {

@@ -50,6 +50,8 @@ pub struct Desk {
     /// Visitors: their streams grow, and what they consented to may lie far back. What may not be stored leaves no trace: no request
     /// key is remembered of it either.
     pub visitors: Handler<Visitor>,
+    /// What visitors answer when they are asked: on the same streams, and a repetition that comes late turns nothing around.
+    pub consents: Handler<Visitor>,
 }
 
 impl Desk {
@@ -59,15 +61,17 @@ impl Desk {
         let contents = Handler::new(Arc::clone(&store));
         let presentations = Handler::new(Arc::clone(&store));
         let users = Handler::new(Arc::clone(&store));
-        let visitors = Handler::new(store);
+        let visitors = || {
+            let visitors = Handler::new(Arc::clone(&store));
+            visitors.snapshots(visitor::SNAPSHOT_EVENTS, visitor::SNAPSHOT_SCHEMA)
+        };
         Self {
             contents: contents.snapshots(content::SNAPSHOT_EVENTS, content::SNAPSHOT_SCHEMA),
             presentations: presentations
                 .snapshots(presentation::SNAPSHOT_EVENTS, presentation::SNAPSHOT_SCHEMA),
             users: users.snapshots(user::SNAPSHOT_EVENTS, user::SNAPSHOT_SCHEMA),
-            visitors: visitors
-                .snapshots(visitor::SNAPSHOT_EVENTS, visitor::SNAPSHOT_SCHEMA)
-                .forgetting_nothing_done(),
+            visitors: visitors().forgetting_nothing_done(),
+            consents: visitors(),
         }
     }
 }

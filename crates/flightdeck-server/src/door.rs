@@ -2,11 +2,13 @@
 
 use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
-use actix_web::http::header::{self, HeaderName, HeaderValue};
+use actix_web::error::ErrorInternalServerError;
+use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use actix_web::http::{Method, StatusCode};
 use actix_web::middleware::Next;
 use actix_web::{Error, HttpMessage as _, HttpResponse, ResponseError as _};
 use flightdeck_core::{Ids as _, Reference};
+use flightdeck_store::Outcome;
 use flightdeck_store::system::SystemIds;
 
 use crate::call::{CORRELATION, Correlation, header_of};
@@ -18,25 +20,29 @@ pub(crate) async fn door<B: MessageBody + 'static>(
     request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<impl MessageBody>, Error> {
-    let correlation = match look_at(&request) {
-        Ok(correlation) => correlation,
-        Err(problem) => return Ok(request.into_response(problem.error_response()).map_into_right_body()),
+    let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
+    let (correlation, refused) = match correlation(request.headers()) {
+        Ok(correlation) => (correlation, not_packed(request.headers()).err()),
+        Err(problem) => (made(), Some(problem)),
     };
+    if let Some(problem) = refused {
+        // Nothing of it was looked at yet.
+        let problem = if is_read { problem } else { problem.outcome(Outcome::NotCommitted) };
+        let mut answer = request.into_response(problem.error_response());
+        finish(answer.headers_mut(), &correlation);
+        return Ok(answer.map_into_right_body());
+    }
     request.extensions_mut().insert(Correlation(correlation.clone()));
     let known = request.headers().get(header::IF_NONE_MATCH).cloned();
-    let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
-    let mut answer = next.call(request).await?;
+    let called = next.call(request);
+    let mut answer = match is_read {
+        true => called.await?,
+        // Whoever goes away leaves no write half done: it comes to its end without them.
+        false => actix_web::rt::spawn(called).await.map_err(ErrorInternalServerError)??,
+    };
     let headers = answer.headers_mut();
-    if let Ok(value) = HeaderValue::from_str(correlation.as_str()) {
-        headers.insert(HeaderName::from_static("flightdeck-correlation-id"), value);
-    }
-    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    // What is asked for may be another one's, or another thing a moment later.
-    let cache = if headers.contains_key(header::ETAG) { "no-cache" } else { "no-store" };
-    if !headers.contains_key(header::CACHE_CONTROL) {
-        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(cache));
-    }
-    let tag = headers.get(header::ETAG).cloned();
+    finish(headers, &correlation);
+    let tag = headers.get(header::ETAG).filter(|_| may_be_kept(headers)).cloned();
     let is_known = known.zip(tag).is_some_and(|(known, tag)| is_among(&known, &tag));
     if is_read && is_known && answer.status() == StatusCode::OK {
         let mut unchanged = HttpResponse::build(StatusCode::NOT_MODIFIED).finish();
@@ -48,20 +54,48 @@ pub(crate) async fn door<B: MessageBody + 'static>(
     Ok(answer.map_into_left_body())
 }
 
-fn look_at(request: &ServiceRequest) -> Result<Reference, Problem> {
-    let headers = request.headers();
-    let packed = headers.get(header::CONTENT_ENCODING).is_some_and(|value| value != "identity");
-    if packed {
-        let detail = "A body comes as it is, and in no `Content-Encoding`.";
-        return Err(Problem::new(Code::UnsupportedMediaType, detail));
+/// What every answer says.
+fn finish(headers: &mut HeaderMap, correlation: &Reference) {
+    if let Ok(value) = HeaderValue::from_str(correlation.as_str()) {
+        headers.insert(HeaderName::from_static("flightdeck-correlation-id"), value);
     }
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    // What is asked for may be another one's, or another thing a moment later.
+    let cache = if headers.contains_key(header::ETAG) { "private, no-cache" } else { "no-store" };
+    if !headers.contains_key(header::CACHE_CONTROL) {
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(cache));
+    }
+}
+
+/// Whether it may be said of an answer that it is the same as before. Where the URL names no thing for good, its version says nothing.
+fn may_be_kept(headers: &HeaderMap) -> bool {
+    headers.get(header::CACHE_CONTROL).is_none_or(|said| said != "no-store")
+}
+
+fn not_packed(headers: &HeaderMap) -> Result<(), Problem> {
+    match headers.contains_key(header::CONTENT_ENCODING) {
+        true => {
+            let detail = "A body comes as it is, and in no `Content-Encoding`.";
+            Err(Problem::new(Code::UnsupportedMediaType, detail))
+        }
+        false => Ok(()),
+    }
+}
+
+fn made() -> Reference {
+    let made = uuid::Uuid::from_u128(SystemIds::default().random()).to_string();
+    // What a UUID is written with may stand in a reference.
+    Reference::new(made).unwrap_or_else(|_| unreachable!("a UUID is a reference"))
+}
+
+/// What a request belongs to: what it says, the trace that it is part of, or nothing that was there before.
+fn correlation(headers: &HeaderMap) -> Result<Reference, Problem> {
     if let Some(text) = header_of(headers, CORRELATION)? {
         let wrong = |_| Problem::field(CORRELATION, "is not 1 to 200 characters of visible ASCII");
         return Reference::new(text).map_err(wrong);
     }
     let traced = headers.get("traceparent").and_then(|value| value.to_str().ok()).and_then(trace_id);
-    let made = || uuid::Uuid::from_u128(SystemIds::default().random()).to_string();
-    Ok(Reference::new(traced.map_or_else(made, str::to_owned))?)
+    traced.map_or_else(|| Ok(made()), |trace| Ok(Reference::new(trace)?))
 }
 
 /// The id of the trace that a request is part of, by W3C's `traceparent`; `None` when it says none.

@@ -31,6 +31,10 @@ pub struct Options {
     pub head_time: Duration,
     /// How long a connection stays open with nothing on it.
     pub keep_alive: Duration,
+    /// Connections that are open at once; whoever comes then waits for one to end.
+    pub connections_max: usize,
+    /// How long nothing of what was sent may be taken at the other end before a connection is given up.
+    pub stalled: Duration,
     /// How long a read waits for `FlightDeck-Min-Position`.
     pub position_wait: Duration,
     /// How long a read of the log may wait for something to come.
@@ -53,6 +57,8 @@ impl Default for Options {
             body_time: Duration::from_secs(10),
             head_time: Duration::from_secs(5),
             keep_alive: Duration::from_secs(15),
+            connections_max: 10_000,
+            stalled: Duration::from_secs(30),
             position_wait: Duration::from_secs(2),
             poll_wait_max: Duration::from_secs(60),
             drain: Duration::from_secs(8),

@@ -7,7 +7,7 @@
 use flightdeck_analytics::VisitorId;
 use flightdeck_core::{EventType, Json, Metadata, Reference, StreamId, Timestamp, Version};
 use flightdeck_store::chain::sha256;
-use flightdeck_store::{Append, AppendError, Expected, Limit, NewEvent, RequestKey, StreamQuery};
+use flightdeck_store::{Append, AppendError, Appended, Expected, Limit, NewEvent, RequestKey, StreamQuery};
 use serde::{Deserialize, Serialize};
 
 use crate::host::Host;
@@ -32,8 +32,8 @@ struct Offered {
 pub(crate) struct LinkCode {
     pub(crate) code: String,
     pub(crate) expires_at: Timestamp,
-    /// Whether it was offered before, under the same request key.
-    pub(crate) duplicate: bool,
+    /// That it was written down, now or before under the same request key.
+    pub(crate) appended: Appended,
 }
 
 /// The stream of a code.
@@ -73,7 +73,7 @@ pub(crate) async fn offer(
         .expecting(stream.clone(), Expected::NoStream);
     let appended = host.store.append(Append { request, ..append }).await?;
     let (_, at) = look(host, &stream).await?.ok_or_else(refused)?;
-    Ok(LinkCode { code, expires_at: expiry(at)?, duplicate: appended.duplicate })
+    Ok(LinkCode { code, expires_at: expiry(at)?, appended })
 }
 
 /// For whom a code was offered, and when.

@@ -6,6 +6,7 @@ use std::collections::HashSet;
 use std::fmt::{self, Display};
 use std::str::FromStr;
 
+use flightdeck_core::limits::LEFT_OVER_MAX;
 use flightdeck_core::{Further, Invalid, Json, JsonError};
 use flightdeck_store::Outcome;
 use serde::de::{MapAccess, Visitor};
@@ -118,7 +119,7 @@ impl<'j> Members<'j> {
         let mut seen = HashSet::new();
         for (name, _) in &all.members {
             // Nobody can tell which one was meant.
-            if !seen.insert(name.as_str()) {
+            if !seen.insert(name.as_str()) && all.wrong.invalid.invalid.len() < LEFT_OVER_MAX {
                 all.wrong.extend(Wrong::field(&cut(name), "is there twice"));
             }
         }
@@ -209,8 +210,12 @@ impl<'j> Members<'j> {
     /// # Errors
     /// With all that is wrong.
     pub(crate) fn finish<T>(mut self, value: Option<T>) -> Result<T, Wrong> {
-        for (name, _) in self.rest() {
-            self.wrong.extend(Wrong::field(&cut(&name), "is not a field here"));
+        let rest = self.rest();
+        for (name, _) in rest.iter().take(LEFT_OVER_MAX) {
+            self.wrong.extend(Wrong::field(&cut(name), "is not a field here"));
+        }
+        if let more @ 1.. = rest.len().saturating_sub(LEFT_OVER_MAX) {
+            self.wrong.extend(Wrong::field("", format!("has {more} fields more that are none here")));
         }
         self.wrong.or(value)
     }

@@ -10,11 +10,12 @@ use serde_json::{Map, Value, json};
 use crate::operation::{Answered, Operation, Place};
 
 /// Headers of answers: what each says.
-const HEADERS: [(&str, &str, &str); 7] = [
+const HEADERS: [(&str, &str, &str); 8] = [
     ("ETag", "The version, in quotes.", "string"),
     ("FlightDeck-Position", "Up to where the log has to be read to see what was written.", "string"),
     ("FlightDeck-Duplicate", "`true` when this was done before, and nothing was done now.", "string"),
     ("Location", "Where it is found.", "string"),
+    ("Cache-Control", "That nobody keeps it.", "string"),
     ("Link", "The next page, as `rel=\"next\"`.", "string"),
     ("Set-Cookie", "The visitor, as long as the browser does not know who it is.", "string"),
     ("Retry-After", "After how many seconds it is worth another try.", "integer"),

@@ -4,6 +4,8 @@ use std::future::Future;
 
 use actix_web::http::Method;
 use actix_web::{FromRequest, Handler, HttpResponse, Route, guard, web};
+use futures_util::FutureExt as _;
+use futures_util::future::LocalBoxFuture;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
 use crate::problem::Problem;
@@ -226,7 +228,12 @@ impl Operation {
         if let Some(answer) = self.answers.last_mut() {
             answer.headers = headers;
         }
-        self
+        // What says itself how it is kept is not kept.
+        let is_kept = headers.contains(&"ETag") && !headers.contains(&"Cache-Control");
+        match is_kept && self.method == Method::GET {
+            true => self.answers_nothing(304, "It is as it was: `If-None-Match` has its `ETag`."),
+            false => self,
+        }
     }
 
     /// Statuses of problems that it may answer with, beside those that any may.
@@ -242,9 +249,9 @@ impl Operation {
     where
         F: Handler<A, Output = Answer>,
         A: FromRequest + 'static,
-        F::Future: Future<Output = Answer>,
+        F::Future: Future<Output = Answer> + 'static,
     {
-        self.route = self.route.to(handler);
+        self.route = self.route.to(Told { handler, writes: self.method != Method::GET });
         self
     }
 
@@ -268,15 +275,40 @@ impl Operation {
             for operation in operations {
                 resource = resource.route(operation.route);
             }
-            config.service(resource.default_service(web::to(move || refuse_method(methods.clone()))));
+            config.service(
+                resource
+                    .default_service(web::to(move |method: Method| refuse_method(method, methods.clone()))),
+            );
         }
     }
 }
 
-async fn refuse_method(methods: String) -> HttpResponse {
+/// A handler whose problems say what became of a write, and of a read nothing.
+#[derive(Clone)]
+struct Told<F> {
+    handler: F,
+    writes: bool,
+}
+
+impl<F, A> Handler<A> for Told<F>
+where
+    F: Handler<A, Output = Answer>,
+    F::Future: 'static,
+{
+    type Output = Answer;
+    type Future = LocalBoxFuture<'static, Answer>;
+
+    fn call(&self, arguments: A) -> Self::Future {
+        let (called, writes) = (self.handler.call(arguments), self.writes);
+        called.map(move |answer| answer.map_err(|problem| problem.of_a(writes))).boxed_local()
+    }
+}
+
+async fn refuse_method(method: Method, methods: String) -> HttpResponse {
     use actix_web::ResponseError as _;
     let detail = format!("The route takes {methods}.");
-    let mut answer = Problem::new(crate::problem::Code::MethodNotAllowed, detail).error_response();
+    let problem = Problem::new(crate::problem::Code::MethodNotAllowed, detail);
+    let mut answer = problem.of_a(!matches!(method, Method::GET | Method::HEAD)).error_response();
     if let Ok(methods) = methods.parse() {
         answer.headers_mut().insert(actix_web::http::header::ALLOW, methods);
     }

@@ -12,6 +12,8 @@ use crate::problem::Problem;
 
 /// How many of a list come when nobody says.
 const LIMIT: usize = 50;
+/// Parameters of one request: no route has half as many.
+const PARAMS_MAX: usize = 64;
 
 /// The parameters of one request.
 #[derive(Debug)]
@@ -30,18 +32,18 @@ impl Params {
             wrong.extend(Invalid::field("", "of the query can't be read"));
             Vec::new()
         });
-        let mut params = Self { given, wrong };
-        for place in 0..params.given.len() {
-            let (name, value) = &params.given[place];
-            if params.given[..place].iter().any(|(before, _)| before == name) {
-                let name = name.clone();
-                params.refuse(&name, "is there twice");
+        if given.len() > PARAMS_MAX {
+            let problem = format!("has {} parameters, and {PARAMS_MAX} is the most", given.len());
+            return Self { given: Vec::new(), wrong: Invalid::field("", problem) };
+        }
+        for (place, (name, value)) in given.iter().enumerate() {
+            if given[..place].iter().any(|(before, _)| before == name) {
+                wrong.extend(Invalid::field(name, "is there twice"));
             } else if value.contains('\0') {
-                let name = name.clone();
-                params.refuse(&name, "has a NUL character");
+                wrong.extend(Invalid::field(name, "has a NUL character"));
             }
         }
-        params
+        Self { given, wrong }
     }
 
     /// Whether a parameter is there, and was not read yet.
@@ -206,6 +208,14 @@ mod tests {
         let mut params = Params::of("limit=2&limit=3");
         params.limit();
         assert!(params.finish().is_err());
+    }
+
+    #[test]
+    fn so_many_parameters_are_those_of_no_route() {
+        let query: Vec<String> = (0..65).map(|number| format!("p{number}=1")).collect();
+        let problem = Params::of(&query.join("&")).finish().unwrap_err();
+        assert_eq!(problem.told().invalid[""], "has 65 parameters, and 64 is the most");
+        assert!(Params::of(&query[1..].join("&")).finish().unwrap_err().told().invalid.len() == 64);
     }
 
     #[test]

@@ -179,6 +179,18 @@ impl Problem {
         self
     }
 
+    /// The same, as it is told of a write, or of a read, which has no outcome. What refuses a write knows of nothing that was done.
+    pub(crate) fn of_a(mut self, writes: bool) -> Self {
+        match (writes, self.told.outcome) {
+            (true, None) if self.code.status().is_client_error() => self.outcome(Outcome::NotCommitted),
+            (true, _) => self,
+            (false, _) => {
+                self.told.outcome = None;
+                self
+            }
+        }
+    }
+
     /// The same, with members of its own.
     #[must_use]
     pub fn with(mut self, members: impl FnOnce(&mut wire::Problem)) -> Self {
@@ -235,7 +247,7 @@ impl ResponseError for Problem {
             (true, beneath) => {
                 tracing::error!(%instance, code, detail, beneath = beneath.as_deref().unwrap_or_default(), "answered with a problem");
             }
-            (false, _) => tracing::debug!(%instance, code, detail, "answered with a problem"),
+            (false, _) => tracing::info!(%instance, code, detail, "answered with a problem"),
         }
         let mut answer = HttpResponse::build(self.status_code());
         answer.content_type("application/problem+json");
@@ -266,16 +278,13 @@ impl From<Invalid> for Problem {
             "" => format!("the whole {problem}"),
             name => format!("{name} {problem}"),
         };
-        let mut told: Vec<String> = wrong.missing.iter().map(|name| format!("{name} is missing")).collect();
-        told.extend(wrong.invalid.iter().map(listed));
-        let more = told.len().saturating_sub(3);
-        told.truncate(3);
+        let told = wrong.missing.iter().map(|name| format!("{name} is missing"));
+        let told: Vec<String> = told.chain(wrong.invalid.iter().map(listed)).take(3).collect();
         let mut detail = told.join("; ");
-        if more > 0 {
+        if let more @ 1.. = (wrong.missing.len() + wrong.invalid.len()).saturating_sub(3) {
             detail.push_str(&format!("; and {more} more"));
         }
         Self::new(Code::Malformed, detail)
-            .outcome(Outcome::NotCommitted)
             .with(|told| (told.missing, told.invalid) = (wrong.missing, wrong.invalid))
     }
 }
@@ -292,7 +301,6 @@ impl From<JsonError> for Problem {
             JsonError::TooLarge { .. } => Self::new(Code::TooLarge, format!("The JSON {error}.")),
             JsonError::Malformed(problem) => Self::field("", problem),
         }
-        .outcome(Outcome::NotCommitted)
     }
 }
 
@@ -480,7 +488,8 @@ impl From<AdminError> for Problem {
             // Whoever asks for it again is answered by what was done; nobody else comes here.
             AdminError::DoneBefore(_) => Self::new(Code::KeyReused, "The key was used for another act."),
             AdminError::View(ViewError::Unknown(_)) => Self::not_found("projection"),
-            AdminError::View(error) => error.into(),
+            AdminError::View(error) => Self::from(error).outcome(Outcome::NotCommitted),
+            AdminError::NotYet(error) => Self::from(error).outcome(Outcome::Unknown),
             AdminError::Audit(error) => error.into(),
             AdminError::Actor(ref wrong) => Self::field("", wrong.to_string()),
             AdminError::NotHalted(_) | AdminError::Paused(_) | AdminError::Reactor(_) => {

@@ -22,7 +22,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::authorise::{Authorise, Open};
-use crate::connections::{Connection, Connections};
+use crate::connections::{self, Connection, Connections};
 use crate::desk::Desk;
 use crate::door::door;
 use crate::host::{AskStore, Host, Options, StoreFacts};
@@ -224,12 +224,18 @@ fn serve(
     let connected = host.clone();
     let mut http = HttpServer::new(app)
         .on_connect(move |connection, more| {
-            let peer = connection.downcast_ref::<TcpStream>();
-            let peer = peer.and_then(|tcp| tcp.peer_addr().ok()).map(|address| address.to_string());
+            let tcp = connection.downcast_ref::<TcpStream>();
+            if let Some(Err(error)) =
+                tcp.map(|tcp| connections::end_when_gone(tcp, connected.options.stalled))
+            {
+                tracing::debug!(%error, "nobody will see when the other end of a connection is gone");
+            }
+            let peer = tcp.and_then(|tcp| tcp.peer_addr().ok()).map(|address| address.to_string());
             // It is dropped with the connection.
             more.insert(connected.connections.opened(Connection { peer, since: connected.clock.now() }));
         })
         .workers(options.workers)
+        .max_connections((options.connections_max / options.workers.max(1)).max(1))
         .keep_alive(options.keep_alive)
         .client_request_timeout(options.head_time)
         .h1_allow_half_closed(false)

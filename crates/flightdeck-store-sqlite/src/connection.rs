@@ -55,6 +55,12 @@ fn durable(path: &Path, options: &Options) -> Result<Connection, NotOpened> {
     Ok(conn)
 }
 
+/// Has commits flushed, or not: what is not flushed may be lost with the power, together with all that was committed behind it, and
+/// is on the disk with the next commit that is.
+pub(crate) fn set_flushes(conn: &Connection, flushes: bool) -> rusqlite::Result<()> {
+    conn.pragma_update(None, "synchronous", if flushes { fault::synchronous() } else { "NORMAL" })
+}
+
 /// Opens the connection that copies the WAL back, and writes nothing else.
 pub(crate) fn copier(path: &Path, options: &Options) -> Result<Connection, NotOpened> {
     let conn = durable(path, options)?;

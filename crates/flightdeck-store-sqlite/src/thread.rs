@@ -62,6 +62,7 @@ impl Thread {
                 views,
                 inline,
                 copier: copying,
+                flushes: true,
             };
             writer.run(&mut jobs)
         };

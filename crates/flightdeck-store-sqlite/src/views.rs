@@ -100,6 +100,8 @@ impl Leases {
 
 /// Something for the writer to do to a view, in a transaction of its own.
 pub(crate) trait ViewJob: Send {
+    /// Whether it may be lost with the power: what was folded is folded again. Whatever is committed behind it keeps it.
+    fn may_be_lost(&self) -> bool;
     /// Does it. Says whether anything is to be committed.
     fn work(&mut self, on: &mut On<'_>) -> Result<bool, Broke>;
     /// Says what came of it; `failed` when it could not be committed.
@@ -117,6 +119,7 @@ pub(crate) struct On<'w> {
 /// A job that is a function, and who waits for it.
 struct Doing<T, F> {
     work: F,
+    may_be_lost: bool,
     done: Option<Result<T, ViewError>>,
     answer: oneshot::Sender<Result<T, ViewError>>,
 }
@@ -126,6 +129,10 @@ where
     T: Send,
     F: FnMut(&mut On<'_>) -> Result<(T, bool), NotDone> + Send,
 {
+    fn may_be_lost(&self) -> bool {
+        self.may_be_lost
+    }
+
     fn work(&mut self, on: &mut On<'_>) -> Result<bool, Broke> {
         let (done, wrote) = match (self.work)(on) {
             Ok((value, wrote)) => (Ok(value), wrote),
@@ -156,8 +163,24 @@ impl SqliteStore {
         &self,
         work: impl FnMut(&mut On<'_>) -> Result<(T, bool), NotDone> + Send + 'static,
     ) -> Result<T, ViewError> {
+        self.work_as(false, work).await
+    }
+
+    /// The same with what is folded, or done for it, which need not be on the disk at once.
+    async fn fold<T: Send + 'static>(
+        &self,
+        work: impl FnMut(&mut On<'_>) -> Result<(T, bool), NotDone> + Send + 'static,
+    ) -> Result<T, ViewError> {
+        self.work_as(true, work).await
+    }
+
+    async fn work_as<T: Send + 'static>(
+        &self,
+        may_be_lost: bool,
+        work: impl FnMut(&mut On<'_>) -> Result<(T, bool), NotDone> + Send + 'static,
+    ) -> Result<T, ViewError> {
         let (answer, answered) = oneshot::channel();
-        let job = Box::new(Doing { work, done: None, answer });
+        let job = Box::new(Doing { work, may_be_lost, done: None, answer });
         self.send(job).await.map_err(|error| ViewError::Store(crate::store::to_store_error(error)))?;
         answered.await.unwrap_or_else(|_| Err(ViewError::failed(Reason::Stopped, None)))
     }
@@ -191,7 +214,7 @@ impl SqliteStore {
         let (lease, from, to) = (work.lease.clone(), work.from, work.to);
         let begun = {
             let (lease, leases) = (lease.clone(), Arc::clone(self.leases()));
-            self.work(move |on| {
+            self.fold(move |on| {
                 let stored = stands_at(on.conn, &leases, &lease, &from)?;
                 Stage(&stored.tables()).begin(on.conn)?;
                 Ok((stored, true))
@@ -208,7 +231,7 @@ impl SqliteStore {
                 some.push(row);
             }
             let (lease, leases) = (lease.clone(), Arc::clone(self.leases()));
-            self.work(move |on| {
+            self.fold(move |on| {
                 let stored = stands_at(on.conn, &leases, &lease, &from)?;
                 Stage(&stored.tables()).put(on.conn, &some)?;
                 Ok(((), true))
@@ -216,7 +239,7 @@ impl SqliteStore {
             .await?;
         }
         let (ours, leases) = (lease.clone(), Arc::clone(self.leases()));
-        self.work(move |on| {
+        self.fold(move |on| {
             let stored = stands_at(on.conn, &leases, &ours, &from)?;
             generations::set_staged(on.conn, stored.id, Some(&to))?;
             Ok(((), true))
@@ -229,7 +252,7 @@ impl SqliteStore {
     async fn take_in_staged(&self, lease: &Lease) -> Result<(), ViewError> {
         loop {
             let (lease, leases) = (lease.clone(), Arc::clone(self.leases()));
-            let more = self.work(move |on| {
+            let more = self.fold(move |on| {
                 let stored = generations::get(on.conn, &lease.of)?;
                 leases.check(&lease)?;
                 let Some(to) = stored.staged else { return Ok((false, false)) };
@@ -262,7 +285,7 @@ impl SqliteStore {
 
     async fn empty_all(&self) -> Result<(), ViewError> {
         loop {
-            let more = self.work(|on| {
+            let more = self.fold(|on| {
                 let Some((id, tables)) = generations::next_gone(on.conn)? else { return Ok((false, false)) };
                 if tables::empty(on.conn, id, tables, EMPTY_ROWS)? {
                     generations::forget(on.conn, id)?;
@@ -504,7 +527,7 @@ impl ViewStore for SqliteStore {
             }
         }
         let leases = Arc::clone(self.leases());
-        self.work(move |on| Ok((apply(on.conn, &leases, &work)?, true))).await
+        self.fold(move |on| Ok((apply(on.conn, &leases, &work)?, true))).await
     }
 
     async fn halt(&self, lease: &Lease, halt: &Halt) -> Result<(), ViewError> {
@@ -571,7 +594,7 @@ impl ViewStore for SqliteStore {
             return Ok(false);
         }
         let (lease, leases) = (lease.clone(), Arc::clone(self.leases()));
-        self.work(move |on| {
+        self.fold(move |on| {
             let stored = generations::get(on.conn, &lease.of)?;
             leases.check(&lease)?;
             let done = stored.tables().tend(on.conn, JOB)?;

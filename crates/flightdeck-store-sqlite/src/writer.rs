@@ -17,7 +17,6 @@ use flightdeck_store::{Append, AppendError, Appended, Corruption, Reason, Snapsh
 use rusqlite::{Connection, ErrorCode};
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot, watch};
 
-use crate::disk;
 use crate::fault::kill_point;
 use crate::inline::InlineViews;
 use crate::ledger::{Ledger, Trouble};
@@ -26,6 +25,7 @@ use crate::row::Damage;
 use crate::snapshots;
 use crate::views::{On, ViewJob};
 use crate::wal::Copier;
+use crate::{connection, disk};
 
 /// Appends in one group.
 const GROUP_APPENDS_MAX: usize = 1_000;
@@ -107,6 +107,8 @@ pub(crate) struct Writer<'c> {
     pub(crate) views: VecDeque<Box<dyn ViewJob>>,
     pub(crate) inline: InlineViews,
     pub(crate) copier: &'c mut Copier,
+    /// Whether commits are flushed, as the connection is set just now.
+    pub(crate) flushes: bool,
 }
 
 impl Writer<'_> {
@@ -155,11 +157,18 @@ impl Writer<'_> {
         Next::Stop
     }
 
+    /// Begins a transaction, whose commit is flushed or not.
+    fn begin(&mut self, flushes: bool) -> rusqlite::Result<()> {
+        if self.flushes != flushes {
+            connection::set_flushes(self.conn, flushes)?;
+            self.flushes = flushes;
+        }
+        self.conn.prepare_cached("BEGIN IMMEDIATE")?.execute([]).map(drop)
+    }
+
     /// Does something to a view, in a transaction of its own.
     fn do_to_view(&mut self, mut job: Box<dyn ViewJob>, jobs: &mpsc::Receiver<Job>) -> Next {
-        if let Err(error) =
-            self.conn.prepare_cached("BEGIN IMMEDIATE").and_then(|mut begin| begin.execute([]))
-        {
+        if let Err(error) = self.begin(!job.may_be_lost()) {
             return self.fail(vec![Job::View(job)], &error.into(), Stage::Begin);
         }
         let worked =
@@ -187,9 +196,7 @@ impl Writer<'_> {
     fn commit(&mut self, group: Vec<Job>) -> Next {
         self.below_reserve = None;
         kill_point!("before-begin");
-        if let Err(error) =
-            self.conn.prepare_cached("BEGIN IMMEDIATE").and_then(|mut begin| begin.execute([]))
-        {
+        if let Err(error) = self.begin(true) {
             return self.fail(group, &error.into(), Stage::Begin);
         }
         let mut results = Vec::with_capacity(group.len());

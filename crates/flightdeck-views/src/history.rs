@@ -21,7 +21,7 @@ use crate::thing::{Face, Thing};
 /// Events of one page of a history.
 pub const HISTORY_EVENTS_MAX: usize = 200;
 /// What one page of a history tells, in bytes of JSON, about; a page always has at least one event when there is one.
-pub const HISTORY_BYTES_MAX: usize = 4 * 1024 * 1024;
+pub const HISTORY_BYTES_MAX: usize = 1024 * 1024;
 /// Words that are compared at most to tell what one event changed: fewer than [`WORDS_MAX`], for a page has many of them.
 pub const HISTORY_WORDS_MAX: usize = 2_000;
 /// Events of one stream that are folded to answer one question.

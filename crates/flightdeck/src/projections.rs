@@ -300,6 +300,7 @@ impl From<AdminError> for Failure {
             AdminError::NotHalted(_) => {
                 Self::of(REFUSED, &error, "see flightdeck projections for what stands before which event")
             }
+            AdminError::NotYet(_) => Self::of(UNREACHABLE, &error, "give the same command again"),
             AdminError::Paused(_) => Self::of(REFUSED, &error, "flightdeck projections resume NAME"),
             AdminError::Reactor(_) | AdminError::Actor(_) | AdminError::DoneBefore(_) => {
                 Self::of(REFUSED, &error, "nothing was changed")

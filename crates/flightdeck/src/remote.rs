@@ -5,8 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use flightdeck_core::{Cursor, EventId, Position, SchemaNumber, StreamId};
-use flightdeck_server::event;
-use flightdeck_store::chain::sha256;
+use flightdeck_server::{call, event};
 use flightdeck_store::{
     Append, AppendError, Appended, AppendedStream, Conflict, EventStore, Expected, Head, LogPage, LogQuery,
     Reason, Recorded, RequestKey, Snapshot, StoreError, StreamInfo, StreamPage, StreamQuery, StreamsPage,
@@ -186,10 +185,8 @@ impl EventStore for Remote {
     async fn append(&self, append: Append) -> Result<Appended, AppendError> {
         let mut request = self.client.post(url("/api/append")).header("Content-Type", "application/json");
         if let Some(key) = &append.request {
-            // Keys of different callers never meet, and are of any length.
-            let key = sha256(&[key.caller().as_bytes(), b"\n", key.key().as_bytes()].concat());
-            let key = key.iter().fold(String::new(), |text, byte| format!("{text}{byte:02x}"));
-            request = request.header("Idempotency-Key", key);
+            // As it is known when there is no server.
+            request = request.header(call::LOCAL_KEY, call::write_key(key));
         }
         let sent = request.body(body(&append)?).send().await.map_err(|error| {
             let (reason, is_lost) = (Reason::Unreachable, !error.is_connect());

@@ -1,5 +1,6 @@
 //! `flightdeck serve`: the server, from the settings to the last request that is answered before it stops.
 
+use std::io::Write as _;
 use std::net::{SocketAddr, TcpListener};
 use std::time::{Duration, Instant};
 
@@ -14,6 +15,8 @@ use crate::target::Target;
 
 /// How long stopping may take; whoever restarts us kills after this.
 const STOP: Duration = Duration::from_secs(10);
+/// Files that are no connection: of the store, its readers, and whatever else is open.
+const OWN_FILES: u64 = 256;
 
 pub(crate) async fn run(settings: &Settings) -> Result<(), Failure> {
     let begun = Instant::now();
@@ -25,11 +28,11 @@ pub(crate) async fn run(settings: &Settings) -> Result<(), Failure> {
             "listen at 127.0.0.1, behind whatever lets people in; or say --insecure-open",
         ));
     }
-    more_files();
+    let files = more_files();
     // Taken before the store is: an address that is in use costs nothing.
     let listener = bind(listen)?;
     let writing = Writing::open(settings).await?;
-    let served = serve(settings, &writing, listener, begun).await;
+    let served = serve(settings, &writing, listener, files, begun).await;
     writing.close().await;
     served
 }
@@ -38,6 +41,7 @@ async fn serve(
     settings: &Settings,
     writing: &Writing,
     listener: TcpListener,
+    files: u64,
     begun: Instant,
 ) -> Result<(), Failure> {
     let (store, views) = writing.views();
@@ -45,8 +49,9 @@ async fn serve(
         true => flightdeck_server::Policy::AskFirst,
         false => flightdeck_server::Policy::UnlessDeclined,
     };
-    let mut server =
-        Server::new(store, views).options(Options { consent, ..Options::default() }).listen(listener);
+    let connections_max = usize::try_from(files.saturating_sub(OWN_FILES)).unwrap_or(usize::MAX);
+    let options = Options { consent, connections_max, ..Options::default() };
+    let mut server = Server::new(store, views).options(options).listen(listener);
     server = server.store_facts(writing.facts(durability(settings)));
     let socket = match &settings.store.value {
         Target::Sqlite(path) => Socket::beside(path)?,
@@ -60,7 +65,8 @@ async fn serve(
     let running = server.start().await?;
     let address = running.addresses().first().copied().unwrap_or(settings.listen.value);
     say(settings, &running, address, begun).await?;
-    println!("flightdeck ready on http://{address}");
+    // Whoever started it may have gone; the server is there all the same.
+    drop(writeln!(std::io::stdout(), "flightdeck ready on http://{address}"));
     let stopped = tokio::select! {
         _ = terminate.recv() => false,
         _ = interrupt.recv() => false,
@@ -71,7 +77,11 @@ async fn serve(
     } else {
         tracing::info!("told to stop");
     }
-    let in_time = tokio::time::timeout(STOP, running.stop()).await.is_ok();
+    let stops = async {
+        running.stop().await;
+        writing.close().await;
+    };
+    let in_time = tokio::time::timeout(STOP, stops).await.is_ok();
     drop(socket);
     match (stopped, in_time) {
         (false, true) => Ok(()),
@@ -90,7 +100,7 @@ fn bind(listen: SocketAddr) -> Result<TcpListener, Failure> {
     let bound = TcpListener::bind(listen);
     bound.map_err(|error| {
         let text = format!("can't listen on {listen}: {error}");
-        Failure::new(UNREACHABLE, text, "name another address with --listen; port 0 is any that is free")
+        Failure::new(CONFIGURATION, text, "name another address with --listen; port 0 is any that is free")
     })
 }
 
@@ -98,12 +108,16 @@ fn heard(kind: SignalKind) -> Result<tokio::signal::unix::Signal, Failure> {
     signal(kind).map_err(|error| Failure::machine(&error))
 }
 
-/// Sockets are files: as many as this process may have. (F28)
-fn more_files() {
+/// Sockets are files: as many as this process may have. Says how many those are. (F28)
+fn more_files() -> u64 {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
-    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }) {
-        tracing::warn!(%error, "can't have more open files than there are");
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    match setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }) {
+        Ok(()) => maximum.unwrap_or(u64::MAX),
+        Err(error) => {
+            tracing::warn!(%error, "can't have more open files than there are");
+            current.unwrap_or(u64::MAX)
+        }
     }
 }
 

@@ -145,9 +145,9 @@ impl Found {
 impl Settings {
     /// Puts the layers together.
     pub(crate) fn read(given: &Given) -> Result<Self, Failure> {
-        for name in
-            ["store", "notify_url", "allow_network_file_system", "allow_unsafe_durability", "log", "config"]
-        {
+        let mut names: Vec<&str> = Self::built_in()?.rows().iter().map(|(name, ..)| *name).collect();
+        names.push("config");
+        for name in names {
             if let Err(std::env::VarError::NotUnicode(_)) = std::env::var(variable(name)) {
                 return Err(Failure::setting(format!("{} is not UTF-8", variable(name))));
             }

@@ -166,3 +166,28 @@ fn one_visitor_is_told_of_in_all_by_page_by_session_and_one_by_one() {
         });
     }
 }
+
+#[test]
+fn what_was_counted_is_asked_as_it_was() {
+    for kind in BOTH {
+        let site = Site::start(kind);
+        block_on(async {
+            let (_, then) = visits(&site, &json!([view("/a"), view("/b"), click()])).await;
+            let (_, now) = visits(&site, &json!([view("/a")])).await;
+            for (moment, facts, visitors, looks) in
+                [(format!("&at={then}"), 3, 1, 1), (String::new(), 4, 2, 2)]
+            {
+                let ask = async |path: &str| {
+                    at(&site, &format!("{path}?limit=9{moment}"), &now).await.is(200).json()
+                };
+                let site_path = format!("/api/analytics/site?grain=day{moment}");
+                assert_eq!(at(&site, &site_path, &now).await.is(200).json()["totals"]["facts"], facts);
+                let listed = ask("/api/analytics/visitors").await;
+                assert_eq!(listed["items"].as_array().unwrap().len(), visitors);
+                let pages = ask("/api/analytics/pages").await;
+                let page = pages["items"].as_array().unwrap().iter().find(|page| page["pageId"] == "/a");
+                assert_eq!(page.unwrap()["counts"]["views"], looks);
+            }
+        });
+    }
+}

@@ -477,3 +477,23 @@ fn what_is_asked_for_by_its_tag_is_not_sent_again() {
         assert_eq!((head.header("etag"), head.bytes.len()), (Some("\"1\""), 0));
     });
 }
+
+/// What a URL names may be another thing the next time, at the same version: nobody is told then that it is as it was.
+#[test]
+fn a_slug_that_another_has_taken_is_never_as_it_was() {
+    let site = Site::start(Kind::Sqlite);
+    block_on(async {
+        let make = |slug: &str| json!({ "title": slug, "slug": slug, "content": "-", "author": "Ada" });
+        let first = site.post("/api/content", &make("news")).await.is(201).json();
+        let asked = site.get("/api/content/by-slug/news").await.is(200);
+        assert_eq!((asked.header("etag"), asked.header("cache-control")), (Some("\"1\""), Some("no-store")));
+        let path = format!("/api/content/{}", first["id"].as_str().unwrap());
+        let known = site.request("GET", &path).header("If-None-Match", "\"1\"");
+        assert_eq!(send(known).await.is(304).header("cache-control"), Some("private, no-cache"));
+        let moved = site.request("PATCH", &path).json(&json!({ "slug": "old-news" }));
+        send(moved).await.is(200);
+        let second = site.post("/api/content", &make("news")).await.is(201).json();
+        let again = site.request("GET", "/api/content/by-slug/news").header("If-None-Match", "\"1\"");
+        assert_eq!(send(again).await.is(200).json()["id"], second["id"]);
+    });
+}

@@ -12,11 +12,10 @@ use crate::victim::block_on;
 const BIDS: &str = "/api/auctions/vase/bids";
 const NDJSON: &str = "application/x-ndjson";
 
-/// The example, on its store in that folder.
+/// The example, which is built beside these tests, on its store in that folder.
 fn auctions(folder: tempfile::TempDir) -> Site {
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let mut command = Command::new(cargo);
-    command.args(["run", "--quiet", "--package", "flightdeck-server", "--example", "auction", "--"]);
+    let tests = std::env::current_exe().unwrap();
+    let mut command = Command::new(tests.parent().unwrap().with_file_name("examples").join("auctions"));
     command.arg(folder.path());
     let store = format!("sqlite:{}", folder.path().join("auctions.db").display());
     Site::of(command, &store, folder)

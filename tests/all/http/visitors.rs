@@ -106,12 +106,12 @@ fn what_send_beacon_sends_is_taken_and_what_is_wrong_is_told_fact_by_fact() {
 
             let many = |facts: usize| format!("[{}]", vec![VIEW; facts].join(","));
             sends(&site, "/api/events", None, &many(20)).await.is(202);
-            sends(&site, "/api/events", None, &many(21)).await.problem(400, "malformed");
+            sends(&site, "/api/events", None, &many(21)).await.problem(413, "too-large");
             let large = |bytes: usize| {
                 format!(r#"{{"type":"PageViewed","pageId":"/","metadata":{{"a":"{}"}}}}"#, "x".repeat(bytes))
             };
             sends(&site, "/api/events", None, &large(16_000)).await.is(202);
-            sends(&site, "/api/events", None, &large(17_000)).await.problem(400, "malformed");
+            sends(&site, "/api/events", None, &large(17_000)).await.problem(413, "too-large");
             sends(&site, "/api/events", None, &large(500_000)).await.problem(413, "too-large");
             let form = site
                 .request("POST", "/api/events")
@@ -275,4 +275,35 @@ fn facts_say_whose_they_are_and_what_they_belong_to() {
         assert_eq!(fact["data"]["visitorId"], visitor);
         assert_eq!(fact["data"]["pageId"], "/pricing");
     });
+}
+
+/// A request that comes again late, after the visitor has thought better of it, turns nothing around.
+#[test]
+fn an_answer_that_is_repeated_late_does_not_come_back() {
+    for kind in BOTH {
+        let site = Site::start(kind);
+        block_on(async {
+            let accept = r#"{"answer":"accept"}"#;
+            let first = sends(&site, "/api/consent", None, accept).await;
+            let known = cookie(&first.is(200)).unwrap();
+            let keyed = async |key: &'static str, body: &'static str| {
+                let request = site.request("POST", "/api/consent").header("Idempotency-Key", key);
+                let request =
+                    request.header("Cookie", known.as_str()).header("Content-Type", "application/json");
+                send(request.body(body)).await.is(200).json()["consent"].clone()
+            };
+            // Accepted already: nothing happens, and that is remembered.
+            assert_eq!(keyed("late", r#"{"answer":"accept"}"#).await, "Accepted");
+            assert_eq!(keyed("later", r#"{"answer":"decline"}"#).await, "Declined");
+            keyed("late", r#"{"answer":"accept"}"#).await;
+            let now = current(&site, &known).await.is(200).json();
+            assert_eq!((&now["consent"], &now["version"]), (&json!("Declined"), &json!(2)));
+            // What is expected of the visitor's stream is looked at.
+            let stale = site
+                .request("POST", "/api/consent")
+                .header("If-Match", "\"1\"")
+                .header("Cookie", known.as_str());
+            send(stale.json(&json!({ "answer": "reset" }))).await.problem(412, "precondition-failed");
+        });
+    }
 }

@@ -182,6 +182,8 @@ fn a_fact_says_no_more_than_it_must() {
 fn everything_that_is_wrong_is_told_by_its_place() {
     let wrong = |body: &str| {
         let wrong = Batch::read(&json(body)).unwrap_err();
+        assert!(!wrong.is_too_much);
+        let wrong = wrong.wrong;
         let mut all = wrong.missing;
         all.extend(wrong.invalid.into_keys());
         all.join(" ")
@@ -209,14 +211,15 @@ fn a_batch_has_limits() {
     let one = r#"{"type":"PageViewed","pageId":"/"}"#;
     let batch = |count: usize| Batch::read(&json(&format!("[{}]", vec![one; count].join(","))));
     assert_eq!(batch(BATCH_FACTS_MAX).unwrap().facts().len(), 20);
-    assert!(batch(BATCH_FACTS_MAX + 1).is_err());
+    assert!(batch(BATCH_FACTS_MAX + 1).unwrap_err().is_too_much);
     let fact = |size: usize| {
         format!(r#"{{"type":"PageViewed","pageId":"/","metadata":{{"a":"{}"}}}}"#, "x".repeat(size))
     };
     let around = fact(0).len();
     assert!(Batch::read(&json(&fact(FACT_BYTES_MAX - around))).is_ok());
     let wrong = Batch::read(&json(&format!("[{one},{}]", fact(FACT_BYTES_MAX - around + 1)))).unwrap_err();
-    assert_eq!(wrong.invalid["[1]"], "takes 16385 bytes, and 16384 is the most");
+    assert!(wrong.is_too_much);
+    assert_eq!(wrong.wrong.invalid["[1]"], "takes 16385 bytes, and 16384 is the most");
     // As it comes in, and not only as it would be stored: escapes count too; and what it need not say does not make it too large.
     let escaped =
         format!(r#"{{"type":"PageViewed","pageId":"/","metadata":{{"a":"{}"}}}}"#, "\\u0041".repeat(3_000));

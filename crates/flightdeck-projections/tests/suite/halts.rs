@@ -134,7 +134,7 @@ async fn an_event_is_left_out_on_demand_and_in_every_rebuild(ground: Ground) {
     let event = ground.store.read_log(&LogQuery::default()).await.unwrap().events[2].id;
     assert_eq!(audit.event_type.as_str(), "ProjectionEventSkipped");
     let data = String::from_utf8(audit.data_bytes().to_vec()).unwrap();
-    assert_eq!(data, format!("{{\"eventId\":\"{event}\",\"position\":3,\"projection\":\"counts\"}}"));
+    assert_eq!(data, format!("{{\"projection\":\"counts\",\"position\":3,\"eventId\":\"{event}\"}}"));
     let plan = Defined::new(Arc::new(Counts::named("counts"))).unwrap().plan().clone();
     admin.rebuild(&plan, "ada").await.unwrap();
     eventually("the second build serves", async || {

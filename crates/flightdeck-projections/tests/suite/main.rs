@@ -1,6 +1,7 @@
 //! The runner, on the stores that need no server: what it promises, case by case.
 #![expect(clippy::unwrap_used, reason = "a test that fails panics")]
 
+mod acts;
 mod corners;
 mod counts;
 mod ground;

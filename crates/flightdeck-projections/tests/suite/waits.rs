@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use flightdeck_core::{Cursor, Epoch};
-use flightdeck_projections::{NotThere, Runner};
+use flightdeck_projections::{NotThere, Runner, RunnerOptions};
 use flightdeck_store::view::ViewError;
 
 use crate::counts::{Counts, Poison};
@@ -79,8 +79,41 @@ async fn a_thousand_wait_with_few_looks(ground: Ground) {
     running.stop().await;
 }
 
+/// That a view found nothing to fold is written down now and then, and at once when somebody waits for it.
+async fn what_finds_nothing_writes_that_down_rarely(ground: Ground) {
+    let rarely = RunnerOptions { settle: LONG * 10, ..quick() };
+    let running = runner(&ground).options(rarely).projection(Counts::named("counts")).start().await.unwrap();
+    let read = ground.append("a-1", "Counted", "\"a\"").await;
+    running.watcher().wait_for(&name("counts"), 1, read.cursor, LONG).await.unwrap();
+    for _ in 0..20 {
+        ground.append("a-1", "Other", "1").await;
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        assert_eq!(ground.state("counts").await.checkpoint.position.get(), 1);
+    }
+    let done = ground.append("a-1", "Other", "1").await;
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    let begun = Instant::now();
+    running.watcher().wait_for(&name("counts"), 1, done.cursor.clone(), LONG).await.unwrap();
+    assert!(begun.elapsed() < LONG / 4, "who waits wakes it up");
+    assert_eq!(ground.state("counts").await.checkpoint.position, done.cursor.position());
+    // What is folded takes along what was not written down.
+    ground.append("a-1", "Other", "1").await;
+    ground.append("a-1", "Counted", "\"a\"").await;
+    eventually("it is folded", async || ground.state("counts").await.checkpoint.position.get() == 24).await;
+    assert_eq!(ground.counts("counts", 1).await, [("a".to_owned(), 2)]);
+    running.stop().await;
+
+    let soon = RunnerOptions { settle: Duration::from_millis(20), ..quick() };
+    let running = runner(&ground).options(soon).projection(Counts::named("counts")).start().await.unwrap();
+    ground.append("a-1", "Other", "1").await;
+    eventually("it is written down", async || ground.state("counts").await.checkpoint.position.get() == 25)
+        .await;
+    running.stop().await;
+}
+
 crate::on_both! {
     sees_ones_own_write
+    what_finds_nothing_writes_that_down_rarely
     gives_up_in_time
     tells_at_once_what_will_never_be
     a_thousand_wait_with_few_looks

@@ -1,6 +1,6 @@
 //! `/api/admin`: the views, the store and the connections, for whoever runs the server.
 
-use flightdeck_core::Position;
+use flightdeck_core::{Position, Reference};
 use flightdeck_projections::{AdminError, By};
 use flightdeck_store::view::{GenerationState, HaltKind, ViewName};
 use flightdeck_store::{Appended, Limit, StreamQuery};
@@ -112,9 +112,10 @@ async fn begin(call: &Call, body: Body) -> Result<(ViewName, By), Problem> {
     call.no_params()?;
     let name = name(call)?;
     call.may(Action::Administer, Object::Server)?;
+    call.no_if_match()?;
     body.nothing(call).await?;
     let by = By {
-        name: call.principal().key().to_owned(),
+        name: call.principal().actor.as_ref().map_or("nobody", Reference::as_str).to_owned(),
         correlation: Some(call.correlation().clone()),
         request: call.key(b"")?,
     };

@@ -5,8 +5,9 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use flightdeck_analytics::VisitorId;
 use flightdeck_analytics::visitor::Visitor;
 use flightdeck_core::{Decider as _, Timestamp, Version};
+use flightdeck_projections::as_of::{Beyond, Moment};
 use flightdeck_store::Limit;
-use flightdeck_store::view::{Row, ViewCursor, ViewPage};
+use flightdeck_store::view::{Answers, Row, ViewCursor, ViewPage};
 use flightdeck_views::site_analytics::{Series, SeriesError, Totals, series, totals};
 use flightdeck_views::user_activity::{
     Timeline, TimelineError, activity_of, most_active, pages_of, timeline,
@@ -18,7 +19,7 @@ use flightdeck_wire::analytics as wire;
 use crate::authorise::{Action, Object};
 use crate::call::{Call, json};
 use crate::operation::{Answer, Operation};
-use crate::page::linked;
+use crate::page::{ListMoment, linked};
 use crate::params::Params;
 use crate::problem::{Code, Problem};
 
@@ -39,16 +40,19 @@ pub(super) fn operations() -> Vec<Operation> {
             "zone",
             "The zone whose hours, days, weeks and months are meant; UTC when it is not said.",
         )
+        .query::<ListMoment>("at", "As it was: at a cursor, or a time.")
         .min_position()
         .answers::<wire::Site>(200, "The counts.")
-        .refuses(&[422])
+        .refuses(&[410, 422])
         .to(site),
         Operation::get("/api/analytics/visitors", "listVisitors", "The visitors, in an order.")
             .query::<wire::VisitorsBy>("sort", "In which order; the most active first when it is not said.")
+            .query::<ListMoment>("at", "As they were: at a cursor, or a time.")
             .page()
             .min_position()
             .answers::<wire::Visitors>(200, "A page of them.")
             .with(&["Link"])
+            .refuses(&[410, 422])
             .to(visitors),
         Operation::get(
             "/api/analytics/visitors/{visitorId}",
@@ -66,10 +70,12 @@ pub(super) fn operations() -> Vec<Operation> {
         .to(visitor),
         Operation::get("/api/analytics/pages", "listPages", "The pages of the site, in an order.")
             .query::<wire::PagesBy>("sort", "In which order; the most looked at first when it is not said.")
+            .query::<ListMoment>("at", "As they were: at a cursor, or a time.")
             .page()
             .min_position()
             .answers::<wire::Pages>(200, "A page of them.")
             .with(&["Link"])
+            .refuses(&[410, 422])
             .to(list_pages),
     ]
 }
@@ -93,6 +99,24 @@ impl From<TimelineError> for Problem {
             TimelineError::Store(error) => error.into(),
         }
     }
+}
+
+/// Asks a view as it is now, and then not before `FlightDeck-Min-Position` is there; or as it was at a moment.
+async fn ask<T>(
+    call: &Call,
+    view: &str,
+    at: Option<&Moment>,
+    ask: impl AsyncFnOnce(&dyn Answers) -> Result<T, Problem>,
+) -> Result<T, Problem> {
+    let Some(moment) = at else {
+        wait_for(call, view).await?;
+        return ask(&call.views).await;
+    };
+    call.wait_for_log().await?;
+    let past = call.as_of.at(call.view(view)?, moment, Beyond::Refuse).await?;
+    let answer = ask(&past).await;
+    past.end().await;
+    answer
 }
 
 /// Waits until a view is where whoever asks has seen it.
@@ -127,17 +151,19 @@ async fn site(call: Call) -> Answer {
     let to = params.parse("to").unwrap_or_else(|| call.clock.now());
     let from: Option<Timestamp> = params.parse("from");
     let zone = params.read("zone", Zone::named).unwrap_or_default();
+    let at = params.list_moment();
     params.finish()?;
     call.may(Action::Read, Object::Category(Visitor::CATEGORY))?;
     let from = match from {
         Some(from) => from,
         None => Timestamp::from_micros(to.micros().saturating_sub(days(grain) * DAY_MICROS)).unwrap_or(to),
     };
-    wait_for(&call, site_analytics::NAME).await?;
     let name = zone.name().to_owned();
     let asked = Series { from, to, step: step(grain), zone, streams: call.readable() };
-    let buckets = series(&*call.views, asked).await?;
-    let totals = totals(&*call.views, call.readable()).await?;
+    let counted = ask(&call, site_analytics::NAME, at.as_ref(), async |answers| {
+        Ok((series(answers, asked).await?, totals(answers, call.readable()).await?))
+    });
+    let (buckets, totals) = counted.await?;
     let bucket = |bucket: site_analytics::Bucket| wire::Bucket {
         start: bucket.start,
         end: bucket.end,
@@ -204,10 +230,13 @@ async fn visitors(call: Call) -> Answer {
         wire::VisitorsBy::Recent => user_activity::By::LastActive,
     };
     let asked = asked(&call, &mut params, "after");
+    let at = params.list_moment();
     params.finish()?;
     call.may(Action::Read, Object::Category(Visitor::CATEGORY))?;
-    wait_for(&call, user_activity::NAME).await?;
-    let page = most_active(&*call.views, by, asked).await?;
+    let page = ask(&call, user_activity::NAME, at.as_ref(), async |answers| {
+        Ok(most_active(answers, by, asked).await?)
+    });
+    let page = page.await?;
     let items = page.rows.iter().map(told_visitor).collect::<Result<_, _>>()?;
     let next = next(&page);
     Ok(linked(&call, next.clone().as_deref(), &wire::Visitors { items, next }))
@@ -313,10 +342,12 @@ async fn list_pages(call: Call) -> Answer {
         wire::PagesBy::Recent => pages::By::LastViewed,
     };
     let asked = asked(&call, &mut params, "after");
+    let at = params.list_moment();
     params.finish()?;
     call.may(Action::Read, Object::Category(Visitor::CATEGORY))?;
-    wait_for(&call, pages::NAME).await?;
-    let page = pages::top_pages(&*call.views, by, asked).await?;
+    let page =
+        ask(&call, pages::NAME, at.as_ref(), async |answers| Ok(pages::top_pages(answers, by, asked).await?));
+    let page = page.await?;
     let told = |row: &Row| wire::Page {
         page_id: text(row, "page").unwrap_or_default(),
         title: text(row, "title"),

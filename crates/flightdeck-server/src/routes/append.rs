@@ -101,10 +101,11 @@ async fn append(call: Call, body: Body) -> Answer {
         cloud_event::BATCH => Asked::cloud_events(&body)?,
         _ => Asked::of_any(&body)?,
     };
-    asked.streams().try_for_each(|stream| call.may(Action::Write, Object::Stream(stream)))?;
+    let receiving = asked.streams();
+    receiving.iter().try_for_each(|stream| call.may(Action::Write, Object::Stream(stream)))?;
     // Whether an expectation holds says what a stream is.
     let expected = asked.expected.iter().map(|(stream, _)| stream);
-    let mut only_read = expected.filter(|stream| !asked.streams().any(|own| own == *stream));
+    let mut only_read = expected.filter(|stream| !receiving.contains(stream));
     only_read.try_for_each(|stream| call.may(Action::Read, Object::Stream(stream)))?;
     let done = done(&call, asked, &body).await?;
     let (from_position, position) = done.range()?;

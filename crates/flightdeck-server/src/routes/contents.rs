@@ -11,7 +11,7 @@ use flightdeck_wire::content as wire;
 
 use super::thing::{self, MERGE_PATCH, MomentParam, Resource, Stamp};
 use crate::authorise::{Action, Object};
-use crate::call::{Body, Call};
+use crate::call::{Body, Call, unkept};
 use crate::desk::Desk;
 use crate::operation::{Answer, JSON, Operation};
 use crate::page::{self, Cells as _, ListMoment, Listed, WordsParam};
@@ -46,7 +46,7 @@ fn collection() -> Vec<Operation> {
             .path::<Slug>("slug", "The slug.")
             .min_position()
             .answers::<wire::Content>(200, "It is there.")
-            .with(&["ETag"])
+            .with(&["ETag", "Cache-Control"])
             .refuses(&[404, 410])
             .to(by_slug),
     ]
@@ -260,6 +260,6 @@ async fn by_slug(call: Call) -> Answer {
     let found = thing::find::<Content>(&call, &stream, None).await?;
     match &found.state {
         State::Live(page) if page.now.slug.as_ref() != Some(&slug) => Err(nobody()),
-        State::Live(_) | State::Deleted | State::Absent => thing::answer::<Content>(&found),
+        State::Live(_) | State::Deleted | State::Absent => thing::answer::<Content>(&found).map(unkept),
     }
 }

@@ -4,6 +4,7 @@ mod asked;
 mod lines;
 pub(in crate::routes) mod page;
 
+use actix_web::http::header;
 use flightdeck_core::Tag;
 use flightdeck_store::Filter;
 use flightdeck_wire::event::{CloudEvent, Event, Events};
@@ -52,12 +53,14 @@ async fn read(call: Call) -> Answer {
     let asked = Asked::read(call.params(), representation)?;
     call.may(Action::Read, Object::Log)?;
     let asked = asked.placed(&call).await?;
-    match representation {
+    let mut answer = match representation {
         Representation::Page => page::json(&call, asked).await,
         Representation::CloudEvents => page::cloud_events(&call, asked).await,
         Representation::Lines if asked.follow => lines::following(&call, asked).await,
         Representation::Lines => lines::to_the_head(&call, asked).await,
-    }
+    }?;
+    answer.headers_mut().insert(header::VARY, header::HeaderValue::from_static("accept"));
+    Ok(answer)
 }
 
 async fn read_tag(call: Call) -> Answer {

@@ -11,7 +11,7 @@ use flightdeck_wire::user::UserSort;
 
 use super::thing::{self, MERGE_PATCH, MomentParam, Resource, Stamp};
 use crate::authorise::{Action, Object};
-use crate::call::{Body, Call};
+use crate::call::{Body, Call, unkept};
 use crate::desk::Desk;
 use crate::operation::{Answer, JSON, Operation};
 use crate::page::{self, Cells as _, ListMoment, Listed, WordsParam};
@@ -43,7 +43,7 @@ fn collection() -> Vec<Operation> {
         Operation::get("/api/users/me", "getMe", "The user who is asking.")
             .min_position()
             .answers::<wire::User>(200, "It is registered.")
-            .with(&["ETag"])
+            .with(&["ETag", "Cache-Control"])
             .refuses(&[404])
             .to(me),
     ]
@@ -214,7 +214,7 @@ async fn me(call: Call) -> Answer {
     let id = UserId::new(actor).map_err(|_| Problem::not_found(User::WHAT))?;
     let stream = id.stream(User::CATEGORY)?;
     call.may(Action::Read, Object::Stream(&stream))?;
-    thing::show::<User>(&call, &stream, None).await
+    thing::show::<User>(&call, &stream, None).await.map(unkept)
 }
 
 async fn change(call: Call, body: Body) -> Answer {

@@ -1,16 +1,15 @@
 //! What visitors do and answer: `POST /api/events`, `/api/consent`, `/api/stream`.
 
-use actix_web::HttpResponse;
 use flightdeck_analytics::VisitorId;
 use flightdeck_analytics::visitor::{
-    self, BATCH_FACTS_MAX, Batch, Command, Consent, FACT_BYTES_MAX, Record, Visitor,
+    self, BATCH_FACTS_MAX, Batch, Command, Consent, FACT_BYTES_MAX, NoBatch, Record, Visitor,
 };
-use flightdeck_core::{Decider as _, Json, Metadata};
-use flightdeck_store::{Context, Expected, Handled, RequestKey};
+use flightdeck_core::{Decider as _, Json};
+use flightdeck_store::{Handled, Handler, RequestKey};
 use flightdeck_wire::visitor as wire;
 
 use crate::authorise::{Action, Object};
-use crate::call::{Body, Call, Written, json, versioned};
+use crate::call::{Body, Call, Written, json, unkept, versioned};
 use crate::operation::{Answer, JSON, Operation};
 use crate::problem::{Code, Problem};
 use crate::{link, visitor as cookie};
@@ -25,24 +24,26 @@ pub(super) fn operations() -> Vec<Operation> {
     vec![
         Operation::post("/api/events", "recordFacts", "Records what a visitor did. Who it is says its cookie, which is made when it is not there.")
             .query::<CodeParam>("ref", "A link code: the facts, and all that follow, go to the stream that it was made for.")
+            .if_match()
             .takes::<wire::Facts>(JSON)
             .takes::<wire::Facts>(TEXT)
             .answers::<wire::Recorded>(202, "They are stored, or not, as the visitor wants.")
             .with(WRITTEN)
             .to(record),
         Operation::post("/api/consent", "giveConsent", "Records what a visitor answers when it is asked whether it may be recorded.")
+            .if_match()
             .takes::<wire::GiveConsent>(JSON)
             .answers::<wire::Consented>(200, "What it answered.")
             .with(WRITTEN)
             .to(consent),
         Operation::get("/api/stream/current", "getCurrentStream", "The stream of the visitor who asks.")
             .answers::<wire::CurrentStream>(200, "It is there.")
-            .with(&["ETag"])
+            .with(&["ETag", "Cache-Control"])
             .refuses(&[404])
             .to(current),
         Operation::post("/api/stream/link", "linkStream", "Makes a code by which another device goes on with the visitor's stream, once and within ten minutes.")
             .answers::<wire::LinkCode>(201, "The code.")
-            .with(&["FlightDeck-Duplicate"])
+            .with(&["FlightDeck-Position", "FlightDeck-Duplicate"])
             .refuses(&[404])
             .to(offer),
     ]
@@ -88,15 +89,14 @@ async fn who(call: &Call, body: &[u8], code: Option<&str>) -> Result<Who, Proble
     Ok(Who { id, is_known, request })
 }
 
-async fn handle(call: &Call, who: &Who, command: Command) -> Result<Handled<Consent>, Problem> {
-    let metadata = Metadata {
-        actor: call.principal().actor.clone(),
-        correlation: Some(call.correlation().clone()),
-        ..Metadata::default()
-    };
-    let context = Context { metadata, expected: Expected::Any, request: who.request.clone() };
+async fn handle(
+    call: &Call,
+    handler: &Handler<Visitor>,
+    who: &Who,
+    command: Command,
+) -> Result<Handled<Consent>, Problem> {
     let stream = who.id.stream(Visitor::CATEGORY)?;
-    Ok(call.desk.visitors.handle(&stream, command, &context).await?)
+    call.handle_as(handler, &stream, command, who.request.clone(), Into::into).await
 }
 
 /// Whether the browser is to be told who it is: when something of it is kept, and it is not another's. A repetition of a request
@@ -112,11 +112,16 @@ async fn record(call: Call, body: Body) -> Answer {
     params.finish()?;
     call.may(Action::Capture, Object::Category(Visitor::CATEGORY))?;
     let bytes = body.bytes(&call, &[JSON, TEXT], BATCH_BYTES_MAX).await?;
-    let batch = Batch::read(&Json::new(bytes.clone(), BATCH_BYTES_MAX)?)?;
+    let batch = Batch::read(&Json::new(bytes.clone(), BATCH_BYTES_MAX)?).map_err(
+        |NoBatch { wrong, is_too_much }| {
+            let problem = Problem::from(wrong);
+            if is_too_much { problem.instead(Code::TooLarge) } else { problem }
+        },
+    )?;
     let who = who(&call, &bytes, code.as_deref()).await?;
     let record =
         Record { visitor_id: who.id.clone(), batch, policy: call.options.consent, at: call.clock.now() };
-    let mut answer = match handle(&call, &who, Command::Record(record)).await {
+    let mut answer = match handle(&call, &call.desk.visitors, &who, Command::Record(record)).await {
         Ok(handled) => {
             let mut answer = recorded(&call, &handled).await?;
             if code.is_none() {
@@ -167,7 +172,7 @@ async fn consent(call: Call, body: Body) -> Answer {
         wire::Answer::Decline => Command::DeclineConsent(given),
         wire::Answer::Reset => Command::ResetConsent(given),
     };
-    let handled = handle(&call, &who, command).await?;
+    let handled = handle(&call, &call.desk.consents, &who, command).await?;
     let told = wire::Consented { consent: told(handled.state) };
     let mut answer = match &handled.appended {
         None => crate::call::json(200, &told),
@@ -201,7 +206,7 @@ async fn current(call: Call) -> Answer {
         updated_at: info.updated,
         consent,
     };
-    Ok(versioned(200, Some(info.version), &told))
+    Ok(unkept(versioned(200, Some(info.version), &told)))
 }
 
 fn nobody() -> Problem {
@@ -211,18 +216,14 @@ fn nobody() -> Problem {
 async fn offer(call: Call, body: Body) -> Answer {
     call.no_params()?;
     call.may(Action::Capture, Object::Category(Visitor::CATEGORY))?;
+    call.no_if_match()?;
     body.nothing(&call).await?;
     let visitor = cookie::known(&call).await?.ok_or_else(nobody)?;
     call.store.stream(&visitor.stream(Visitor::CATEGORY)?).await?.ok_or_else(nobody)?;
     let request = call.key_of(&format!("visitor {visitor}"), b"")?;
     let offered = link::offer(call.host(), &visitor, request, call.correlation()).await?;
     let told = wire::LinkCode { code: offered.code, expires_at: offered.expires_at };
-    let mut answer: HttpResponse = json(201, &told);
-    if offered.duplicate {
-        let name = actix_web::http::header::HeaderName::from_static("flightdeck-duplicate");
-        answer.headers_mut().insert(name, actix_web::http::header::HeaderValue::from_static("true"));
-    }
-    Ok(answer)
+    Ok(Written::of(&call, None, Some(&offered.appended)).await?.json(201, &told))
 }
 
 /// Reads a link code.

@@ -1,5 +1,7 @@
 //! What is asked of an append: JSON of ours, or CloudEvents, with all that is wrong told by its place.
 
+use std::collections::BTreeSet;
+
 use flightdeck_core::limits::{
     APPEND_EVENTS_MAX, APPEND_EXPECTED_MAX, CONDITION_ITEMS_MAX, TAGS_MAX, TYPES_MAX,
 };
@@ -56,11 +58,9 @@ impl Asked {
         Self { events, expected: Vec::new(), condition: None }
     }
 
-    /// The streams that receive something, each once.
-    pub(super) fn streams(&self) -> impl Iterator<Item = &StreamId> {
-        let streams: std::collections::BTreeSet<&StreamId> =
-            self.events.iter().map(|event| &event.stream).collect();
-        streams.into_iter()
+    /// The streams that receive something.
+    pub(super) fn streams(&self) -> BTreeSet<&StreamId> {
+        self.events.iter().map(|event| &event.stream).collect()
     }
 }
 
