@@ -24,6 +24,8 @@ use crate::watch::{Seen, Watcher};
 
 /// How often in a row it is tried to overtake the generation in use before the loop rests.
 const PRESSED_MAX: u32 = 16;
+/// How many times longer a view lingers that found nothing to fold when it looked last.
+const IDLE_LINGERS: u32 = 5;
 /// For how many times as long as it took to hand something over nothing more of a build is, unless it is much.
 const HANDING_OVER_SHARE: u32 = 6;
 
@@ -717,7 +719,12 @@ impl Advance {
             // Whoever has come to wait for it waits for what is known already.
             Ok(()) = waiters.changed(), if unwritten => return Ok(()),
         }
-        sleep(self.options.linger).await;
+        // What found nothing to fold looks more rarely than what did, unless somebody waits for it.
+        let linger = if unwritten { self.options.linger * IDLE_LINGERS } else { self.options.linger };
+        tokio::select! {
+            () = sleep(linger) => {}
+            Ok(()) = waiters.changed() => {}
+        }
         Ok(())
     }
 }
