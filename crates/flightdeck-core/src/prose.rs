@@ -9,11 +9,19 @@ use crate::tag::Tag;
 use crate::time::Timestamp;
 use crate::words::WordError;
 
-/// The beginning of a pattern that wants something to be seen: what [`is_unseen`] says, as a regular expression,
-/// but for the characters beyond the first 65,536, which not every program can name in one.
-macro_rules! visible {
+/// The characters that nobody sees: what [`is_unseen`] says, as they stand in a regular expression,
+/// but for those beyond the first 65,536, which not every program can name in one.
+macro_rules! unseen {
     () => {
-        r"^(?=[\s\S]*[^\s\u0085\u00AD\u034F\u061C\u115F\u1160\u17B4\u17B5\u180B-\u180F\u200B-\u200F\u202A-\u202E\u2060-\u206F\u2800\u3164\uFE00-\uFE0F\uFEFF\uFFA0\uFFF0-\uFFF8])"
+        r"\s\u0085\u00AD\u034F\u061C\u115F\u1160\u17B4\u17B5\u180B-\u180F\u200B-\u200F\u202A-\u202E\u2060-\u206F\u2800\u3164\uFE00-\uFE0F\uFEFF\uFFA0\uFFF0-\uFFF8"
+    };
+}
+
+/// A text that has none of some characters, and something to be seen. Written without looking ahead, so that programs that make up texts
+/// can follow it.
+macro_rules! seen_without {
+    ($illegal:literal) => {
+        concat!("^[^", $illegal, "]*[^", $illegal, unseen!(), "][^", $illegal, "]*$")
     };
 }
 
@@ -46,8 +54,8 @@ impl Layout {
     #[must_use]
     pub const fn pattern(self) -> &'static str {
         match self {
-            Self::Line => concat!(visible!(), r"[^\u0000-\u001F\u007F-\u009F\u2028-\u202E\u2066-\u2069]*$"),
-            Self::Lines => concat!(visible!(), r"[^\u0000-\u0008\u000B\u000C\u000E-\u001F\u007F-\u009F]*$"),
+            Self::Line => seen_without!(r"\u0000-\u001F\u007F-\u009F\u2028-\u202E\u2066-\u2069"),
+            Self::Lines => seen_without!(r"\u0000-\u0008\u000B\u000C\u000E-\u001F\u007F-\u009F"),
         }
     }
 }

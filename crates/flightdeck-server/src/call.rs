@@ -591,7 +591,21 @@ header_schema! {
     /// Describes `Idempotency-Key`.
     KeyHeader, "^[!-~]{1,200}$"
 }
-header_schema! {
-    /// Describes `If-Match`.
-    TagHeader, "^(\\*|\"[1-9][0-9]{0,14}\")$"
+/// Describes `If-Match`.
+pub struct TagHeader;
+
+impl JsonSchema for TagHeader {
+    fn inline_schema() -> bool {
+        true
+    }
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "TagHeader".into()
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "string",
+            "anyOf": [{ "const": "*" }, { "pattern": "^\"[1-9][0-9]{0,14}\"$" }],
+            "examples": ["*"],
+        })
+    }
 }

@@ -61,17 +61,17 @@ impl Desk {
         let contents = Handler::new(Arc::clone(&store));
         let presentations = Handler::new(Arc::clone(&store));
         let users = Handler::new(Arc::clone(&store));
-        let visitors = || {
-            let visitors = Handler::new(Arc::clone(&store));
-            visitors.snapshots(visitor::SNAPSHOT_EVENTS, visitor::SNAPSHOT_SCHEMA)
+        let of_visitors = |store| {
+            Handler::<Visitor>::new(store).snapshots(visitor::SNAPSHOT_EVENTS, visitor::SNAPSHOT_SCHEMA)
         };
+        let (consents, visitors) = (of_visitors(Arc::clone(&store)), of_visitors(store));
         Self {
             contents: contents.snapshots(content::SNAPSHOT_EVENTS, content::SNAPSHOT_SCHEMA),
             presentations: presentations
                 .snapshots(presentation::SNAPSHOT_EVENTS, presentation::SNAPSHOT_SCHEMA),
             users: users.snapshots(user::SNAPSHOT_EVENTS, user::SNAPSHOT_SCHEMA),
-            visitors: visitors().forgetting_nothing_done(),
-            consents: visitors(),
+            visitors: visitors.forgetting_nothing_done(),
+            consents,
         }
     }
 }

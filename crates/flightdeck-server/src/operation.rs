@@ -171,7 +171,7 @@ impl Operation {
     #[must_use]
     pub fn min_position(mut self) -> Self {
         self.refusals.extend([409, 504]);
-        self.header::<flightdeck_core::Cursor>(
+        self.header::<crate::params::PlaceParam>(
             "FlightDeck-Min-Position",
             "What a write answered as `FlightDeck-Position`: the answer waits until that is there, for two seconds at most.",
         )
@@ -181,7 +181,7 @@ impl Operation {
     #[must_use]
     pub fn page(self) -> Self {
         self.query::<crate::params::LimitParam>("limit", "How many at most.")
-            .query::<String>("after", "Behind where the page before ended: its `next`.")
+            .query::<crate::params::NextParam>("after", "Behind where the page before ended: its `next`.")
     }
 
     /// A body of that media type.

@@ -184,8 +184,13 @@ impl JsonSchema for PlaceParam {
         "Place".into()
     }
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": "string", "pattern": "^([a-z0-9]{1,12}-)?(0|[1-9][0-9]{0,14})$" })
+        json_schema!({ "type": "string", "pattern": "^([a-z0-9]{1,12}-)?(0|[1-9][0-9]{0,14})$", "examples": ["0"] })
     }
+}
+
+pattern_param! {
+    /// Describes the `next` of a page: nobody can tell by its letters whether it is one.
+    NextParam, "^[A-Za-z0-9_-]+$"
 }
 
 #[cfg(test)]

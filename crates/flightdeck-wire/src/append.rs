@@ -38,7 +38,7 @@ pub struct NewEvent {
     pub metadata: Option<Metadata>,
     /// Its labels.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = TAGS_MAX))]
+    #[schemars(with = "Option<Vec<Tag>>", length(max = TAGS_MAX))]
     pub tags: Vec<Tag>,
 }
 
@@ -99,7 +99,7 @@ pub struct NewEventOf {
     pub metadata: Option<Metadata>,
     /// Its labels.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = TAGS_MAX))]
+    #[schemars(with = "Option<Vec<Tag>>", length(max = TAGS_MAX))]
     pub tags: Vec<Tag>,
 }
 
@@ -169,11 +169,11 @@ pub enum Place {
 pub struct ConditionItem {
     /// All of these.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = TAGS_MAX))]
+    #[schemars(with = "Option<Vec<Tag>>", length(max = TAGS_MAX))]
     pub tags: Vec<Tag>,
     /// One of these.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = TYPES_MAX))]
+    #[schemars(with = "Option<Vec<EventType>>", length(max = TYPES_MAX))]
     pub types: Vec<EventType>,
 }
 

@@ -114,7 +114,7 @@ pub struct NewContent {
     pub format: Option<Format>,
     /// Who wrote it: the caller, when nobody says. Needed while nobody in particular is asking.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "words::author_or_null")]
+    #[schemars(schema_with = "words::author")]
     pub author: Option<String>,
     /// By what it is found among others.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -163,7 +163,7 @@ pub struct NewPresentation {
     pub description: Option<String>,
     /// Who made it: the caller, when nobody says. Needed while nobody in particular is asking.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "words::author_or_null")]
+    #[schemars(schema_with = "words::author")]
     pub author: Option<String>,
     /// What it looks like: `default`, when nobody says.
     #[serde(default, skip_serializing_if = "Option::is_none")]

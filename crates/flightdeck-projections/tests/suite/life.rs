@@ -121,7 +121,7 @@ async fn is_built_anew_beside_the_running_one(ground: Ground) {
     let audit = ground.store.read_log(&LogQuery::default()).await.unwrap().events.pop().unwrap();
     assert_eq!((audit.stream.as_str(), audit.event_type.as_str()), ("$audit", "ProjectionRebuildStarted"));
     assert_eq!(audit.metadata.actor.as_ref().unwrap().as_str(), "ada");
-    assert_eq!(audit.data_bytes(), b"{\"projection\":\"counts\"}");
+    assert_eq!(audit.data_bytes(), b"{\"projection\":\"counts\",\"build\":2}");
 }
 
 async fn waits_when_it_is_told_to(ground: Ground) {

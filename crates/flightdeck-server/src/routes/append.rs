@@ -2,6 +2,7 @@
 
 mod asked;
 
+use flightdeck_core::limits::APPEND_EVENTS_MAX;
 use flightdeck_core::registry::NotYours;
 use flightdeck_core::{Invalid, Metadata, Position, StreamId};
 use flightdeck_store::chain::sha256;
@@ -41,7 +42,7 @@ pub(super) fn operations() -> Vec<Operation> {
         )
         .takes::<wire::Append>(JSON)
         .takes::<wire::CloudEvent>(cloud_event::ONE)
-        .takes::<Vec<wire::CloudEvent>>(cloud_event::BATCH)
+        .takes::<CloudEvents>(cloud_event::BATCH)
         .answers::<wire::Appended>(201, "They are in the log, on stable storage.")
         .with(&["FlightDeck-Position", "FlightDeck-Duplicate"])
         .answers::<wire::Appended>(
@@ -51,6 +52,22 @@ pub(super) fn operations() -> Vec<Operation> {
         .with(&["FlightDeck-Position", "FlightDeck-Duplicate"])
         .to(append),
     ]
+}
+
+/// Describes a batch of `CloudEvents`.
+struct CloudEvents;
+
+impl schemars::JsonSchema for CloudEvents {
+    fn inline_schema() -> bool {
+        true
+    }
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "CloudEvents".into()
+    }
+    fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        let event = generator.subschema_for::<wire::CloudEvent>();
+        schemars::json_schema!({ "type": "array", "items": event, "minItems": 1, "maxItems": APPEND_EVENTS_MAX })
+    }
 }
 
 async fn to_stream(call: Call, body: Body) -> Answer {

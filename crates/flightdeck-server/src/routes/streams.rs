@@ -53,8 +53,8 @@ pub(super) fn operations() -> Vec<Operation> {
 }
 
 pattern_param! {
-    /// Describes a category: these are among the legal ones.
-    CategoryParam, r"^\$?[A-Za-z][A-Za-z0-9_.]{0,63}$"
+    /// Describes a category: a stream name without the `-` that ends a category.
+    CategoryParam, r"^(?!\.{1,2}$)(\$[!&'()+./0-9:;<=>@A-Z\[\]^_`a-z{|}~]{1,199}|[!&'()+./0-9:;<=>@A-Z\[\]^_`a-z{|}~]{1,200})$"
 }
 pattern_param! {
     /// Describes the `next` of a page of a stream.

@@ -2,7 +2,8 @@
 
 use flightdeck_core::{StoredEvents as _, StreamId, Version};
 use flightdeck_domain::presentation::{
-    self, AddSlide, ChangeSlide, Command, Deck, Event, MoveSlide, Presentation, Slide, SlideContent, State,
+    self, AddSlide, ChangeSlide, Command, Deck, Event, MoveSlide, Presentation, SLIDES_MAX, Slide,
+    SlideContent, State,
 };
 use flightdeck_domain::{PresentationId, SlideId};
 use flightdeck_store::{Limit, StreamQuery};
@@ -181,8 +182,10 @@ fn find(state: &State, id: &SlideId) -> Result<wire::Slide, Problem> {
 async fn list(call: Call) -> Answer {
     let mut params = call.params();
     let at = params.moment("at");
-    let after =
-        params.read("after", |text| text.parse::<usize>().map_err(|_| "is not the `next` of such a list"));
+    let after = params.read("after", |text| match text.parse::<usize>() {
+        Ok(after @ 1..=SLIDES_MAX) => Ok(after),
+        _ => Err("is not the `next` of such a list"),
+    });
     let limit = params.limit();
     params.finish()?;
     let stream = thing::named::<Presentation>(&call, Action::Read)?;
