@@ -259,9 +259,12 @@ pub(crate) fn word<T: FromStr<Err: Display>>(json: &str) -> Result<T, Wrong> {
     text(json)?.parse().map_err(|error: T::Err| Wrong::field("", error.to_string()))
 }
 
-/// Reads a whole number.
+/// Reads a whole number; to JSON, `3.0` is the same as `3`.
 pub(crate) fn number(json: &str) -> Result<i64, Wrong> {
-    json.parse().map_err(|_| Wrong::field("", "is not a whole number, or is out of range"))
+    let only_zeros =
+        |(_, parts): &(&str, &str)| !parts.is_empty() && parts.bytes().all(|digit| digit == b'0');
+    let whole = json.split_once('.').filter(only_zeros).map_or(json, |(whole, _)| whole);
+    whole.parse().map_err(|_| Wrong::field("", "is not a whole number, or is out of range"))
 }
 
 /// Reads a value whole.

@@ -367,6 +367,10 @@ impl From<AppendError> for Problem {
             AppendError::Invalid(wrong @ flightdeck_store::InvalidAppend::TooMany { .. }) => {
                 Self::new(Code::TooLarge, format!("{wrong}"))
             }
+            // That an id is there twice is no matter of how it is written.
+            AppendError::Invalid(wrong @ flightdeck_store::InvalidAppend::IdTwice { .. }) => {
+                Self::field("", wrong.to_string()).instead(Code::IdReused)
+            }
             AppendError::Invalid(wrong) => Self::field("", wrong.to_string()),
             AppendError::Conflict(conflict) => conflict.clone().into(),
             AppendError::ConditionFailed { position } => Self::new(Code::ConditionFailed, format!("{error}"))

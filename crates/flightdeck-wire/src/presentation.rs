@@ -1,7 +1,9 @@
 //! Presentations and their slides.
 
+use std::borrow::Cow;
+
 use flightdeck_core::{Edit, Timestamp, Version, edit};
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
 use crate::words;
@@ -241,10 +243,9 @@ pub struct SlidePatch {
     pub notes: Edit<String>,
 }
 
-/// Change some of what a slide shows. What it says of another kind than the slide is of then is refused.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+/// Change some of what a slide shows: with a `type`, it shows all of that instead. What is of another kind than the slide is of is refused.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-#[schemars(deny_unknown_fields)]
 pub struct SlideContentPatch {
     /// The kind, if it shall be another one.
     #[serde(
@@ -253,24 +254,40 @@ pub struct SlideContentPatch {
         deserialize_with = "edit::present",
         skip_serializing_if = "Option::is_none"
     )]
-    #[schemars(with = "SlideKind")]
     pub kind: Option<SlideKind>,
     /// The text, for all kinds but images.
     #[serde(default, skip_serializing_if = "Edit::is_keep")]
-    #[schemars(schema_with = "words::slide_text_or_null")]
     pub text: Edit<String>,
     /// The language, for code.
     #[serde(default, skip_serializing_if = "Edit::is_keep")]
-    #[schemars(schema_with = "words::language_or_null")]
     pub language: Edit<String>,
     /// Where the image lies.
     #[serde(default, skip_serializing_if = "Edit::is_keep")]
-    #[schemars(schema_with = "words::image_url_or_null")]
     pub url: Edit<String>,
     /// What the image shows.
     #[serde(default, skip_serializing_if = "Edit::is_keep")]
-    #[schemars(schema_with = "words::alternative_or_null")]
     pub alt: Edit<String>,
+}
+
+impl JsonSchema for SlideContentPatch {
+    fn schema_name() -> Cow<'static, str> {
+        "SlideContentPatch".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let whole = generator.subschema_for::<SlideContent>();
+        let parts = json_schema!({
+            "type": "object",
+            "properties": {
+                "text": words::slide_text_or_null(generator),
+                "language": words::language_or_null(generator),
+                "url": words::image_url_or_null(generator),
+                "alt": words::alternative_or_null(generator),
+            },
+            "additionalProperties": false,
+        });
+        json_schema!({ "anyOf": [whole, parts] })
+    }
 }
 
 /// Put all slides in an order.

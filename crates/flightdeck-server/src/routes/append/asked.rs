@@ -144,8 +144,10 @@ mod tests {
         {
             assert_eq!(state(json).unwrap(), expected);
         }
-        assert!(matches!(state("3"), Ok(Expected::Exactly(version)) if version.get() == 3));
-        for bad in ["0", "-1", "1.0", "\"3\"", "\"None\"", "null", "[]", "9007199254740992", "1e0"] {
+        for json in ["3", "3.0"] {
+            assert!(matches!(state(json), Ok(Expected::Exactly(version)) if version.get() == 3));
+        }
+        for bad in ["0", "-1", "1.5", "1.", "\"3\"", "\"None\"", "null", "[]", "9007199254740992", "1e0"] {
             assert!(state(bad).is_err(), "{bad}");
         }
     }
