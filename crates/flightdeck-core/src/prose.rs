@@ -17,11 +17,36 @@ macro_rules! unseen {
     };
 }
 
-/// A text that has none of some characters, and something to be seen. Written without looking ahead, so that programs that make up texts
-/// can follow it.
-macro_rules! seen_without {
-    ($illegal:literal) => {
-        concat!("^[^", $illegal, "]*[^", $illegal, unseen!(), "][^", $illegal, "]*$")
+/// The characters that no text of a layout has.
+macro_rules! illegal {
+    (Line) => {
+        r"\u0000-\u001F\u007F-\u009F\u2028-\u202E\u2066-\u2069"
+    };
+    (Lines) => {
+        r"\u0000-\u0008\u000B\u000C\u000E-\u001F\u007F-\u009F"
+    };
+}
+
+/// A text of a layout with something to be seen in it, which is looked for ahead.
+macro_rules! looked_for {
+    ($layout:ident) => {
+        concat!(r"^(?=[\s\S]*[^", unseen!(), "])[^", illegal!($layout), "]*$")
+    };
+}
+
+/// The same, letter by letter.
+macro_rules! spelt {
+    ($layout:ident) => {
+        concat!(
+            "^[^",
+            illegal!($layout),
+            "]*[^",
+            illegal!($layout),
+            unseen!(),
+            "][^",
+            illegal!($layout),
+            "]*$"
+        )
     };
 }
 
@@ -50,12 +75,21 @@ pub enum Layout {
 }
 
 impl Layout {
-    /// What a text of this layout is, as a regular expression.
+    /// What a text of this layout is, as a regular expression. It stands in the shapes of stored events, which never change.
     #[must_use]
     pub const fn pattern(self) -> &'static str {
         match self {
-            Self::Line => seen_without!(r"\u0000-\u001F\u007F-\u009F\u2028-\u202E\u2066-\u2069"),
-            Self::Lines => seen_without!(r"\u0000-\u0008\u000B\u000C\u000E-\u001F\u007F-\u009F"),
+            Self::Line => looked_for!(Line),
+            Self::Lines => looked_for!(Lines),
+        }
+    }
+
+    /// The same without looking ahead, so that programs that make up texts can follow it.
+    #[must_use]
+    pub const fn spelt(self) -> &'static str {
+        match self {
+            Self::Line => spelt!(Line),
+            Self::Lines => spelt!(Lines),
         }
     }
 }

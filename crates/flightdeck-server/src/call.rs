@@ -598,7 +598,7 @@ impl JsonSchema for TagHeader {
     fn inline_schema() -> bool {
         true
     }
-    fn schema_name() -> std::borrow::Cow<'static, str> {
+    fn schema_name() -> Cow<'static, str> {
         "TagHeader".into()
     }
     fn json_schema(_: &mut SchemaGenerator) -> Schema {

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 /// Text of one line with so many characters at most.
 fn line<const MOST: usize>(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({ "type": "string", "minLength": 1, "maxLength": MOST, "pattern": Layout::Line.pattern() })
+    json_schema!({ "type": "string", "minLength": 1, "maxLength": MOST, "pattern": Layout::Line.spelt() })
 }
 
 /// One fact, or up to 20 in their order, as `navigator.sendBeacon` sends them.

@@ -36,25 +36,25 @@ words! {
     /// The id of a thing.
     id, id_or_null, { "pattern": ID_PATTERN };
     /// What something is called.
-    title, title_or_null, { "minLength": 1, "maxLength": 100, "pattern": Layout::Line.pattern() };
+    title, title_or_null, { "minLength": 1, "maxLength": 100, "pattern": Layout::Line.spelt() };
     /// What something is about.
-    description, description_or_null, { "minLength": 1, "maxLength": 1_000, "pattern": Layout::Lines.pattern() };
+    description, description_or_null, { "minLength": 1, "maxLength": 1_000, "pattern": Layout::Lines.spelt() };
     /// Who wrote something.
-    author, author_or_null, { "minLength": 1, "maxLength": 200, "pattern": Layout::Line.pattern() };
+    author, author_or_null, { "minLength": 1, "maxLength": 200, "pattern": Layout::Line.spelt() };
     /// A label.
-    label, label_or_null, { "minLength": 1, "maxLength": 50, "pattern": Layout::Line.pattern() };
+    label, label_or_null, { "minLength": 1, "maxLength": 50, "pattern": Layout::Line.spelt() };
     /// The name of a theme.
-    theme, theme_or_null, { "minLength": 1, "maxLength": 50, "pattern": Layout::Line.pattern() };
+    theme, theme_or_null, { "minLength": 1, "maxLength": 50, "pattern": Layout::Line.spelt() };
     /// What a slide says.
-    slide_text, slide_text_or_null, { "minLength": 1, "maxLength": 16_000, "pattern": Layout::Lines.pattern() };
+    slide_text, slide_text_or_null, { "minLength": 1, "maxLength": 16_000, "pattern": Layout::Lines.spelt() };
     /// What the speaker wants to remember.
-    notes, notes_or_null, { "minLength": 1, "maxLength": 10_000, "pattern": Layout::Lines.pattern() };
+    notes, notes_or_null, { "minLength": 1, "maxLength": 10_000, "pattern": Layout::Lines.spelt() };
     /// What an image shows.
-    alternative, alternative_or_null, { "minLength": 1, "maxLength": 500, "pattern": Layout::Line.pattern() };
+    alternative, alternative_or_null, { "minLength": 1, "maxLength": 500, "pattern": Layout::Line.spelt() };
     /// What a user wants to be called.
-    display_name, display_name_or_null, { "minLength": 1, "maxLength": 100, "pattern": Layout::Line.pattern() };
+    display_name, display_name_or_null, { "minLength": 1, "maxLength": 100, "pattern": Layout::Line.spelt() };
     /// The text of a content.
-    body, body_or_null, { "minLength": 1, "maxLength": 245_760, "pattern": Layout::Lines.pattern() };
+    body, body_or_null, { "minLength": 1, "maxLength": 245_760, "pattern": Layout::Lines.spelt() };
     /// The part of a path by which a content is found.
     slug, slug_or_null, { "pattern": "^[a-z0-9-]{1,100}$" };
     /// The language that code is written in.

@@ -1,5 +1,6 @@
 //! What people and monitoring look at: `/docs`, which needs nothing from elsewhere, and `/metrics`.
 
+use flightdeck_core::prose::Layout;
 use serde_json::json;
 
 use super::{BOTH, Kind, Site};
@@ -87,5 +88,45 @@ fn the_metrics_tell_requests_appends_and_how_far_log_and_views_are() {
             let open = text.lines().find_map(|line| line.strip_prefix("flightdeck_connections_open "));
             assert!(open.is_some_and(|open| (1..=2).contains(&open.parse::<u32>().unwrap())), "{open:?}");
         });
+    }
+}
+
+/// The two ways in which a document says what a text is say the same, and what is checked.
+#[test]
+fn a_text_is_told_alike_in_stored_shapes_and_in_requests() {
+    let texts = [
+        "a",
+        " a",
+        "a ",
+        " ",
+        "",
+        "\t",
+        "a\tb",
+        "a\nb",
+        "\n",
+        "\u{200b}",
+        "a\u{200b}",
+        "\u{200b}a\u{feff}",
+        "\u{2028}",
+        "a\u{2028}b",
+        "\u{202e}a",
+        "\u{2066}",
+        "\u{85}",
+        "a\u{85}",
+        "\0",
+        "a\0",
+        "\u{3164}\u{ad}",
+        "日本",
+        "\u{7f}x",
+        "é \u{2060}",
+    ];
+    for layout in [Layout::Line, Layout::Lines] {
+        let fits = |pattern: &str| jsonschema::validator_for(&json!({ "pattern": pattern })).unwrap();
+        let (stored, asked) = (fits(layout.pattern()), fits(layout.spelt()));
+        for text in texts {
+            let checked = flightdeck_core::prose::check("text", text, 100, layout).is_ok();
+            let told = (stored.is_valid(&json!(text)), asked.is_valid(&json!(text)));
+            assert_eq!(told, (checked, checked), "{text:?} {layout:?}");
+        }
     }
 }

@@ -59,7 +59,7 @@ fn a_key_is_the_same_with_and_without_a_server() {
     assert_eq!(first, "a-1 is at version 2, at position 3 of the log\n");
     // By TCP nobody says whose key it is.
     block_on(async {
-        let other = json!({ "events": [{ "streamId": "c-1", "eventType": "C" }] });
+        let other = json!({ "events": [{ "streamId": "c-1", "eventType": "C", "data": 1 }] });
         let request = site.request("POST", "/api/append").header("FlightDeck-Request-Key", "cli online 00");
         send(request.json(&other)).await.is(201);
     });

@@ -293,11 +293,11 @@ fn an_answer_that_is_repeated_late_does_not_come_back() {
                 send(request.body(body)).await.is(200).json()["consent"].clone()
             };
             // Accepted already: nothing happens, and that is remembered.
-            assert_eq!(keyed("late", r#"{"answer":"accept"}"#).await, "Accepted");
-            assert_eq!(keyed("later", r#"{"answer":"decline"}"#).await, "Declined");
+            assert_eq!(keyed("late", r#"{"answer":"accept"}"#).await, "accepted");
+            assert_eq!(keyed("later", r#"{"answer":"decline"}"#).await, "declined");
             keyed("late", r#"{"answer":"accept"}"#).await;
             let now = current(&site, &known).await.is(200).json();
-            assert_eq!((&now["consent"], &now["version"]), (&json!("Declined"), &json!(2)));
+            assert_eq!((&now["consent"], &now["version"]), (&json!("declined"), &json!(2)));
             // What is expected of the visitor's stream is looked at.
             let stale = site
                 .request("POST", "/api/consent")
