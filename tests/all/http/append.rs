@@ -181,7 +181,7 @@ fn events_whose_ids_were_seen_are_answered_with_what_was_done_then() {
                 assert_eq!(refused["outcome"], "not-committed");
             }
             let twice = site.post("/api/append", &json!({ "events": [one(7, "a"), one(7, "a")] })).await;
-            twice.problem(400, "malformed");
+            twice.problem(422, "event-id-reused");
             assert_eq!(site.get("/api/streams/note-1").await.json()["version"], 2);
         });
     }
