@@ -723,7 +723,7 @@ impl Advance {
         let linger = if unwritten { self.options.linger * IDLE_LINGERS } else { self.options.linger };
         tokio::select! {
             () = sleep(linger) => {}
-            Ok(()) = waiters.changed() => {}
+            Ok(()) = waiters.changed(), if unwritten => {}
         }
         Ok(())
     }
