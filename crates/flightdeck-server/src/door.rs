@@ -2,7 +2,6 @@
 
 use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
-use actix_web::error::ErrorInternalServerError;
 use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use actix_web::http::{Method, StatusCode};
 use actix_web::middleware::Next;
@@ -38,7 +37,10 @@ pub(crate) async fn door<B: MessageBody + 'static>(
     let mut answer = match is_read {
         true => called.await?,
         // Whoever goes away leaves no write half done: it comes to its end without them.
-        false => actix_web::rt::spawn(called).await.map_err(ErrorInternalServerError)??,
+        false => actix_web::rt::spawn(called).await.map_err(|panic| {
+            let problem = Problem::new(Code::Internal, "The server failed; its log says why.");
+            problem.outcome(Outcome::Unknown).because(&panic)
+        })??,
     };
     let headers = answer.headers_mut();
     finish(headers, &correlation);
