@@ -1,5 +1,6 @@
 //! What is told of things is what the API's types say, and what may be sent is what the domain takes.
 
+use flightdeck_core::prose::Layout;
 use flightdeck_core::{EventType, Json, Metadata, Reference, StreamId, Timestamp, Version};
 use flightdeck_domain::presentation::{Presentation, SlideContent};
 use flightdeck_domain::words as domain;
@@ -60,9 +61,14 @@ fn the_document_says_of_a_field_what_the_domain_takes() {
     }
 }
 
-/// A schema without what is only said to people, and with `null` left out where it may stand for absent.
+/// A schema without what is only said to people, and with `null` left out where it may stand for absent. What a text is, is told in two
+/// ways that say the same.
 fn bare(value: Value) -> Value {
     match value {
+        Value::String(pattern) => {
+            let layout = [Layout::Line, Layout::Lines].into_iter().find(|layout| layout.pattern() == pattern);
+            Value::String(layout.map_or(pattern, |layout| layout.spelt().to_owned()))
+        }
         Value::Object(members) => {
             let members = members.into_iter().filter(|(name, _)| name != "description");
             members.map(|(name, value)| (name, bare(value))).collect()
