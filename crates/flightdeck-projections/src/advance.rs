@@ -11,8 +11,8 @@ use flightdeck_store::view::{
     Cache, Checkpoint, Generation, GenerationState, Halt, HaltKind, Holder, Lease, Succession, TakenOver,
     ViewError, ViewStore, Work, succession,
 };
-use flightdeck_store::{Corruption, EventStore, LogPage, LogQuery, StoreError};
-use tokio::sync::{Mutex, watch};
+use flightdeck_store::{Corruption, EventStore, LogPage, LogQuery, Recorded, StoreError, Tail};
+use tokio::sync::{RwLock, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
@@ -32,6 +32,7 @@ const HANDING_OVER_SHARE: u32 = 6;
 /// What a generation's loop works with.
 pub(crate) struct Advance {
     pub(crate) store: Arc<dyn EventStore>,
+    pub(crate) tail: Tail,
     pub(crate) views: Arc<dyn ViewStore>,
     pub(crate) watcher: Watcher,
     pub(crate) defined: Defined,
@@ -42,8 +43,8 @@ pub(crate) struct Advance {
     pub(crate) stop: watch::Receiver<bool>,
     /// Whether it has held the lease before.
     pub(crate) began: bool,
-    /// Held while the store is at work on what was handed over.
-    pub(crate) at_work: Arc<Mutex<()>>,
+    /// Held while the store is at work for this.
+    pub(crate) at_work: Arc<RwLock<()>>,
 }
 
 /// Why a turn of the loop ended.
@@ -90,7 +91,8 @@ struct Hold {
     handed_over: Instant,
     /// How long that took.
     handing_over: Duration,
-    /// When the store last did what it puts off, and whether there was more of it.
+    /// The store at what it has put off, when it began that, and whether there may be more of it.
+    tending: Option<JoinHandle<Result<bool, ViewError>>>,
     tended: Instant,
     untended: bool,
     /// Whether some generation serves, whether that is ahead of this one, when it is to be tried again to take over, and how often
@@ -139,7 +141,7 @@ impl Advance {
             () = self.work(&mut kept) => {}
         }
         // Whoever has stopped it finds nothing moving any more.
-        drop(self.at_work.lock().await);
+        drop(self.at_work.write().await);
         if let Some(kept) = kept {
             kept.give_back().await;
         }
@@ -237,8 +239,9 @@ impl Advance {
             since: Instant::now(),
             handed_over: Instant::now(),
             handing_over: Duration::ZERO,
+            tending: None,
             tended: Instant::now(),
-            untended: false,
+            untended: true,
             served: true,
             behind: false,
             head: Position::START,
@@ -258,11 +261,15 @@ impl Advance {
         }
         let ended = self.advance(&mut hold, seen).await;
         // Whatever ended it, nothing of this is under way when somebody looks where the generation stands.
-        self.through(&mut hold).await.and(ended)
+        let through = self.through(&mut hold).await;
+        if let Some(tending) = hold.tending {
+            drop(tending.await);
+        }
+        through.and(ended)
     }
 
     async fn advance(&mut self, hold: &mut Hold, seen: &mut watch::Receiver<Seen>) -> Result<(), Broke> {
-        let mut head = self.store.watch();
+        let mut head = self.tail.watch();
         let mut waiters = self.watcher.waiters();
         let mut checked = false;
         loop {
@@ -475,7 +482,12 @@ impl Advance {
             return page;
         }
         let until = hold.stand.as_ref().map(|halt| halt.position.previous());
-        self.store.read_log(&self.query(after, until)).await
+        let query = self.query(after, until);
+        // One that is built anew is to be what the log is now, to the last event.
+        match self.tail.page(&query).filter(|_| hold.state.ready) {
+            Some(page) => Ok(page),
+            None => self.store.read_log(&query).await,
+        }
     }
 
     fn query(&self, after: Position, until: Option<Position>) -> LogQuery {
@@ -514,41 +526,67 @@ impl Advance {
     async fn fold(
         &self,
         hold: &mut Hold,
-        events: Vec<flightdeck_store::Recorded>,
+        events: Vec<Recorded>,
         scanned_to: Position,
     ) -> Result<Option<Halt>, Broke> {
+        if events.is_empty() {
+            hold.folded_to.position = scanned_to;
+            return Ok(None);
+        }
         let cache = std::mem::replace(&mut hold.cache, Cache::of(&hold.state.plan));
         let (defined, skips) = (self.defined.clone(), hold.state.skips.clone());
-        let current = Current::default();
+        let (from, rows_max, current) = (hold.folded_to, self.rows_max(hold), Current::default());
         let noted = Arc::clone(&current);
         let looked = self.aside(hold, current, move || {
+            let mut cache = cache;
             let (batch, wanted) = Batch::of(&defined, &cache, &skips, (events, scanned_to), &noted);
-            (batch, wanted, cache)
+            // What has all its rows is folded on the spot.
+            let folded = match wanted.is_empty() {
+                true => Ok(batch.fold(&defined, &mut cache, from, rows_max, &noted)),
+                false => Err((batch, wanted)),
+            };
+            (folded, cache)
         });
-        let Some((batch, wanted, cache)) = looked.await? else { return Ok(None) };
+        let Some((folded, cache)) = looked.await? else { return Ok(None) };
         hold.cache = cache;
-        batch::load(&*self.views, &self.of, &mut hold.cache, wanted).await?;
-        let mut rest = Some(batch);
-        while let Some(batch) = rest.take() {
-            let limits = self.views.work_limits();
-            let rows_max = if hold.state.ready { limits.rows } else { limits.building_rows };
-            let mut cache = std::mem::replace(&mut hold.cache, Cache::of(&hold.state.plan));
-            let (defined, from, current) = (self.defined.clone(), hold.folded_to, Current::default());
-            let noted = Arc::clone(&current);
-            let folded = self.aside(hold, current, move || {
-                let folded = batch.fold(&defined, &mut cache, from, rows_max, &noted);
-                (folded, cache)
-            });
-            let Some((folded, cache)): Option<(Folded, Cache)> = folded.await? else { return Ok(None) };
-            (hold.cache, hold.folded_to, rest) = (cache, folded.to, folded.rest);
-            if folded.stop.is_some() {
-                return Ok(folded.stop);
+        let mut folded = match folded {
+            Ok(folded) => Some(folded),
+            Err((batch, wanted)) => {
+                batch::load(&*self.views, &self.of, &mut hold.cache, wanted).await?;
+                self.fold_batch(hold, batch).await?
             }
-            if rest.is_some() {
+        };
+        while let Some(Folded { to, stop, rest }) = folded.take() {
+            hold.folded_to = to;
+            if stop.is_some() {
+                return Ok(stop);
+            }
+            if let Some(rest) = rest {
                 self.hand_over(hold, true).await?;
+                folded = self.fold_batch(hold, rest).await?;
             }
         }
         Ok(None)
+    }
+
+    fn rows_max(&self, hold: &Hold) -> usize {
+        let limits = self.views.work_limits();
+        if hold.state.ready { limits.rows } else { limits.building_rows }
+    }
+
+    /// Folds a batch whose rows are there. Nothing comes back when it took too long.
+    async fn fold_batch(&self, hold: &mut Hold, batch: Batch) -> Result<Option<Folded>, Broke> {
+        let mut cache = std::mem::replace(&mut hold.cache, Cache::of(&hold.state.plan));
+        let (defined, from, current) = (self.defined.clone(), hold.folded_to, Current::default());
+        let (rows_max, noted) = (self.rows_max(hold), Arc::clone(&current));
+        let folded = self.aside(hold, current, move || {
+            let folded = batch.fold(&defined, &mut cache, from, rows_max, &noted);
+            (folded, cache)
+        });
+        Ok(folded.await?.map(|(folded, cache)| {
+            hold.cache = cache;
+            folded
+        }))
     }
 
     /// Runs a fold where it may take its time, and gives it up when one event takes too long: what it held is lost, and the
@@ -600,7 +638,8 @@ impl Advance {
         hold.cache.settle();
         hold.state.checkpoint = to;
         let (views, watcher, of) = (Arc::clone(&self.views), self.watcher.clone(), self.of.clone());
-        let at_work = Arc::clone(&self.at_work).lock_owned().await;
+        let at_work = Arc::clone(&self.at_work).read_owned().await;
+        hold.untended |= !work.changes.is_empty();
         hold.under_way = Some(tokio::spawn(async move {
             let (begun, _at_work) = (Instant::now(), at_work);
             views.apply(work).await?;
@@ -628,8 +667,27 @@ impl Advance {
         })?;
         hold.handed_over = Instant::now();
         // What the store has put off must not be put off for as long as there is something to fold.
-        if hold.state.ready && hold.tended.elapsed() >= self.options.tend {
-            self.views.tend(&hold.lease).await?;
+        match hold.state.ready && hold.tended.elapsed() >= self.options.tend {
+            true => self.tend(hold).await,
+            false => Ok(()),
+        }
+    }
+
+    /// Has the store do some of what it has put off. Nobody waits for that here, but for a build, which is to be whole.
+    async fn tend(&self, hold: &mut Hold) -> Result<(), Broke> {
+        if let Some(tending) = hold.tending.take_if(|tending| !hold.state.ready || tending.is_finished()) {
+            hold.untended |= tending.await.unwrap_or(Err(ViewError::Fenced))?;
+        }
+        if !hold.state.ready {
+            while self.views.tend(&hold.lease).await? {}
+            hold.untended = false;
+        } else if hold.tending.is_none() && std::mem::take(&mut hold.untended) {
+            let (views, lease) = (Arc::clone(&self.views), hold.lease.clone());
+            let at_work = Arc::clone(&self.at_work).read_owned().await;
+            hold.tending = Some(tokio::spawn(async move {
+                let _at_work = at_work;
+                views.tend(&lease).await
+            }));
             hold.tended = Instant::now();
         }
         Ok(())
@@ -639,7 +697,8 @@ impl Advance {
     /// ours at once.
     fn read_ahead(&self, hold: &mut Hold, page: &LogPage) {
         hold.grows = std::mem::replace(&mut hold.head, page.head.position()) != page.head.position();
-        if !page.end && !hold.grows && hold.stand.is_none() {
+        let held = hold.state.ready && self.tail.holds(page.scanned_to);
+        if !page.end && !hold.grows && hold.stand.is_none() && !held {
             let (store, query) = (Arc::clone(&self.store), self.query(page.scanned_to, None));
             let reading = tokio::spawn(async move { store.read_log(&query).await });
             hold.ahead = Some((page.scanned_to, reading));
@@ -652,12 +711,8 @@ impl Advance {
             self.through(hold).await?;
         }
         hold.behind = false;
-        if !hold.state.ready {
-            while self.views.tend(&hold.lease).await? {}
-        } else if hold.under_way.is_none() {
-            // Bit by bit: what comes to be folded meanwhile does not wait for all of it, and what was handed over not at all.
-            hold.untended = self.views.tend(&hold.lease).await?;
-            hold.tended = Instant::now();
+        if hold.under_way.is_none() {
+            self.tend(hold).await?;
         }
         // One that is ready and does not serve takes over when nobody else serves any more.
         if !(hold.state.ready && hold.served) && Instant::now() >= hold.take_over_at {
@@ -694,14 +749,14 @@ impl Advance {
         Ok(())
     }
 
-    /// Waits for the log to grow, and a moment longer, so that what comes together is folded together.
+    /// Waits for the log to grow.
     async fn rest(
         &self,
         hold: &mut Hold,
         head: &mut watch::Receiver<Position>,
         waiters: &mut watch::Receiver<()>,
     ) -> Result<(), Broke> {
-        let soon = !hold.state.ready || hold.untended;
+        let soon = !hold.state.ready || hold.untended || hold.tending.is_some();
         let mut most = if soon { self.options.linger } else { self.options.poll };
         if !head.has_changed().unwrap_or(false) {
             self.through(hold).await?;
@@ -719,8 +774,13 @@ impl Advance {
             // Whoever has come to wait for it waits for what is known already.
             Ok(()) = waiters.changed(), if unwritten => return Ok(()),
         }
-        // What found nothing to fold looks more rarely than what did, unless somebody waits for it.
-        let linger = if unwritten { self.options.linger * IDLE_LINGERS } else { self.options.linger };
+        // What found nothing to fold looks more rarely than what did, unless somebody waits for it; and what is folded within the
+        // appends only to see that it is.
+        let linger = match (self.inline && hold.state.ready, unwritten) {
+            (true, _) => self.options.settle,
+            (false, true) => self.options.linger * IDLE_LINGERS,
+            (false, false) => return Ok(()),
+        };
         tokio::select! {
             () = sleep(linger) => {}
             Ok(()) = waiters.changed(), if unwritten => {}

@@ -13,7 +13,7 @@ use flightdeck_store::system::SystemIds;
 use flightdeck_store::view::{
     Fold, FoldError, Generation, GenerationState, Halt, Holder, Inline, Key, Plan, Rows, ViewError, ViewStore,
 };
-use flightdeck_store::{EventStore, Limit, Recorded};
+use flightdeck_store::{EventStore, Limit, Recorded, Tail, TailOptions};
 use thiserror::Error;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -36,7 +36,7 @@ pub struct RunnerOptions {
     pub standby: Duration,
     /// How often the log is looked at although nothing told of it.
     pub poll: Duration,
-    /// How long more events are waited for when some have come, so that they are folded together.
+    /// How far two reads of the end of the log are apart at least, so that what comes together is folded together.
     pub linger: Duration,
     /// How long it may take to write down that a view has looked further and found nothing to fold. Who waits for it on this node does
     /// not wait for that.
@@ -175,8 +175,12 @@ impl Runner {
         }
         let watcher = Watcher::start(Arc::clone(&self.store), Arc::clone(&self.views));
         let (stop, stopped) = watch::channel(false);
+        let (linger, poll) = (self.options.linger, self.options.poll);
+        let tail =
+            Tail::start(Arc::clone(&self.store), TailOptions { linger, poll, ..TailOptions::default() });
         let supervisor = Supervisor {
             store: self.store,
+            tail,
             views: self.views,
             options: self.options,
             watcher: watcher.clone(),
@@ -239,6 +243,7 @@ impl Fold for Nothing {
 /// Sees to it that every generation of ours has a task.
 struct Supervisor {
     store: Arc<dyn EventStore>,
+    tail: Tail,
     views: Arc<dyn ViewStore>,
     options: RunnerOptions,
     watcher: Watcher,
@@ -325,6 +330,7 @@ impl Supervisor {
     fn advance(&self, state: &GenerationState, defined: &Defined, inline: bool) -> Advance {
         Advance {
             store: Arc::clone(&self.store),
+            tail: self.tail.clone(),
             views: Arc::clone(&self.views),
             watcher: self.watcher.clone(),
             defined: defined.clone(),

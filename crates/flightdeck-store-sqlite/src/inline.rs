@@ -19,6 +19,8 @@ const BEHIND_EVENTS_MAX: i64 = 2_000;
 /// How much of a view's rows is kept in mind between groups.
 const CACHE_BYTES_MAX: usize = 8 * 1024 * 1024;
 
+const SELECT_BEHIND: &str = select_events!("WHERE position > ?1 AND position <= ?2 ORDER BY position");
+
 /// The views that are folded within the appends, as of the last commit.
 #[derive(Default)]
 pub(crate) struct InlineViews {
@@ -59,6 +61,7 @@ impl InlineViews {
             }
             self.stale = false;
         }
+        let mut added = None;
         for view in &mut self.views {
             let Some(Stored { id, state, staged }) = &view.stored else { continue };
             let behind = before.get() - state.checkpoint.position.get();
@@ -68,9 +71,21 @@ impl InlineViews {
                 continue;
             }
             let id = *id;
-            conn.execute_batch("SAVEPOINT fd_inline")?;
-            match view.fold(conn, names, newest) {
-                Ok(true) => conn.execute_batch("RELEASE fd_inline")?,
+            // What is the same for all that stand where the group began is read once. What can't be read is each one's own affair.
+            let added = match (&mut added, behind) {
+                (known, 0) => known.get_or_insert_with(|| read(conn, names, before, newest)).as_ref().ok(),
+                _ => None,
+            };
+            if let Some(added) = added
+                && !added.iter().any(|event| (view.inline.reads)(event) != Ok(false))
+            {
+                self.stale |= !view.move_on(conn, newest)?;
+                continue;
+            }
+            conn.prepare_cached("SAVEPOINT fd_inline")?.execute([])?;
+            let folded = view.fold(conn, names, newest, added.map(Vec::as_slice));
+            match folded {
+                Ok(true) => conn.prepare_cached("RELEASE fd_inline")?.execute([]).map(drop)?,
                 // It is not where it was thought to be.
                 Ok(false) => {
                     conn.execute_batch("ROLLBACK TO fd_inline; RELEASE fd_inline")?;
@@ -101,8 +116,25 @@ fn is_the_views_own(damage: &Damage) -> bool {
 }
 
 impl View {
-    /// Says whether it was where it was thought to be.
-    fn fold(&mut self, conn: &Connection, names: &Names, newest: Position) -> Result<bool, Damage> {
+    /// Says that it has come further, and that nothing there is for it to fold. Says whether it was where it was thought to be.
+    fn move_on(&mut self, conn: &Connection, newest: Position) -> Result<bool, Broke> {
+        let Some(Stored { id, state, .. }) = &mut self.stored else { return Ok(true) };
+        let to = Checkpoint { position: newest, ..state.checkpoint };
+        let moved = generations::advance(conn, *id, &state.checkpoint, &to)?;
+        if moved {
+            state.checkpoint = to;
+        }
+        Ok(moved)
+    }
+
+    /// Folds what is behind its checkpoint, from `added` if that is all of it. Says whether it was where it was thought to be.
+    fn fold(
+        &mut self,
+        conn: &Connection,
+        names: &Names,
+        newest: Position,
+        added: Option<&[Recorded]>,
+    ) -> Result<bool, Damage> {
         let Some(Stored { id, state, .. }) = &mut self.stored else { return Ok(true) };
         let tables = Tables::of(*id, &state.plan, state.serving);
         let cache = self.cache.get_or_insert_with(|| Cache::of(&state.plan));
@@ -111,25 +143,33 @@ impl View {
         }
         let from = state.checkpoint;
         let mut to = Checkpoint { position: newest, ..from };
-        let mut statement =
-            conn.prepare_cached(select_events!("WHERE position > ?1 AND position <= ?2 ORDER BY position"))?;
-        let mut rows = statement.query(params![from.position.get(), newest.get()])?;
-        let mut reader = Rows::new(conn, names);
         let mut halt = None;
-        while let Some(row) = rows.next()? {
-            let position: i64 = row.get(0)?;
-            // Also one that can't even be read.
-            if state.skips.iter().any(|skip| skip.get() == position) {
-                continue;
-            }
-            let event = reader.event(row)?;
-            match one(&self.inline, conn, &tables, cache, &event)? {
+        let mut take = |event: &Recorded| -> Result<bool, Damage> {
+            match one(&self.inline, conn, &tables, cache, event)? {
                 Ok(false) => {}
                 Ok(true) => to.folded = Some((event.position, event.hash)),
                 Err(why) => {
                     // What came before it is kept.
                     to.position = event.position.previous();
                     halt = Some(why);
+                }
+            }
+            Ok(halt.is_none())
+        };
+        let skips = |position: i64| state.skips.iter().any(|skip| skip.get() == position);
+        if let Some(added) = added {
+            for event in added.iter().filter(|event| !skips(event.position.get())) {
+                if !take(event)? {
+                    break;
+                }
+            }
+        } else {
+            let mut statement = conn.prepare_cached(SELECT_BEHIND)?;
+            let mut rows = statement.query(params![from.position.get(), newest.get()])?;
+            let mut reader = Rows::new(conn, names);
+            while let Some(row) = rows.next()? {
+                // Also one that can't even be read.
+                if !skips(row.get(0)?) && !take(&reader.event(row)?)? {
                     break;
                 }
             }
@@ -166,6 +206,17 @@ impl View {
         self.cache = None;
         Ok(())
     }
+}
+
+/// The events behind `after` up to `until`.
+fn read(conn: &Connection, names: &Names, after: Position, until: Position) -> Result<Vec<Recorded>, Damage> {
+    let mut statement = conn.prepare_cached(SELECT_BEHIND)?;
+    let mut rows = statement.query(params![after.get(), until.get()])?;
+    let (mut reader, mut events) = (Rows::new(conn, names), Vec::new());
+    while let Some(row) = rows.next()? {
+        events.push(reader.event(row)?);
+    }
+    Ok(events)
 }
 
 /// Folds one event. Says whether the view reads it at all; the inner error is why it can't be folded.

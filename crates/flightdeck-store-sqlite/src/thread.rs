@@ -1,7 +1,6 @@
 //! The thread around the writer: it owns the connection and the lock, and sees to it that a writer that
 //! breaks is never mistaken for one that works.
 
-use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -18,7 +17,7 @@ use crate::ledger::Ledger;
 use crate::lock::Lock;
 use crate::options::Reserve;
 use crate::wal::{self, Copier};
-use crate::writer::{Job, Next, Writer};
+use crate::writer::{Job, Next, ViewJobs, Writer};
 
 /// What the thread takes with it.
 pub(crate) struct Thread {
@@ -50,7 +49,7 @@ impl Thread {
                     return Next::Stop;
                 }
             };
-            let (views, inline) = (VecDeque::new(), InlineViews::default());
+            let (views, inline) = (ViewJobs::default(), InlineViews::default());
             let mut writer = Writer {
                 conn: &conn,
                 ledger,

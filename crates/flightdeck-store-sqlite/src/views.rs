@@ -102,6 +102,8 @@ impl Leases {
 pub(crate) trait ViewJob: Send {
     /// Whether it may be lost with the power: what was folded is folded again. Whatever is committed behind it keeps it.
     fn may_be_lost(&self) -> bool;
+    /// Whether others may go before it, if there are not always some.
+    fn may_wait(&self) -> bool;
     /// Does it. Says whether anything is to be committed.
     fn work(&mut self, on: &mut On<'_>) -> Result<bool, Broke>;
     /// Says what came of it; `failed` when it could not be committed.
@@ -116,10 +118,21 @@ pub(crate) struct On<'w> {
     pub(crate) idle: &'w dyn Fn() -> bool,
 }
 
+/// What a job is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// Must be on the disk when it is answered.
+    Kept,
+    /// What was folded, which is folded again if it is lost.
+    Folded,
+    /// What was put off, which may be so a little longer.
+    PutOff,
+}
+
 /// A job that is a function, and who waits for it.
 struct Doing<T, F> {
     work: F,
-    may_be_lost: bool,
+    kind: Kind,
     done: Option<Result<T, ViewError>>,
     answer: oneshot::Sender<Result<T, ViewError>>,
 }
@@ -130,7 +143,11 @@ where
     F: FnMut(&mut On<'_>) -> Result<(T, bool), NotDone> + Send,
 {
     fn may_be_lost(&self) -> bool {
-        self.may_be_lost
+        self.kind != Kind::Kept
+    }
+
+    fn may_wait(&self) -> bool {
+        self.kind == Kind::PutOff
     }
 
     fn work(&mut self, on: &mut On<'_>) -> Result<bool, Broke> {
@@ -163,24 +180,16 @@ impl SqliteStore {
         &self,
         work: impl FnMut(&mut On<'_>) -> Result<(T, bool), NotDone> + Send + 'static,
     ) -> Result<T, ViewError> {
-        self.work_as(false, work).await
-    }
-
-    /// The same with what is folded, or done for it, which need not be on the disk at once.
-    async fn fold<T: Send + 'static>(
-        &self,
-        work: impl FnMut(&mut On<'_>) -> Result<(T, bool), NotDone> + Send + 'static,
-    ) -> Result<T, ViewError> {
-        self.work_as(true, work).await
+        self.work_as(Kind::Kept, work).await
     }
 
     async fn work_as<T: Send + 'static>(
         &self,
-        may_be_lost: bool,
+        kind: Kind,
         work: impl FnMut(&mut On<'_>) -> Result<(T, bool), NotDone> + Send + 'static,
     ) -> Result<T, ViewError> {
         let (answer, answered) = oneshot::channel();
-        let job = Box::new(Doing { work, may_be_lost, done: None, answer });
+        let job = Box::new(Doing { work, kind, done: None, answer });
         self.send(job).await.map_err(|error| ViewError::Store(crate::store::to_store_error(error)))?;
         answered.await.unwrap_or_else(|_| Err(ViewError::failed(Reason::Stopped, None)))
     }
@@ -214,7 +223,7 @@ impl SqliteStore {
         let (lease, from, to) = (work.lease.clone(), work.from, work.to);
         let begun = {
             let (lease, leases) = (lease.clone(), Arc::clone(self.leases()));
-            self.fold(move |on| {
+            self.work_as(Kind::Folded, move |on| {
                 let stored = stands_at(on.conn, &leases, &lease, &from)?;
                 Stage(&stored.tables()).begin(on.conn)?;
                 Ok((stored, true))
@@ -231,7 +240,7 @@ impl SqliteStore {
                 some.push(row);
             }
             let (lease, leases) = (lease.clone(), Arc::clone(self.leases()));
-            self.fold(move |on| {
+            self.work_as(Kind::Folded, move |on| {
                 let stored = stands_at(on.conn, &leases, &lease, &from)?;
                 Stage(&stored.tables()).put(on.conn, &some)?;
                 Ok(((), true))
@@ -239,7 +248,7 @@ impl SqliteStore {
             .await?;
         }
         let (ours, leases) = (lease.clone(), Arc::clone(self.leases()));
-        self.fold(move |on| {
+        self.work_as(Kind::Folded, move |on| {
             let stored = stands_at(on.conn, &leases, &ours, &from)?;
             generations::set_staged(on.conn, stored.id, Some(&to))?;
             Ok(((), true))
@@ -252,7 +261,7 @@ impl SqliteStore {
     async fn take_in_staged(&self, lease: &Lease) -> Result<(), ViewError> {
         loop {
             let (lease, leases) = (lease.clone(), Arc::clone(self.leases()));
-            let more = self.fold(move |on| {
+            let more = self.work_as(Kind::Folded, move |on| {
                 let stored = generations::get(on.conn, &lease.of)?;
                 leases.check(&lease)?;
                 let Some(to) = stored.staged else { return Ok((false, false)) };
@@ -285,7 +294,7 @@ impl SqliteStore {
 
     async fn empty_all(&self) -> Result<(), ViewError> {
         loop {
-            let more = self.fold(|on| {
+            let more = self.work_as(Kind::Folded, |on| {
                 let Some((id, tables)) = generations::next_gone(on.conn)? else { return Ok((false, false)) };
                 if tables::empty(on.conn, id, tables, EMPTY_ROWS)? {
                     generations::forget(on.conn, id)?;
@@ -527,7 +536,7 @@ impl ViewStore for SqliteStore {
             }
         }
         let leases = Arc::clone(self.leases());
-        self.fold(move |on| Ok((apply(on.conn, &leases, &work)?, true))).await
+        self.work_as(Kind::Folded, move |on| Ok((apply(on.conn, &leases, &work)?, true))).await
     }
 
     async fn halt(&self, lease: &Lease, halt: &Halt) -> Result<(), ViewError> {
@@ -594,7 +603,7 @@ impl ViewStore for SqliteStore {
             return Ok(false);
         }
         let (lease, leases) = (lease.clone(), Arc::clone(self.leases()));
-        self.fold(move |on| {
+        self.work_as(Kind::PutOff, move |on| {
             let stored = generations::get(on.conn, &lease.of)?;
             leases.check(&lease)?;
             let done = stored.tables().tend(on.conn, JOB)?;

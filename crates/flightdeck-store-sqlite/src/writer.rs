@@ -31,6 +31,8 @@ use crate::{connection, disk};
 const GROUP_APPENDS_MAX: usize = 1_000;
 /// Bytes in one group.
 const GROUP_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// How many jobs for views go before one that may wait.
+const GO_BEFORE_MAX: u32 = 4;
 /// How long the writer stays awake behind a group: about what it takes to wake a thread that sleeps.
 const AWAKE: Duration = Duration::from_micros(50);
 
@@ -93,6 +95,36 @@ pub(crate) enum Next {
     Stop,
 }
 
+/// What is to be done to views, in the order in which it came; but what may wait lets some of the others go first.
+#[derive(Default)]
+pub(crate) struct ViewJobs {
+    next: VecDeque<Box<dyn ViewJob>>,
+    may_wait: VecDeque<Box<dyn ViewJob>>,
+    /// How many went before what waits now.
+    went_before: u32,
+}
+
+impl ViewJobs {
+    fn is_empty(&self) -> bool {
+        self.next.is_empty() && self.may_wait.is_empty()
+    }
+
+    fn push(&mut self, job: Box<dyn ViewJob>) {
+        let queue = if job.may_wait() { &mut self.may_wait } else { &mut self.next };
+        queue.push_back(job);
+    }
+
+    fn pop(&mut self) -> Option<Box<dyn ViewJob>> {
+        let waits = !self.may_wait.is_empty() && !self.next.is_empty() && self.went_before < GO_BEFORE_MAX;
+        if waits || self.may_wait.is_empty() {
+            self.went_before += u32::from(waits);
+            return self.next.pop_front();
+        }
+        self.went_before = 0;
+        self.may_wait.pop_front()
+    }
+}
+
 /// The writer, on its thread.
 pub(crate) struct Writer<'c> {
     pub(crate) conn: &'c Connection,
@@ -103,8 +135,7 @@ pub(crate) struct Writer<'c> {
     pub(crate) reserve: Reserve,
     /// What this group found out about the disk, if it asked.
     pub(crate) below_reserve: Option<bool>,
-    /// What is to be done to views, in the order in which it came.
-    pub(crate) views: VecDeque<Box<dyn ViewJob>>,
+    pub(crate) views: ViewJobs,
     pub(crate) inline: InlineViews,
     pub(crate) copier: &'c mut Copier,
     /// Whether commits are flushed, as the connection is set just now.
@@ -115,6 +146,7 @@ impl Writer<'_> {
     /// Works until nobody can send any more, or until it must stop.
     pub(crate) fn run(&mut self, jobs: &mut mpsc::Receiver<Job>) -> Next {
         while let Some(first) = self.next_job(jobs) {
+            let begun = Instant::now();
             let (mut group, mut bytes) = (Vec::new(), first.as_ref().map_or(0, Job::bytes));
             first.into_iter().for_each(|first| self.gather(first, &mut group));
             while group.len() < GROUP_APPENDS_MAX && bytes < GROUP_BYTES_MAX {
@@ -125,11 +157,15 @@ impl Writer<'_> {
             if !group.is_empty() && self.commit(group) == Next::Stop {
                 return self.stop();
             }
-            // One between two groups: nobody who appends waits for more than that.
-            if let Some(job) = self.views.pop_front()
-                && self.do_to_view(job, jobs) == Next::Stop
-            {
-                return self.stop();
+            // For as long as the appends have taken: nobody who appends waits for more than that, or one job.
+            let (appends, begun) = (begun.elapsed(), Instant::now());
+            while let Some(job) = self.views.pop() {
+                if self.do_to_view(job, jobs) == Next::Stop {
+                    return self.stop();
+                }
+                if begun.elapsed() >= appends {
+                    break;
+                }
             }
         }
         Next::GoOn
@@ -145,13 +181,13 @@ impl Writer<'_> {
 
     fn gather(&mut self, job: Job, group: &mut Vec<Job>) {
         match job {
-            Job::View(job) => self.views.push_back(job),
+            Job::View(job) => self.views.push(job),
             job => group.push(job),
         }
     }
 
     fn stop(&mut self) -> Next {
-        for job in self.views.drain(..) {
+        while let Some(job) = self.views.pop() {
             job.answer(Some(AppendError::not_committed(Reason::Stopped)));
         }
         Next::Stop

@@ -11,6 +11,7 @@
 //! - the [`MemoryStore`]: the smallest honest store, for tests and for reading how a store works;
 //! - [`Handler`]: load a stream, fold it, decide, append, and try again when someone was faster; [`Secret`] hides what tags must not say;
 //! - [`follow`](fn@follow): the log as an endless stream, from any cursor through history to live;
+//! - [`tail`](mod@tail): the newest stretch of the log, held in memory for all on a node who follow it;
 //! - [`question`](mod@question): what can be asked of the log (values in its JSON, counts by day, streams that are silent or alike), and
 //!   how it is answered by reads;
 //! - [`chain`]: the byte layout of hashes and checksums; [`admit`](mod@admit): the one order in which an append is checked;
@@ -72,6 +73,7 @@ pub mod secret;
 pub mod settle;
 pub mod stored;
 pub mod system;
+pub mod tail;
 pub mod transfer;
 pub mod verify;
 pub mod view;
@@ -93,5 +95,6 @@ pub use crate::read::{
     StreamInfo, StreamPage, StreamPattern, StreamQuery, StreamsPage, StreamsQuery, TypePattern,
 };
 pub use crate::secret::Secret;
+pub use crate::tail::{Tail, TailOptions};
 pub use crate::verify::{Verified, Watcher};
 pub use crate::whole::{Fill, FillError, KeptRequest, KeptSnapshot, NotFilled, Standing, Whole};

@@ -186,7 +186,7 @@ fn scan<'a, 'q>(asked: impl Iterator<Item = &'a Recorded>, filter: &'q Filter, l
     let mut page = Filling::new(filter, limit.get());
     let most = usize::try_from(PAGE_SCAN_EVENTS_MAX).unwrap_or(usize::MAX);
     let mut asked = asked.take(most);
-    while asked.next().is_some_and(|event| page.look_at(event.clone())) {}
+    while asked.next().is_some_and(|event| page.look_at_one_of(event)) {}
     page
 }
 

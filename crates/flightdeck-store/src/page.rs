@@ -1,5 +1,7 @@
 //! Filling a page: how much fits on it, how far was looked, and where the end is. All stores share it.
 
+use std::borrow::Cow;
+
 use flightdeck_core::limits::PAGE_BYTES_MAX;
 use flightdeck_core::{Json, Position};
 
@@ -81,13 +83,22 @@ impl<'q> Filling<'q> {
 
     /// Looks at an event, and keeps it when it passes. `false`: the page was full, and the event is not looked at.
     pub fn look_at(&mut self, event: Recorded) -> bool {
+        self.look(Cow::Owned(event))
+    }
+
+    /// The same, for an event that stays where it is.
+    pub fn look_at_one_of(&mut self, event: &Recorded) -> bool {
+        self.look(Cow::Borrowed(event))
+    }
+
+    fn look(&mut self, event: Cow<'_, Recorded>) -> bool {
         let position = event.position;
         if self.filter.matches(&event) {
             self.bytes += page_bytes(&event);
             if self.events.len() == self.limit || (self.bytes > PAGE_BYTES_MAX && !self.events.is_empty()) {
                 return false;
             }
-            self.events.push(event);
+            self.events.push(event.into_owned());
         }
         self.looked_at = Some(position);
         true

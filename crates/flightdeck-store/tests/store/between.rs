@@ -1,5 +1,6 @@
 //! A store with something between it and whoever uses it: how a test scripts an interleaving.
 
+use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;
@@ -29,8 +30,8 @@ pub(crate) struct Between {
     pub(crate) erased: Option<Position>,
     /// Runs behind each read of the log.
     pub(crate) after_log: Option<Hook>,
-    /// Reads of the log fail from this one on.
-    pub(crate) log_fails_at: Option<usize>,
+    /// Which reads of the log fail.
+    pub(crate) log_fails: Range<usize>,
     /// Snapshots can't be kept.
     pub(crate) keeps_no_snapshots: bool,
     /// The log in another epoch, from this read of the log on.
@@ -93,7 +94,7 @@ impl EventStore for Between {
         if let Some(hook) = &self.after_log {
             hook(before).await;
         }
-        match self.log_fails_at.is_some_and(|from| before >= from) {
+        match self.log_fails.contains(&before) {
             true => Err(StoreError::Failed { reason: Reason::Storage, source: None }),
             false => page,
         }

@@ -49,7 +49,7 @@ fn only(name: &str) -> Filter {
 
 #[tokio::test]
 async fn it_ends_with_the_error_of_a_store_that_fails() {
-    let store = Between { log_fails_at: Some(1), ..Between::default() };
+    let store = Between { log_fails: 1..usize::MAX, ..Between::default() };
     append(&store.inner, &["A", "B"]).await;
     let options = FollowOptions { page: Limit::new(1).unwrap(), ..PROMPT };
     let mut following = pin!(follow(Arc::new(store), position(0), Filter::ALL, options));

@@ -8,3 +8,4 @@ mod handle;
 mod marks;
 mod question;
 mod snapshots;
+mod tail;

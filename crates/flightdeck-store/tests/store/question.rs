@@ -63,7 +63,7 @@ async fn a_log_that_begins_a_new_epoch_meanwhile_is_not_counted_in_part() {
 
 #[tokio::test]
 async fn a_read_that_fails_fails_the_answer() {
-    let store = Between { inner: long().await, log_fails_at: Some(1), ..Between::default() };
+    let store = Between { inner: long().await, log_fails: 1..usize::MAX, ..Between::default() };
     let answer = store.question(&LogQuestion::of(Ask::Days)).await;
     assert!(matches!(answer, Err(StoreError::Failed { reason: Reason::Storage, .. })), "{answer:?}");
 }
