@@ -3,7 +3,10 @@
 //! It works by a lease, and what it hands over says where it began: whoever was stopped in the middle and wakes up late is
 //! refused, and looks again where the generation stands.
 
+use std::collections::VecDeque;
+use std::future::poll_fn;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use flightdeck_core::{Epoch, Position};
@@ -26,6 +29,8 @@ use crate::watch::{Seen, Watcher};
 const PRESSED_MAX: u32 = 16;
 /// How many times longer a view lingers that found nothing to fold when it looked last.
 const IDLE_LINGERS: u32 = 5;
+/// How many pieces of a view that is in use the store may have at once: it takes what has come meanwhile together.
+const UNDER_WAY_MAX: usize = 2;
 /// For how many times as long as it took to hand something over nothing more of a build is, unless it is much.
 const HANDING_OVER_SHARE: u32 = 6;
 
@@ -84,8 +89,9 @@ struct Hold {
     /// What is folded, and not handed over yet when the generation is being built.
     cache: Cache,
     folded_to: Checkpoint,
-    /// What was handed over last, if the store may still be at it. All that comes next counts on its going well.
-    under_way: Option<JoinHandle<Result<Duration, ViewError>>>,
+    /// What was handed over last, if the store may still be at it: each piece, and all that comes next, counts on those before it
+    /// going well.
+    under_way: VecDeque<JoinHandle<Result<Duration, ViewError>>>,
     /// Since when what is seen of it is not older than what is known, and since when nothing was handed over.
     since: Instant,
     handed_over: Instant,
@@ -235,7 +241,7 @@ impl Advance {
             lease,
             state,
             folded_to,
-            under_way: None,
+            under_way: VecDeque::new(),
             since: Instant::now(),
             handed_over: Instant::now(),
             handing_over: Duration::ZERO,
@@ -265,7 +271,8 @@ impl Advance {
         if let Some(tending) = hold.tending {
             drop(tending.await);
         }
-        through.and(ended)
+        // What ended it is the reason; what comes to grief behind that is not.
+        ended.and(through)
     }
 
     async fn advance(&mut self, hold: &mut Hold, seen: &mut watch::Receiver<Seen>) -> Result<(), Broke> {
@@ -318,7 +325,7 @@ impl Advance {
                 let serves = |state: &GenerationState| state.of.view == self.of.view && state.serving;
                 let fresh = seen.at.filter(|at| *at > hold.since);
                 // What the store had, it may have lost with the power, or with a server that was killed.
-                let through = hold.under_way.is_none() && !self.inline;
+                let through = hold.under_way.is_empty() && !self.inline;
                 let known = seen.at.filter(|at| through && *at > hold.handed_over && *at > hold.since);
                 let is_there = |state: &GenerationState| state.checkpoint == hold.state.checkpoint;
                 if known.is_some() && !seen.find(&self.of).is_none_or(is_there) {
@@ -621,18 +628,21 @@ impl Advance {
     /// Hands over what is folded: at once for a generation that can be asked, in larger pieces for one that is being built. Nobody
     /// waits for the store here: what comes next is read and folded meanwhile.
     async fn hand_over(&self, hold: &mut Hold, now: bool) -> Result<(), Broke> {
-        if hold.under_way.as_ref().is_some_and(JoinHandle::is_finished) {
-            self.through(hold).await?;
+        while hold.under_way.front().is_some_and(JoinHandle::is_finished) {
+            self.through_one(hold).await?;
         }
         let limits = self.views.work_limits();
         let pause = self.options.building_for.max(hold.handing_over * HANDING_OVER_SHARE);
         let full = hold.cache.touched() >= limits.building_rows
             || hold.cache.bytes() >= limits.building_bytes
-            || (hold.under_way.is_none() && hold.handed_over.elapsed() >= pause);
+            || (hold.under_way.is_empty() && hold.handed_over.elapsed() >= pause);
         if hold.folded_to == hold.state.checkpoint || !(now || hold.state.ready || full) {
             return Ok(());
         }
-        self.through(hold).await?;
+        let most = if hold.state.ready { UNDER_WAY_MAX } else { 1 };
+        while hold.under_way.len() >= most {
+            self.through_one(hold).await?;
+        }
         let (lease, from, to) = (hold.lease.clone(), hold.state.checkpoint, hold.folded_to);
         let work = Work { lease, from, to, changes: hold.cache.changes() };
         hold.cache.settle();
@@ -640,12 +650,18 @@ impl Advance {
         let (views, watcher, of) = (Arc::clone(&self.views), self.watcher.clone(), self.of.clone());
         let at_work = Arc::clone(&self.at_work).read_owned().await;
         hold.untended |= !work.changes.is_empty();
-        hold.under_way = Some(tokio::spawn(async move {
+        let mut applying = Box::pin(async move {
             let (begun, _at_work) = (Instant::now(), at_work);
             views.apply(work).await?;
             watcher.hint(&of, to);
             Ok(begun.elapsed())
-        }));
+        });
+        // It is begun here, so that the store gets one piece after the other.
+        let begun = poll_fn(|context| Poll::Ready(applying.as_mut().poll(context))).await;
+        hold.under_way.push_back(match begun {
+            Poll::Ready(applied) => tokio::spawn(std::future::ready(applied)),
+            Poll::Pending => tokio::spawn(applying),
+        });
         Ok(())
     }
 
@@ -657,9 +673,16 @@ impl Advance {
         nothing && in_use && hold.handed_over.elapsed() < self.options.settle && !self.watcher.is_waited_for()
     }
 
-    /// Waits until the store is through with what was handed over.
+    /// Waits until the store is through with all that was handed over.
     async fn through(&self, hold: &mut Hold) -> Result<(), Broke> {
-        let Some(under_way) = hold.under_way.take() else { return Ok(()) };
+        while !hold.under_way.is_empty() {
+            self.through_one(hold).await?;
+        }
+        Ok(())
+    }
+
+    async fn through_one(&self, hold: &mut Hold) -> Result<(), Broke> {
+        let Some(under_way) = hold.under_way.pop_front() else { return Ok(()) };
         hold.handing_over = under_way.await.unwrap_or_else(|broke| {
             // It was given up in the middle of it, as the program ends: where it stands is for the next one to see.
             self.complain(&broke);
@@ -711,7 +734,7 @@ impl Advance {
             self.through(hold).await?;
         }
         hold.behind = false;
-        if hold.under_way.is_none() {
+        if hold.under_way.is_empty() {
             self.tend(hold).await?;
         }
         // One that is ready and does not serve takes over when nobody else serves any more.

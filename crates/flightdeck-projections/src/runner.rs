@@ -66,7 +66,7 @@ impl Default for RunnerOptions {
             poll: Duration::from_secs(1),
             linger: Duration::from_millis(5),
             settle: Duration::from_millis(100),
-            tend: Duration::from_millis(30),
+            tend: Duration::from_millis(60),
             building_for: Duration::from_secs(5),
             retries: 3,
             retry_pause: Duration::from_millis(100),

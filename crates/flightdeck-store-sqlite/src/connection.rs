@@ -12,8 +12,8 @@ use crate::options::Options;
 
 /// What the WAL is cut back to once a checkpoint is done.
 const WAL_BYTES_MAX: i64 = 64 * 1024 * 1024;
-/// The writer's page cache, in KiB.
-const WRITER_CACHE_KIB: i64 = 64 * 1024;
+/// The writer's page cache, in KiB. A larger one costs more than it spares: SQLite looks through all of it behind most commits.
+const WRITER_CACHE_KIB: i64 = 16 * 1024;
 
 /// A setting that SQLite did not take.
 #[derive(Debug)]

@@ -13,6 +13,9 @@ use rusqlite::{Connection, OptionalExtension as _, ToSql, params_from_iter};
 
 use crate::row::Damage;
 
+/// How many pieces of an index of words there may be of one size before they are made one: each is asked, and making them one is what costs.
+const SEGMENTS: u32 = 8;
+
 /// The tables of one generation, and how they are called.
 #[derive(Debug, Clone)]
 pub(crate) struct Tables {
@@ -89,8 +92,9 @@ impl Tables {
             // The words come ready made and with single spaces between them, so that they are the same on every store.
             let _infallible = writeln!(
                 sql,
-                "CREATE VIRTUAL TABLE \"{}\" USING fts5 (words, content='', contentless_delete=1, detail=none, tokenize='ascii');\n\
-                 CREATE TABLE \"{}\" (fd_row INTEGER PRIMARY KEY) STRICT;",
+                "CREATE VIRTUAL TABLE \"{0}\" USING fts5 (words, content='', contentless_delete=1, detail=none, tokenize='ascii');\n\
+                 INSERT INTO \"{0}\" (\"{0}\", rank) VALUES ('automerge', {SEGMENTS});\n\
+                 CREATE TABLE \"{1}\" (fd_row INTEGER PRIMARY KEY) STRICT;",
                 self.words(place),
                 self.todo(place),
             );

@@ -16,8 +16,8 @@ use std::time::Duration;
 
 use rusqlite::Connection;
 
-/// Pages of 4 KiB that it grows by before it is copied back: 32 MB.
-pub(crate) const CHECKPOINT_PAGES: i32 = 8_000;
+/// Pages of 4 KiB that it grows by before it is copied back: 64 MB. A page that is changed time and again is copied once.
+pub(crate) const CHECKPOINT_PAGES: i32 = 16_000;
 /// Pages at which the writer waits until it is copied back: 128 MB.
 const PAGES_MAX: i32 = 32_000;
 /// A round of copying beside the writer ends when so few pages came during a pass, ...
