@@ -27,8 +27,6 @@ use crate::watch::{Seen, Watcher};
 
 /// How often in a row it is tried to overtake the generation in use before the loop rests.
 const PRESSED_MAX: u32 = 16;
-/// How many times longer a view lingers that found nothing to fold when it looked last.
-const IDLE_LINGERS: u32 = 5;
 /// How many pieces of a view that is in use the store may have at once: it takes what has come meanwhile together.
 const UNDER_WAY_MAX: usize = 2;
 /// For how many times as long as it took to hand something over nothing more of a build is, unless it is much.
@@ -797,16 +795,18 @@ impl Advance {
             // Whoever has come to wait for it waits for what is known already.
             Ok(()) = waiters.changed(), if unwritten => return Ok(()),
         }
-        // What found nothing to fold looks more rarely than what did, unless somebody waits for it; and what is folded within the
-        // appends only to see that it is.
-        let linger = match (self.inline && hold.state.ready, unwritten) {
-            (true, _) => self.options.settle,
-            (false, true) => self.options.linger * IDLE_LINGERS,
-            (false, false) => return Ok(()),
+        let linger = match (self.inline, hold.state.ready) {
+            // What is folded within the appends is only looked at.
+            (true, true) => self.options.settle,
+            // Nobody waits for it: what comes together is folded and written together.
+            (_, true) if !self.watcher.is_waited_for() => {
+                self.options.gather.saturating_sub(hold.handed_over.elapsed())
+            }
+            _ => return Ok(()),
         };
         tokio::select! {
             () = sleep(linger) => {}
-            Ok(()) = waiters.changed(), if unwritten => {}
+            Ok(()) = waiters.changed(), if !self.inline => {}
         }
         Ok(())
     }

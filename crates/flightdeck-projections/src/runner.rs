@@ -38,6 +38,8 @@ pub struct RunnerOptions {
     pub poll: Duration,
     /// How far two reads of the end of the log are apart at least, so that what comes together is folded together.
     pub linger: Duration,
+    /// How far two pieces of a view that is in use are apart at least, unless somebody on this node waits for a view.
+    pub gather: Duration,
     /// How long it may take to write down that a view has looked further and found nothing to fold. Who waits for it on this node does
     /// not wait for that.
     pub settle: Duration,
@@ -65,6 +67,7 @@ impl Default for RunnerOptions {
             standby: Duration::from_millis(500),
             poll: Duration::from_secs(1),
             linger: Duration::from_millis(5),
+            gather: Duration::from_millis(25),
             settle: Duration::from_millis(100),
             tend: Duration::from_millis(60),
             building_for: Duration::from_secs(5),

@@ -4,7 +4,7 @@
 //! nothing else.
 
 use flightdeck_core::Position;
-use flightdeck_store::view::{Cache, Checkpoint, FoldError, Halt, HaltKind, Inline};
+use flightdeck_store::view::{Cache, Checkpoint, FoldError, Generation, Halt, HaltKind, Inline};
 use flightdeck_store::{Corruption, Recorded};
 use rusqlite::{Connection, ErrorCode, params};
 
@@ -39,6 +39,11 @@ impl InlineViews {
     pub(crate) fn set(&mut self, inline: Vec<Inline>) {
         self.views = inline.into_iter().map(|inline| View { inline, stored: None, cache: None }).collect();
         self.stale = true;
+    }
+
+    /// Whether that one is among them.
+    pub(crate) fn has(&self, of: &Generation) -> bool {
+        self.views.iter().any(|view| view.inline.of == *of)
     }
 
     /// Something else may have changed them, or what was written was rolled back.

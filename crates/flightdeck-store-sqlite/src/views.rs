@@ -102,6 +102,8 @@ impl Leases {
 pub(crate) trait ViewJob: Send {
     /// Whether it may be lost with the power: what was folded is folded again. Whatever is committed behind it keeps it.
     fn may_be_lost(&self) -> bool;
+    /// The one generation that it is about; nothing if it may be about others as well.
+    fn of(&self) -> Option<&Generation>;
     /// Whether others may go before it, if there are not always some.
     fn may_wait(&self) -> bool;
     /// Does it. Says whether anything is to be committed.
@@ -133,6 +135,7 @@ enum Kind {
 struct Doing<T, F> {
     work: F,
     kind: Kind,
+    of: Option<Generation>,
     done: Option<Result<T, ViewError>>,
     answer: oneshot::Sender<Result<T, ViewError>>,
 }
@@ -144,6 +147,10 @@ where
 {
     fn may_be_lost(&self) -> bool {
         self.kind != Kind::Kept
+    }
+
+    fn of(&self) -> Option<&Generation> {
+        self.of.as_ref()
     }
 
     fn may_wait(&self) -> bool {
@@ -180,16 +187,17 @@ impl SqliteStore {
         &self,
         work: impl FnMut(&mut On<'_>) -> Result<(T, bool), NotDone> + Send + 'static,
     ) -> Result<T, ViewError> {
-        self.work_as(Kind::Kept, work).await
+        self.work_as(Kind::Kept, None, work).await
     }
 
     async fn work_as<T: Send + 'static>(
         &self,
         kind: Kind,
+        of: Option<Generation>,
         work: impl FnMut(&mut On<'_>) -> Result<(T, bool), NotDone> + Send + 'static,
     ) -> Result<T, ViewError> {
         let (answer, answered) = oneshot::channel();
-        let job = Box::new(Doing { work, kind, done: None, answer });
+        let job = Box::new(Doing { work, kind, of, done: None, answer });
         self.send(job).await.map_err(|error| ViewError::Store(crate::store::to_store_error(error)))?;
         answered.await.unwrap_or_else(|_| Err(ViewError::failed(Reason::Stopped, None)))
     }
@@ -223,7 +231,7 @@ impl SqliteStore {
         let (lease, from, to) = (work.lease.clone(), work.from, work.to);
         let begun = {
             let (lease, leases) = (lease.clone(), Arc::clone(self.leases()));
-            self.work_as(Kind::Folded, move |on| {
+            self.work_as(Kind::Folded, None, move |on| {
                 let stored = stands_at(on.conn, &leases, &lease, &from)?;
                 Stage(&stored.tables()).begin(on.conn)?;
                 Ok((stored, true))
@@ -240,7 +248,7 @@ impl SqliteStore {
                 some.push(row);
             }
             let (lease, leases) = (lease.clone(), Arc::clone(self.leases()));
-            self.work_as(Kind::Folded, move |on| {
+            self.work_as(Kind::Folded, None, move |on| {
                 let stored = stands_at(on.conn, &leases, &lease, &from)?;
                 Stage(&stored.tables()).put(on.conn, &some)?;
                 Ok(((), true))
@@ -248,7 +256,7 @@ impl SqliteStore {
             .await?;
         }
         let (ours, leases) = (lease.clone(), Arc::clone(self.leases()));
-        self.work_as(Kind::Folded, move |on| {
+        self.work_as(Kind::Folded, None, move |on| {
             let stored = stands_at(on.conn, &leases, &ours, &from)?;
             generations::set_staged(on.conn, stored.id, Some(&to))?;
             Ok(((), true))
@@ -261,7 +269,7 @@ impl SqliteStore {
     async fn take_in_staged(&self, lease: &Lease) -> Result<(), ViewError> {
         loop {
             let (lease, leases) = (lease.clone(), Arc::clone(self.leases()));
-            let more = self.work_as(Kind::Folded, move |on| {
+            let more = self.work_as(Kind::Folded, None, move |on| {
                 let stored = generations::get(on.conn, &lease.of)?;
                 leases.check(&lease)?;
                 let Some(to) = stored.staged else { return Ok((false, false)) };
@@ -294,7 +302,7 @@ impl SqliteStore {
 
     async fn empty_all(&self) -> Result<(), ViewError> {
         loop {
-            let more = self.work_as(Kind::Folded, |on| {
+            let more = self.work_as(Kind::Folded, None, |on| {
                 let Some((id, tables)) = generations::next_gone(on.conn)? else { return Ok((false, false)) };
                 if tables::empty(on.conn, id, tables, EMPTY_ROWS)? {
                     generations::forget(on.conn, id)?;
@@ -536,7 +544,10 @@ impl ViewStore for SqliteStore {
             }
         }
         let leases = Arc::clone(self.leases());
-        self.work_as(Kind::Folded, move |on| Ok((apply(on.conn, &leases, &work)?, true))).await
+        self.work_as(Kind::Folded, Some(work.lease.of.clone()), move |on| {
+            Ok((apply(on.conn, &leases, &work)?, true))
+        })
+        .await
     }
 
     async fn halt(&self, lease: &Lease, halt: &Halt) -> Result<(), ViewError> {
@@ -603,7 +614,7 @@ impl ViewStore for SqliteStore {
             return Ok(false);
         }
         let (lease, leases) = (lease.clone(), Arc::clone(self.leases()));
-        self.work_as(Kind::PutOff, move |on| {
+        self.work_as(Kind::PutOff, Some(lease.of.clone()), move |on| {
             let stored = generations::get(on.conn, &lease.of)?;
             leases.check(&lease)?;
             let done = stored.tables().tend(on.conn, JOB)?;

@@ -223,7 +223,9 @@ impl Writer<'_> {
             return self.fail(vec![Job::View(job)], &error.into(), Stage::Commit);
         }
         kill_point!("view-after-commit");
-        self.inline.forget();
+        if job.of().is_none_or(|of| self.inline.has(of)) {
+            self.inline.forget();
+        }
         job.answer(None);
         self.checkpoint()
     }
