@@ -654,8 +654,11 @@ impl Advance {
             watcher.hint(&of, to);
             Ok(begun.elapsed())
         });
-        // It is begun here, so that the store gets one piece after the other.
-        let begun = poll_fn(|context| Poll::Ready(applying.as_mut().poll(context))).await;
+        // One of two is begun here, so that the store gets one piece after the other.
+        let begun = match hold.state.ready {
+            true => poll_fn(|context| Poll::Ready(applying.as_mut().poll(context))).await,
+            false => Poll::Pending,
+        };
         hold.under_way.push_back(match begun {
             Poll::Ready(applied) => tokio::spawn(std::future::ready(applied)),
             Poll::Pending => tokio::spawn(applying),
