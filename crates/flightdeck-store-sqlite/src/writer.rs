@@ -567,3 +567,52 @@ fn answer(group: Vec<Job>, results: Vec<Result1>) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use flightdeck_store::AppendError;
+    use flightdeck_store::view::Generation;
+
+    use super::{Broke, GO_BEFORE_MAX, ViewJobs};
+    use crate::views::{On, ViewJob};
+
+    struct Job(bool);
+
+    impl ViewJob for Job {
+        fn may_be_lost(&self) -> bool {
+            true
+        }
+        fn of(&self) -> Option<&Generation> {
+            None
+        }
+        fn may_wait(&self) -> bool {
+            self.0
+        }
+        fn work(&mut self, _: &mut On<'_>) -> Result<bool, Broke> {
+            Ok(false)
+        }
+        fn answer(self: Box<Self>, _: Option<AppendError>) {}
+    }
+
+    /// What may wait lets others go first, however many come; but only so many.
+    #[test]
+    fn what_may_wait_does_not_wait_for_ever() {
+        let mut jobs = ViewJobs::default();
+        jobs.push(Box::new(Job(true)));
+        jobs.push(Box::new(Job(true)));
+        let order: Vec<bool> = (0..2 * (GO_BEFORE_MAX + 1))
+            .map(|_| {
+                jobs.push(Box::new(Job(false)));
+                jobs.pop().unwrap().may_wait()
+            })
+            .collect();
+        let waited: Vec<usize> =
+            order.iter().enumerate().filter(|(_, waits)| **waits).map(|(at, _)| at).collect();
+        let before = GO_BEFORE_MAX as usize;
+        assert_eq!(waited, [before, 2 * before + 1]);
+        let left = std::iter::from_fn(|| jobs.pop()).count();
+        assert_eq!((left, jobs.is_empty()), (2, true));
+        jobs.push(Box::new(Job(true)));
+        assert!(jobs.pop().unwrap().may_wait(), "with nothing else to do it does not wait");
+    }
+}

@@ -1,14 +1,18 @@
 //! Much at once: pages that are folded in pieces, pieces of work that are staged, and appends in between.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use flightdeck_core::{EventType, Json, StreamId};
-use flightdeck_projections::{Projection, Reads, Runner};
+use flightdeck_projections::{Projection, Reads, Runner, RunnerOptions};
 use flightdeck_store::view::{FoldError, Key, Kind, Rows, Table, ViewQuery};
 use flightdeck_store::{Append, NewEvent, Recorded};
 
 use crate::counts::Counts;
 use crate::ground::{Ground, eventually, name, quick};
+use crate::small::Small;
+
+const LONG: Duration = Duration::from_secs(60);
 
 /// An event names a group, and each row of the group counts one up.
 struct Fan {
@@ -100,6 +104,27 @@ async fn an_event_may_change_more_rows_than_a_piece_of_work_has(ground: Ground) 
     running.stop().await;
 }
 
+/// While the store is at one piece it gets the next one, and no more; and each where the one before ended.
+async fn a_slow_store_has_two_pieces_at_once_in_their_order(ground: Ground) {
+    let slow = Arc::new(Small::slow(Arc::clone(&ground.views), Duration::from_millis(10)));
+    let options =
+        RunnerOptions { linger: Duration::from_millis(1), gather: Duration::ZERO, lease: LONG, ..quick() };
+    let running = Runner::new(Arc::clone(&ground.store), Arc::clone(&slow) as _).options(options);
+    let running = running.projection(Counts::named("counts")).start().await.unwrap();
+    eventually("it is ready", async || ground.state("counts").await.ready).await;
+    for _ in 0..200 {
+        ground.append("a-1", "Counted", "\"a\"").await;
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    ready_at(&ground, "counts", 200).await;
+    assert_eq!(ground.counts("counts", 1).await, [("a".to_owned(), 200)]);
+    running.stop().await;
+    let turns = slow.turns();
+    assert!(turns.iter().all(|(at_once, refused)| *at_once <= 2 && !refused), "{turns:?}");
+    let both = turns.iter().filter(|(at_once, _)| *at_once == 2).count();
+    assert!(both > turns.len() / 4, "the next was there when one was done: {turns:?}");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_appended_while_work_is_staged_is_counted_once() {
     let ground = Ground::sqlite();
@@ -154,4 +179,5 @@ async fn inline_is_at_the_head_whatever_a_group_brings() {
 crate::on_both! {
     loses_nothing_of_a_page_that_is_folded_in_pieces
     an_event_may_change_more_rows_than_a_piece_of_work_has
+    a_slow_store_has_two_pieces_at_once_in_their_order
 }

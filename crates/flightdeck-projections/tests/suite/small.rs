@@ -1,6 +1,7 @@
-//! A store of views that says it can take little at once, and counts what it is given.
+//! A store of views that says it can take little at once, or takes its time for that, and counts what it is given.
 
 use std::sync::Arc;
+use std::sync::Mutex as Noted;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -15,13 +16,31 @@ pub(crate) struct Small {
     pieces: AtomicUsize,
     largest: AtomicUsize,
     loaded: AtomicUsize,
+    /// How long it takes for a piece of work, one after the other.
+    takes: Duration,
+    turn: tokio::sync::Mutex<()>,
+    at_once: AtomicUsize,
+    /// For each piece in its turn: how many there were at once, and whether it was refused.
+    turns: Noted<Vec<(usize, bool)>>,
 }
 
 impl Small {
     pub(crate) fn of(inner: Arc<dyn ViewStore>, rows: usize, bytes: usize) -> Self {
         let limits = WorkLimits { rows, building_rows: rows, building_bytes: bytes };
         let none = AtomicUsize::default;
-        Self { inner, limits, pieces: none(), largest: none(), loaded: none() }
+        let (takes, turn, turns) = (Duration::ZERO, tokio::sync::Mutex::default(), Noted::default());
+        let (pieces, largest, loaded, at_once) = (none(), none(), none(), none());
+        Self { inner, limits, pieces, largest, loaded, takes, turn, at_once, turns }
+    }
+
+    /// One that takes as much as any, and so long for each piece.
+    pub(crate) fn slow(inner: Arc<dyn ViewStore>, takes: Duration) -> Self {
+        let limits = inner.work_limits();
+        Self { takes, limits, ..Self::of(inner, 1, 1) }
+    }
+
+    pub(crate) fn turns(&self) -> Vec<(usize, bool)> {
+        self.turns.lock().unwrap().clone()
     }
 
     /// How many pieces of work there were, how many rows the largest had, and how many rows were loaded.
@@ -65,7 +84,14 @@ impl ViewStore for Small {
         let rows = work.changes.iter().map(|changed| changed.put.len() + changed.gone.len()).sum();
         self.pieces.fetch_add(1, Ordering::SeqCst);
         self.largest.fetch_max(rows, Ordering::SeqCst);
-        self.inner.apply(work).await
+        self.at_once.fetch_add(1, Ordering::SeqCst);
+        let turn = self.turn.lock().await;
+        tokio::time::sleep(self.takes).await;
+        let done = self.inner.apply(work).await;
+        let at_once = self.at_once.fetch_sub(1, Ordering::SeqCst);
+        self.turns.lock().unwrap().push((at_once, done.is_err()));
+        drop(turn);
+        done
     }
     async fn halt(&self, lease: &Lease, halt: &Halt) -> Result<(), ViewError> {
         self.inner.halt(lease, halt).await

@@ -111,7 +111,28 @@ async fn what_finds_nothing_writes_that_down_rarely(ground: Ground) {
     running.stop().await;
 }
 
+/// What nobody waits for is folded now and then, all that came at once; and who waits gets it at once.
+async fn what_nobody_waits_for_is_written_together(ground: Ground) {
+    let rarely = RunnerOptions { gather: LONG * 10, ..quick() };
+    let running = runner(&ground).options(rarely).projection(Counts::named("counts")).start().await.unwrap();
+    eventually("it is ready", async || ground.state("counts").await.ready).await;
+    for round in 1..=3 {
+        for _ in 0..10 {
+            ground.append("a-1", "Counted", "\"a\"").await;
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            assert_eq!(ground.state("counts").await.checkpoint.position.get(), round * 11 - 11);
+        }
+        let begun = Instant::now();
+        let done = ground.append("a-1", "Counted", "\"a\"").await;
+        running.watcher().wait_for(&name("counts"), 1, done.cursor, LONG).await.unwrap();
+        assert!(begun.elapsed() < LONG / 4, "who waits wakes it up");
+        assert_eq!(ground.counts("counts", 1).await, [("a".to_owned(), round * 11)]);
+    }
+    running.stop().await;
+}
+
 crate::on_both! {
+    what_nobody_waits_for_is_written_together
     sees_ones_own_write
     what_finds_nothing_writes_that_down_rarely
     gives_up_in_time
