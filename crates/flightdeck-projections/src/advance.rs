@@ -4,6 +4,7 @@
 //! refused, and looks again where the generation stands.
 
 mod handing_over;
+mod reading;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -14,11 +15,12 @@ use flightdeck_store::view::{
     Cache, Checkpoint, Generation, GenerationState, Halt, HaltKind, Holder, Lease, Succession, TakenOver,
     ViewError, ViewStore, succession,
 };
-use flightdeck_store::{Corruption, EventStore, LogPage, LogQuery, Recorded, StoreError, Tail};
+use flightdeck_store::{Corruption, EventStore, LogQuery, StoreError, Tail};
 use tokio::sync::{RwLock, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
+use self::reading::{Ahead, Events};
 use crate::batch::{self, Batch, Current, Folded};
 use crate::kept::Kept;
 use crate::projection::Defined;
@@ -89,8 +91,9 @@ struct Hold {
     /// Since when what is seen of it is not older than what is known, and since when nothing was handed over.
     since: Instant,
     handed_over: Instant,
-    /// How long that took.
+    /// How long that took, and when the last piece was handed over.
     handing_over: Duration,
+    gathered: Instant,
     /// The store at what it has put off, when it began that, and whether there may be more of it.
     tending: Option<JoinHandle<Result<bool, ViewError>>>,
     tended: Instant,
@@ -112,8 +115,8 @@ struct Hold {
     tried: Option<(Position, u32)>,
     /// The event whose fold took too long.
     overdue: Option<Position>,
-    /// The page behind that position, which is being read ahead.
-    ahead: Option<(Position, JoinHandle<Result<LogPage, StoreError>>)>,
+    /// The page that is being read ahead.
+    ahead: Option<Ahead>,
 }
 
 /// An error, with what lies beneath it.
@@ -239,6 +242,7 @@ impl Advance {
             since: Instant::now(),
             handed_over: Instant::now(),
             handing_over: Duration::ZERO,
+            gathered: Instant::now(),
             tending: None,
             tended: Instant::now(),
             untended: true,
@@ -261,7 +265,10 @@ impl Advance {
         }
         let ended = self.advance(&mut hold, seen).await;
         // Whatever ended it, nothing of this is under way when somebody looks where the generation stands.
-        let through = self.through(&mut hold).await;
+        let mut through = Ok(());
+        while !hold.under_way.is_empty() {
+            through = through.and(self.through_one(&mut hold).await);
+        }
         if let Some(tending) = hold.tending {
             drop(tending.await);
         }
@@ -359,6 +366,7 @@ impl Advance {
     async fn start_again(&self, hold: &mut Hold) -> Result<(), Broke> {
         self.through(hold).await?;
         if let Some(state) = self.look().await? {
+            hold.untended |= hold.folded_to != state.checkpoint;
             hold.folded_to = state.checkpoint;
             hold.state = state;
         }
@@ -436,12 +444,13 @@ impl Advance {
             return self.try_again(hold, halt).await;
         }
         let page = match self.page(hold).await {
-            Ok(page) => page,
-            Err(StoreError::Corrupt(damage)) => {
+            Ok(Some(page)) => page,
+            Ok(None) => return Ok(Turn::Again),
+            Err(Broke::Store(StoreError::Corrupt(damage))) => {
                 self.stand_before(hold, damage);
                 return Ok(Turn::Again);
             }
-            Err(error) => return Err(error.into()),
+            Err(broke) => return Err(broke),
         };
         if hold.epoch.as_ref() != Some(page.head.epoch()) {
             // A log that began a new epoch may be another one from somewhere on.
@@ -472,28 +481,6 @@ impl Advance {
             }
             None => Ok(Turn::Again),
         }
-    }
-
-    async fn page(&self, hold: &mut Hold) -> Result<LogPage, StoreError> {
-        let after = hold.folded_to.position;
-        if let Some((from, reading)) = hold.ahead.take()
-            && from == after
-            && let Ok(page) = reading.await
-        {
-            return page;
-        }
-        let until = hold.stand.as_ref().map(|halt| halt.position.previous());
-        let query = self.query(after, until);
-        // One that is built anew is to be what the log is now, to the last event.
-        match self.tail.page(&query).filter(|_| hold.state.ready) {
-            Some(page) => Ok(page),
-            None => self.store.read_log(&query).await,
-        }
-    }
-
-    fn query(&self, after: Position, until: Option<Position>) -> LogQuery {
-        let filter = self.defined.filter.clone();
-        LogQuery { until, limit: self.options.page, ..LogQuery::after(after).matching(filter) }
     }
 
     /// The log is damaged somewhere ahead.
@@ -527,20 +514,23 @@ impl Advance {
     async fn fold(
         &self,
         hold: &mut Hold,
-        events: Vec<Recorded>,
+        events: Events,
         scanned_to: Position,
     ) -> Result<Option<Halt>, Broke> {
         if events.is_empty() {
             hold.folded_to.position = scanned_to;
             return Ok(None);
         }
-        let cache = std::mem::replace(&mut hold.cache, Cache::of(&hold.state.plan));
+        let mut cache = std::mem::replace(&mut hold.cache, Cache::of(&hold.state.plan));
         let (defined, skips) = (self.defined.clone(), hold.state.skips.clone());
         let (from, rows_max, current) = (hold.folded_to, self.rows_max(hold), Current::default());
         let noted = Arc::clone(&current);
         let looked = self.aside(hold, current, move || {
-            let mut cache = cache;
-            let (batch, wanted) = Batch::of(&defined, &cache, &skips, (events, scanned_to), &noted);
+            let mut batch = match events {
+                Events::Raw(events) => Batch::of(&defined, &skips, (events, scanned_to), &noted),
+                Events::Looked(batch) => batch,
+            };
+            let wanted = batch.missing(&cache);
             // What has all its rows is folded on the spot.
             let folded = match wanted.is_empty() {
                 true => Ok(batch.fold(&defined, &mut cache, from, rows_max, &noted)),
@@ -598,12 +588,20 @@ impl Advance {
         current: Current,
         fold: impl FnOnce() -> T + Send + 'static,
     ) -> Result<Option<T>, Broke> {
-        let mut folding = tokio::task::spawn_blocking(fold);
+        self.in_time(hold, current, tokio::task::spawn_blocking(fold)).await
+    }
+
+    async fn in_time<T>(
+        &self,
+        hold: &mut Hold,
+        current: Current,
+        mut aside: JoinHandle<T>,
+    ) -> Result<Option<T>, Broke> {
         let halt = loop {
-            if let Ok(folded) = timeout(Duration::from_millis(250), &mut folding).await {
+            if let Ok(done) = timeout(Duration::from_millis(250), &mut aside).await {
                 // A fold that panics is caught where it is called; a panic here is a fault of ours.
-                return match folded {
-                    Ok(folded) => Ok(Some(folded)),
+                return match done {
+                    Ok(done) => Ok(Some(done)),
                     Err(error) => {
                         self.complain(&error);
                         Err(ViewError::Fenced.into())
@@ -617,18 +615,6 @@ impl Advance {
         self.start_again(hold).await?;
         (hold.overdue, hold.stand) = (Some(halt.position), Some(halt));
         Ok(None)
-    }
-
-    /// Reads the next page while this one is folded. Not while others append: they are not to share what they work with with two of
-    /// ours at once.
-    fn read_ahead(&self, hold: &mut Hold, page: &LogPage) {
-        hold.grows = std::mem::replace(&mut hold.head, page.head.position()) != page.head.position();
-        let held = hold.state.ready && self.tail.holds(page.scanned_to);
-        if !page.end && !hold.grows && hold.stand.is_none() && !held {
-            let (store, query) = (Arc::clone(&self.store), self.query(page.scanned_to, None));
-            let reading = tokio::spawn(async move { store.read_log(&query).await });
-            hold.ahead = Some((page.scanned_to, reading));
-        }
     }
 
     /// It has caught up: if it was being built, it takes over.
@@ -684,28 +670,28 @@ impl Advance {
     ) -> Result<(), Broke> {
         let soon = !hold.state.ready || hold.untended || hold.tending.is_some();
         let mut most = if soon { self.options.linger } else { self.options.poll };
-        if !head.has_changed().unwrap_or(false) {
-            self.through(hold).await?;
-        }
+        let grown = self.through_unless(hold, head).await?;
         let unwritten = hold.folded_to != hold.state.checkpoint;
         if unwritten {
             most = most.min(self.options.settle.saturating_sub(hold.handed_over.elapsed()));
         }
         tokio::select! {
-            grown = timeout(most, head.changed()) => {
+            grown = timeout(most, head.changed()), if !grown => {
                 if let Ok(Err(_closed)) = grown {
                     sleep(most).await;
                 }
             }
             // Whoever has come to wait for it waits for what is known already.
             Ok(()) = waiters.changed(), if unwritten => return Ok(()),
+            () = std::future::ready(()), if grown => {}
         }
         let linger = match (self.inline, hold.state.ready) {
-            // What is folded within the appends is only looked at.
+            // What is folded within the appends is only looked at, and what it has put off is done.
+            (true, true) if soon => self.options.gather,
             (true, true) => self.options.settle,
             // Nobody waits for it: what comes together is folded and written together.
             (_, true) if !self.watcher.is_waited_for() => {
-                self.options.gather.saturating_sub(hold.handed_over.elapsed())
+                self.options.gather.saturating_sub(hold.gathered.elapsed())
             }
             _ => return Ok(()),
         };

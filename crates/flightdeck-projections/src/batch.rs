@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use flightdeck_core::{EventId, Position};
 use flightdeck_store::Recorded;
 use flightdeck_store::view::{
-    Cache, Checkpoint, FoldError, Generation, Halt, HaltKind, Key, ViewError, ViewStore, Wanted,
+    Cache, Checkpoint, FoldError, Generation, Halt, HaltKind, Key, ViewError, ViewStore, Wanted, keys_of,
 };
 
 use crate::projection::Defined;
@@ -50,13 +50,11 @@ impl Batch {
     /// Looks at the events of a page: which are read, and the rows that they are about.
     pub(crate) fn of(
         defined: &Defined,
-        cache: &Cache,
         skips: &[Position],
         (events, scanned_to): (Vec<Recorded>, Position),
         current: &Current,
-    ) -> (Self, Wanted) {
+    ) -> Self {
         let mut batch = Self { events: Vec::with_capacity(events.len()), scanned_to, stop: None };
-        let mut wanted = Wanted::new();
         for event in events {
             if skips.contains(&event.position) {
                 continue;
@@ -64,14 +62,11 @@ impl Batch {
             note(current, Some((event.position, event.id, Instant::now())));
             let keys = match defined.reads.reads(&event) {
                 Ok(false) => continue,
-                Ok(true) => cache.keys(&*defined.fold, &event).map_err(|error| poison(&event, &error)),
+                Ok(true) => keys_of(&*defined.fold, &event).map_err(|error| poison(&event, &error)),
                 Err(halt) => Err(halt),
             };
             match keys {
-                Ok((keys, missing)) => {
-                    wanted.extend(missing);
-                    batch.events.push((event, keys));
-                }
+                Ok(keys) => batch.events.push((event, keys)),
                 Err(halt) => {
                     batch.stop = Some(halt);
                     break;
@@ -79,9 +74,27 @@ impl Batch {
             }
         }
         note(current, None);
+        batch
+    }
+
+    /// The rows that it is about and that are not held. What is behind an event with a key that does not fit is left out of it.
+    pub(crate) fn missing(&mut self, cache: &Cache) -> Wanted {
+        let mut wanted = Wanted::new();
+        let mut fit = 0;
+        for (event, keys) in &self.events {
+            match cache.missing(keys) {
+                Ok(missing) => wanted.extend(missing),
+                Err(error) => {
+                    self.stop = Some(poison(event, &error));
+                    break;
+                }
+            }
+            fit += 1;
+        }
+        self.events.truncate(fit);
         wanted.sort_unstable();
         wanted.dedup();
-        (batch, wanted)
+        wanted
     }
 
     /// Folds it into rows that are held, until `rows_max` of them may have changed.

@@ -130,6 +130,7 @@ impl Watcher {
         }
         self.0.seen.send_modify(|seen| {
             if let Some(state) = Arc::make_mut(&mut seen.generations).iter_mut().find(|state| state.of == *of)
+                && state.checkpoint.position < to.position
             {
                 state.checkpoint = to;
             }

@@ -180,17 +180,19 @@ impl Reading {
         loop {
             head.mark_unchanged();
             let next = Instant::now() + self.options.linger;
-            let told = match self.read().await {
-                Ok(true) => continue,
-                Ok(false) => lock(&self.held).head.as_ref().map(Cursor::position),
+            let (told, more) = match self.read().await {
+                Ok(more) => (lock(&self.held).head.as_ref().map(Cursor::position), more),
                 // Whoever follows the log reads it for themselves then, and sees why that can't be done.
                 Err(_) => {
                     *lock(&self.held) = Held::default();
-                    Some(*head.borrow())
+                    (Some(*head.borrow()), false)
                 }
             };
             if let Some(told) = told {
                 self.tell.send_if_modified(|seen| std::mem::replace(seen, told) != told);
+            }
+            if more {
+                continue;
             }
             if let Ok(Err(_closed)) = timeout(self.options.poll, head.changed()).await {
                 sleep_until(Instant::now() + self.options.poll).await;

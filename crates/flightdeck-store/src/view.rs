@@ -23,6 +23,6 @@ pub use self::generation::{
 pub use self::memory::MemoryViews;
 pub use self::port::{Inline, Mark, Reading, TakenOver, ViewError, ViewStore, Work, WorkLimits};
 pub use self::query::{Compare, InvalidQuery, Sort, Term, ViewCursor, ViewPage, ViewQuery, Visible, Where};
-pub use self::rows::{Cache, Changes, Fold, FoldError, Key, Rows, TableChanges, Wanted};
+pub use self::rows::{Cache, Changes, Fold, FoldError, Key, Rows, TableChanges, Wanted, keys_of};
 pub use self::table::{Column, InvalidPlan, Kind, Plan, Table, ViewName};
 pub use self::value::{Cell, Row, Value};

@@ -3,10 +3,12 @@
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::Poll;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use flightdeck_core::Position;
 use flightdeck_store::view::{ViewError, Work};
-use tokio::task::JoinHandle;
+use tokio::sync::watch;
+use tokio::task::{JoinError, JoinHandle};
 
 use super::{Advance, Broke, Hold};
 
@@ -34,10 +36,15 @@ impl Advance {
         while hold.under_way.len() >= most {
             self.through_one(hold).await?;
         }
+        // A store may go about one that is larger than any should be in more than one step, and nothing else goes between these.
+        let large = hold.state.ready && hold.cache.touched() > limits.rows;
+        if large {
+            self.through(hold).await?;
+        }
         let (lease, from, to) = (hold.lease.clone(), hold.state.checkpoint, hold.folded_to);
         let work = Work { lease, from, to, changes: hold.cache.changes() };
         hold.cache.settle();
-        hold.state.checkpoint = to;
+        (hold.state.checkpoint, hold.gathered) = (to, Instant::now());
         let (views, watcher, of) = (Arc::clone(&self.views), self.watcher.clone(), self.of.clone());
         let at_work = Arc::clone(&self.at_work).read_owned().await;
         hold.untended |= !work.changes.is_empty();
@@ -56,6 +63,9 @@ impl Advance {
             Poll::Ready(applied) => tokio::spawn(std::future::ready(applied)),
             Poll::Pending => tokio::spawn(applying),
         });
+        if large {
+            self.through(hold).await?;
+        }
         Ok(())
     }
 
@@ -75,9 +85,36 @@ impl Advance {
         Ok(())
     }
 
-    async fn through_one(&self, hold: &mut Hold) -> Result<(), Broke> {
+    pub(super) async fn through_one(&self, hold: &mut Hold) -> Result<(), Broke> {
         let Some(under_way) = hold.under_way.pop_front() else { return Ok(()) };
-        hold.handing_over = under_way.await.unwrap_or_else(|broke| {
+        let done = under_way.await;
+        self.is_through(hold, done).await
+    }
+
+    /// Waits for what was handed over as long as nothing comes. Says whether something has.
+    pub(super) async fn through_unless(
+        &self,
+        hold: &mut Hold,
+        head: &mut watch::Receiver<Position>,
+    ) -> Result<bool, Broke> {
+        while let Some(front) = hold.under_way.front_mut() {
+            tokio::select! {
+                done = front => {
+                    hold.under_way.pop_front();
+                    self.is_through(hold, done).await?;
+                }
+                Ok(()) = head.changed() => return Ok(true),
+            }
+        }
+        Ok(false)
+    }
+
+    async fn is_through(
+        &self,
+        hold: &mut Hold,
+        done: Result<Result<Duration, ViewError>, JoinError>,
+    ) -> Result<(), Broke> {
+        hold.handing_over = done.unwrap_or_else(|broke| {
             // It was given up in the middle of it, as the program ends: where it stands is for the next one to see.
             self.complain(&broke);
             Err(ViewError::Fenced)
@@ -98,7 +135,9 @@ impl Advance {
         if !hold.state.ready {
             while self.views.tend(&hold.lease).await? {}
             hold.untended = false;
-        } else if hold.tending.is_none() && std::mem::take(&mut hold.untended) {
+        } else if hold.tending.is_none() && (hold.untended || hold.tended.elapsed() >= self.options.poll) {
+            // What is still with the store puts off more. And a store may have put off the putting off itself.
+            hold.untended = !hold.under_way.is_empty();
             let (views, lease) = (Arc::clone(&self.views), hold.lease.clone());
             let at_work = Arc::clone(&self.at_work).read_owned().await;
             hold.tending = Some(tokio::spawn(async move {

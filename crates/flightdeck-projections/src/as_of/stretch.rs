@@ -99,7 +99,9 @@ impl Folding {
     pub(super) async fn look_at(&mut self, piece: Piece) -> Result<(Batch, Wanted), AsOfError> {
         let skips = Arc::clone(&self.skips);
         self.aside(move |defined, cache, current| {
-            Batch::of(defined, cache, &skips, (piece.events, piece.to), current)
+            let mut batch = Batch::of(defined, &skips, (piece.events, piece.to), current);
+            let wanted = batch.missing(cache);
+            (batch, wanted)
         })
         .await
     }

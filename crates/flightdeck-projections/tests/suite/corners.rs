@@ -308,6 +308,48 @@ async fn keys_that_hang_halt_the_view(ground: Ground) {
     running.stop().await;
 }
 
+/// What a view's words have put off is done soon, whether it is folded behind the log or within the appends.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn words_are_not_put_off_for_ever() {
+    for inline in [false, true] {
+        let ground = Ground::sqlite();
+        let running = match inline {
+            true => runner(&ground).inline(Odd::Words),
+            false => runner(&ground).projection(Odd::Words),
+        };
+        let running = running.start().await.unwrap();
+        eventually("it is ready", async || ground.state("counts").await.ready).await;
+        let path = ground.folder.as_ref().unwrap().path().join("log.db");
+        let put_off = || {
+            let conn = rusqlite::Connection::open(&path).unwrap();
+            let one = |sql: &str| conn.query_row(sql, [], |row| row.get::<_, String>(0)).unwrap();
+            let named = |like: &str| one(&format!("SELECT name FROM sqlite_master WHERE name LIKE '{like}'"));
+            let (todo, docs) = (named("fd_view_%_todo"), named("fd_view_%_words_docsize"));
+            let changed = format!("(SELECT count(*) FROM {todo})");
+            let new = format!("(SELECT count(*) FROM counts) - (SELECT count(*) FROM {docs})");
+            one(&format!("SELECT {changed} || ' changed and ' || ({new}) || ' new'"))
+        };
+        for text in ["\"apple\"", "\"pear\""] {
+            for stream in ["a-1", "a-2", "a-3"] {
+                ground.append(stream, "Counted", text).await;
+            }
+            ready_at(&ground, ground.head().await).await;
+            eventually("nothing is put off any more", async || put_off() == "0 changed and 0 new").await;
+        }
+        assert_eq!(
+            ground
+                .views
+                .ask(&ViewQuery::of(name("counts"), 1, "counts").text("pear"))
+                .await
+                .unwrap()
+                .rows
+                .len(),
+            3
+        );
+        running.stop().await;
+    }
+}
+
 async fn a_search_finds_what_rows_say_at_that_very_moment(ground: Ground) {
     let running = runner(&ground).projection(Odd::Words).start().await.unwrap();
     ground.append("a-1", "Counted", "\"apple\"").await;

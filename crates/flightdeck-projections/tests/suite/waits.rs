@@ -127,6 +127,8 @@ async fn what_nobody_waits_for_is_written_together(ground: Ground) {
         running.watcher().wait_for(&name("counts"), 1, done.cursor, LONG).await.unwrap();
         assert!(begun.elapsed() < LONG / 4, "who waits wakes it up");
         assert_eq!(ground.counts("counts", 1).await, [("a".to_owned(), round * 11)]);
+        // Until it rests again.
+        tokio::time::sleep(Duration::from_millis(100)).await;
     }
     running.stop().await;
 }

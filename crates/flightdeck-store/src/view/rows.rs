@@ -242,7 +242,7 @@ impl Cache {
     /// # Errors
     /// When the event can't be read, or a key does not fit.
     pub fn keys(&self, fold: &dyn Fold, event: &Recorded) -> Result<(Vec<Key>, Wanted), FoldError> {
-        let keys = caught(|| fold.keys(event))?;
+        let keys = keys_of(fold, event)?;
         let missing = self.missing(&keys)?;
         Ok((keys, missing))
     }
@@ -331,6 +331,14 @@ impl Cache {
         }
         self.bytes = 0;
     }
+}
+
+/// The keys that a fold names of an event.
+///
+/// # Errors
+/// When the event can't be read.
+pub fn keys_of(fold: &dyn Fold, event: &Recorded) -> Result<Vec<Key>, FoldError> {
+    caught(|| fold.keys(event))
 }
 
 /// What a fold came to; one that panicked has failed like any other.

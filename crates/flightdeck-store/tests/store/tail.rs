@@ -142,11 +142,11 @@ async fn a_log_that_can_not_be_read_is_told_of_and_not_held() {
 async fn a_log_that_begins_a_new_epoch_is_held_from_there_on() {
     let reborn = MemoryStore::new();
     append(&reborn, 12).await;
+    let epoch = reborn.head().await.unwrap().cursor.epoch().clone();
     let store = Between { reborn: Some((3, reborn)), ..Between::default() };
     let (store, tail) = begun(store, PROMPT).await;
     append(&store.inner, 5).await;
     comes_to(&tail, 12).await;
-    let epoch = store.head().await.unwrap().cursor.epoch().clone();
     let again = async {
         while tail.page(&LogQuery::after(position(12))).is_none_or(|page| *page.head.epoch() != epoch) {
             tokio::time::sleep(Duration::from_millis(5)).await;
