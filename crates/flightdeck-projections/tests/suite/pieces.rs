@@ -178,6 +178,28 @@ async fn inline_is_at_the_head_whatever_a_group_brings() {
     running.stop().await;
 }
 
+/// What it does not read moves an inline view as well, in the same commit, and what comes next is folded from there.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn inline_is_at_the_head_whatever_it_reads() {
+    let ground = Ground::sqlite();
+    let running = Runner::new(Arc::clone(&ground.store), Arc::clone(&ground.views)).options(quick());
+    let running = running.inline(Counts::named("counts")).start().await.unwrap();
+    ground.append("a-1", "Counted", "\"a\"").await;
+    ready_at(&ground, "counts", 1).await;
+    for round in 1..=20 {
+        for event_type in ["Other", "Other", "Counted"] {
+            let done = ground.append("a-1", event_type, "\"a\"").await;
+            let page = ground.views.ask(&ViewQuery::of(name("counts"), 1, "counts")).await.unwrap();
+            assert_eq!(page.checkpoint.position, done.cursor.position(), "{event_type}");
+        }
+        assert_eq!(ground.counts("counts", 1).await, [("a".to_owned(), 1 + round)]);
+    }
+    let folded = ground.state("counts").await.checkpoint.folded.unwrap().0;
+    ground.append("a-1", "Other", "1").await;
+    assert_eq!(ground.state("counts").await.checkpoint.folded.unwrap().0, folded, "nothing was folded");
+    running.stop().await;
+}
+
 crate::on_both! {
     loses_nothing_of_a_page_that_is_folded_in_pieces
     an_event_may_change_more_rows_than_a_piece_of_work_has
