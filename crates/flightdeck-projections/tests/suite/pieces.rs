@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use flightdeck_core::{EventType, Json, StreamId};
 use flightdeck_projections::{Projection, Reads, Runner, RunnerOptions};
-use flightdeck_store::view::{FoldError, Key, Kind, Rows, Table, ViewQuery};
+use flightdeck_store::view::{FoldError, Key, Kind, Mark, Rows, Table, ViewQuery};
 use flightdeck_store::{Append, NewEvent, Recorded};
 
 use crate::counts::Counts;
@@ -197,6 +197,31 @@ async fn inline_is_at_the_head_whatever_it_reads() {
     let folded = ground.state("counts").await.checkpoint.folded.unwrap().0;
     ground.append("a-1", "Other", "1").await;
     assert_eq!(ground.state("counts").await.checkpoint.folded.unwrap().0, folded, "nothing was folded");
+    running.stop().await;
+}
+
+/// What came while an inline view was paused is too much for the appends: its runner brings it near, and then they go on.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn inline_goes_on_where_its_runner_has_come_to() {
+    let ground = Ground::sqlite();
+    let running = Runner::new(Arc::clone(&ground.store), Arc::clone(&ground.views)).options(quick());
+    let running = running.inline(Counts::named("counts")).start().await.unwrap();
+    ground.append("a-1", "Counted", "\"a\"").await;
+    ready_at(&ground, "counts", 1).await;
+    let of = ground.state("counts").await.of;
+    ground.views.mark(&of, Mark::Pause).await.unwrap();
+    for _ in 0..5 {
+        ground.store.append(Append::of(vec![fanned(0); 1_000])).await.unwrap();
+    }
+    ground.views.mark(&of, Mark::Resume).await.unwrap();
+    // Seen by the appends while it is far behind.
+    ground.append("a-1", "Counted", "\"a\"").await;
+    ready_at(&ground, "counts", 5_002).await;
+    for count in 3..=10 {
+        let done = ground.append("a-1", "Counted", "\"a\"").await;
+        assert_eq!(ground.state("counts").await.checkpoint.position, done.cursor.position());
+        assert_eq!(ground.counts("counts", 1).await, [("a".to_owned(), count)]);
+    }
     running.stop().await;
 }
 
