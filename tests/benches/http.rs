@@ -40,8 +40,12 @@ fn main() {
     }
     let quick = has("--quick");
     let all = !has("--sqlite") && !has("--postgres") && !has("--read") && !has("--start");
-    let bench =
-        Bench { time: Duration::from_secs(if quick { 1 } else { 4 }), rounds: if quick { 1 } else { 3 } };
+    let asked = arguments.iter().skip_while(|argument| *argument != "--connections").nth(1);
+    let bench = Bench {
+        time: Duration::from_secs(if quick { 1 } else { 4 }),
+        rounds: if quick { 1 } else { 3 },
+        connections: asked.map_or(CONNECTIONS.to_vec(), |asked| vec![asked.parse().unwrap()]),
+    };
     run(async {
         if all || has("--sqlite") {
             bench.sqlite().await;
@@ -70,6 +74,7 @@ fn run(future: impl Future<Output = ()>) {
 struct Bench {
     time: Duration,
     rounds: usize,
+    connections: Vec<usize>,
 }
 
 /// A server in a process of its own, killed when this is dropped.
@@ -269,7 +274,7 @@ impl Bench {
         println!("SQLite: durable appends over HTTP, beside the same requests that store nothing");
         let own = self.in_process(&path("own.db")).await;
         println!("  in process, one caller             {own:>8.0}/s");
-        for connections in CONNECTIONS {
+        for connections in self.connections.iter().copied() {
             let (mut nothing, mut durable) = (Vec::new(), Vec::new());
             for round in 0..self.rounds {
                 let floor = path(&format!("floor-{connections}-{round}.db"));
@@ -324,7 +329,7 @@ impl Bench {
         store.close().await;
         let (many, one) = (rates[0], rates[1]);
         println!("  one connection: 1,000 events a call {many:.0}/s, one event a call {one:.0}/s");
-        for connections in CONNECTIONS {
+        for connections in self.connections.iter().copied() {
             let serving = real(&url(&format!("c{connections}")));
             let mut rounds = Vec::new();
             for _ in 0..self.rounds {

@@ -294,8 +294,8 @@ impl Advance {
             let begun = Instant::now();
             let turned = self.turn(hold).await?;
             if hold.grows && !hold.state.ready && !hold.behind {
-                // Others append: a build takes no more than half of what there is, until it is about to overtake.
-                sleep(begun.elapsed()).await;
+                // Others append: a build takes no more than a quarter of what there is, until it is about to overtake.
+                sleep(begun.elapsed() * 3).await;
             }
             match turned {
                 Turn::Again => {}
@@ -691,7 +691,8 @@ impl Advance {
             (true, true) => self.options.settle,
             // Nobody waits for it: what comes together is folded and written together.
             (_, true) if !self.watcher.is_waited_for() => {
-                self.options.gather.saturating_sub(hold.gathered.elapsed())
+                let gather = self.defined.gather.unwrap_or(self.options.gather);
+                gather.saturating_sub(hold.gathered.elapsed())
             }
             _ => return Ok(()),
         };

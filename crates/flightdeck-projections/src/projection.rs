@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use flightdeck_core::{Category, Decider, EventType, StoredEvents, WordError};
 use flightdeck_store::view::{Fold, FoldError, Halt, HaltKind, InvalidPlan, Key, Plan, Rows, Table};
@@ -32,6 +33,12 @@ pub trait Projection: Send + Sync + 'static {
 
     /// Its tables.
     fn tables(&self) -> Vec<Table>;
+
+    /// How far it may be behind, when it is in use and nobody waits for it: what comes meanwhile is folded and written together, which
+    /// costs less. `None` is what the runner does with all. For figures about much, at which people look and on which nothing is built.
+    fn gather(&self) -> Option<Duration> {
+        None
+    }
 
     /// The rows that an event is about: they are loaded, and the fold sees those and no others.
     ///
@@ -186,6 +193,7 @@ pub struct Defined {
     pub(crate) reads: Arc<Reads>,
     pub(crate) filter: Filter,
     pub(crate) fold: Arc<dyn Fold>,
+    pub(crate) gather: Option<Duration>,
 }
 
 impl Defined {
@@ -195,8 +203,9 @@ impl Defined {
     /// When a name, a table or what it reads can't be like that.
     pub fn new(projection: Arc<dyn Projection>) -> Result<Self, InvalidProjection> {
         let (name, number, reads) = (projection.name(), projection.number(), projection.reads());
-        let tables = projection.tables();
-        Self::of(name, number, reads, tables, Arc::new(Folded(projection)))
+        let (tables, gather) = (projection.tables(), projection.gather());
+        let defined = Self::of(name, number, reads, tables, Arc::new(Folded(projection)))?;
+        Ok(Self { gather, ..defined })
     }
 
     pub(crate) fn of(
@@ -216,7 +225,7 @@ impl Defined {
             return Err(InvalidProjection::ReadsNothing(name));
         }
         filter.check().map_err(|error| InvalidProjection::ReadsTooMuch(name, error))?;
-        Ok(Self { plan, reads: Arc::new(reads), filter, fold })
+        Ok(Self { plan, reads: Arc::new(reads), filter, fold, gather: None })
     }
 
     /// What it keeps.

@@ -12,7 +12,7 @@ use flightdeck_store::view::{
     Checkpoint, Generation, GenerationState, Halt, Holder, Lease, Mark, Plan, Succession, TakenOver, Value,
     ViewError, ViewName, Work, succession,
 };
-use flightdeck_store::{Reason, StoreError, view};
+use flightdeck_store::{Pace, Reason, StoreError, view};
 use futures_util::FutureExt as _;
 use futures_util::future::join;
 use tokio::sync::watch;
@@ -23,7 +23,6 @@ use tokio_postgres::{Client, Error, GenericClient, Row, Transaction};
 use crate::connection::Session;
 use crate::fault::kill_point;
 use crate::options::Schema;
-use crate::pace::Pace;
 use crate::row::Damage;
 use crate::store::to_error;
 use crate::tables::{self, Tables};
@@ -586,10 +585,10 @@ async fn write(
     work: &Work,
     head: &watch::Receiver<Position>,
 ) -> Result<bool, NotDone> {
-    let mut writes = tables::writes(client, Tables::of(stored), &work.changes);
-    writes.push(advance(client, stored, work).boxed());
     // What can be asked is folded as soon as it can be.
     let mut pace = if stored.state.ready { Pace::full() } else { Pace::beside(head.clone()) };
+    let mut writes = tables::writes(client, Tables::of(stored), &work.changes);
+    writes.push(advance(client, stored, work).boxed());
     let moved = tables::send(writes, &mut pace).await?;
     kill_point!("view-after-rows");
     Ok(moved == 1)

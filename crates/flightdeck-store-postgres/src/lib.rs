@@ -117,7 +117,6 @@ mod writer;
 
 pub mod fault;
 pub mod options;
-mod pace;
 
 pub use crate::examine::Examined;
 pub use crate::fill::PostgresFill;

@@ -11,6 +11,7 @@ use std::time::Instant;
 
 use bytes::{BufMut as _, BytesMut};
 use flightdeck_core::Timestamp;
+use flightdeck_store::Pace;
 use flightdeck_store::view::search::words_of;
 use flightdeck_store::view::{Column, Kind, Plan, Row, Table, Value};
 use futures_util::future::BoxFuture;
@@ -19,11 +20,10 @@ use tokio_postgres::types::{FromSql, IsNull, ToSql, Type, to_sql_checked};
 use tokio_postgres::{Client, Error};
 
 use crate::generations::Stored;
-use crate::pace::Pace;
 use crate::row::Damage;
 
 /// Rows that go into one statement at the most.
-const CHUNK_ROWS: usize = 1_000;
+const CHUNK_ROWS: usize = 100;
 /// Bytes that go into one statement, unless a single row has more.
 const CHUNK_BYTES: usize = 1024 * 1024;
 /// Statements that are on their way at once.

@@ -13,7 +13,7 @@ use flightdeck_store::view::{
     Generation, GenerationState, Halt, Holder, Lease, Mark, Plan, Row, TakenOver, ViewError, ViewPage,
     ViewQuery, ViewStore, Wanted, Work, WorkLimits,
 };
-use flightdeck_store::{EventStore as _, Reason};
+use flightdeck_store::{EventStore as _, Pace, Reason};
 use futures_util::future::BoxFuture;
 use tokio::runtime::Handle;
 use tokio::time::sleep;
@@ -25,7 +25,6 @@ use crate::generations::{self, NotDone};
 use crate::history::History;
 use crate::open::{Dialing, OpenError};
 use crate::options::{Options, Schema};
-use crate::pace::Pace;
 use crate::store::{PostgresStore, to_error};
 
 /// For how long a connection may have nothing to do.

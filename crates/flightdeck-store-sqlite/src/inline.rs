@@ -51,14 +51,16 @@ impl InlineViews {
         self.stale = true;
     }
 
-    /// Folds what stands in the log up to `newest`, within the transaction that is open; `before` is where the log ended before it.
+    /// Folds what stands in the log up to the last event that was `added`, within the transaction that is open; `before` is where the log
+    /// ended before it.
     pub(crate) fn fold(
         &mut self,
         conn: &Connection,
         names: &Names,
         before: Position,
-        newest: Position,
+        added: &[Recorded],
     ) -> Result<(), Broke> {
+        let newest = added.last().map_or(before, |last| last.position);
         if self.stale {
             for view in &mut self.views {
                 view.stored = generations::find(conn, &view.inline.of)?;
@@ -66,7 +68,6 @@ impl InlineViews {
             }
             self.stale = false;
         }
-        let mut added = None;
         for view in &mut self.views {
             let Some(Stored { id, state, staged }) = &view.stored else { continue };
             let behind = before.get() - state.checkpoint.position.get();
@@ -76,11 +77,7 @@ impl InlineViews {
                 continue;
             }
             let id = *id;
-            // What is the same for all that stand where the group began is read once. What can't be read is each one's own affair.
-            let added = match (&mut added, behind) {
-                (known, 0) => known.get_or_insert_with(|| read(conn, names, before, newest)).as_ref().ok(),
-                _ => None,
-            };
+            let added = (behind == 0).then_some(added);
             if let Some(added) = added
                 && !added.iter().any(|event| (view.inline.reads)(event) != Ok(false))
             {
@@ -88,7 +85,7 @@ impl InlineViews {
                 continue;
             }
             conn.prepare_cached("SAVEPOINT fd_inline")?.execute([])?;
-            let folded = view.fold(conn, names, newest, added.map(Vec::as_slice));
+            let folded = view.fold(conn, names, newest, added);
             match folded {
                 Ok(true) => conn.prepare_cached("RELEASE fd_inline")?.execute([]).map(drop)?,
                 // It is not where it was thought to be.
@@ -211,17 +208,6 @@ impl View {
         self.cache = None;
         Ok(())
     }
-}
-
-/// The events behind `after` up to `until`.
-fn read(conn: &Connection, names: &Names, after: Position, until: Position) -> Result<Vec<Recorded>, Damage> {
-    let mut statement = conn.prepare_cached(SELECT_BEHIND)?;
-    let mut rows = statement.query(params![after.get(), until.get()])?;
-    let (mut reader, mut events) = (Rows::new(conn, names), Vec::new());
-    while let Some(row) = rows.next()? {
-        events.push(reader.event(row)?);
-    }
-    Ok(events)
 }
 
 /// Folds one event. Says whether the view reads it at all; the inner error is why it can't be folded.

@@ -90,6 +90,8 @@ pub(crate) struct Ledger<'c> {
     /// The last event on disk, and the last one in the open transaction.
     committed: Tip,
     tip: Tip,
+    /// The events between them, as they will be read.
+    added: Vec<Recorded>,
     scratch: Vec<u8>,
     /// What SQLite failed with while a check asked it something.
     failed: Option<rusqlite::Error>,
@@ -113,6 +115,7 @@ impl<'c> Ledger<'c> {
             types: HashMap::new(),
             committed: tip,
             tip,
+            added: Vec::new(),
             scratch: Vec::new(),
             failed: None,
         })
@@ -133,14 +136,21 @@ impl<'c> Ledger<'c> {
         &self.names
     }
 
-    /// The transaction is on disk.
-    pub(crate) fn keep(&mut self) {
+    /// What the open transaction has added to the log.
+    pub(crate) fn added(&self) -> &[Recorded] {
+        &self.added
+    }
+
+    /// The transaction is on disk. Gives out what it has added, and where the log ends now.
+    pub(crate) fn keep(&mut self) -> (Vec<Recorded>, Cursor) {
         self.committed = self.tip;
+        (std::mem::take(&mut self.added), Cursor::new(self.epoch.clone(), self.tip.position))
     }
 
     /// The transaction is gone, and with it what was learned in it.
     pub(crate) fn forget(&mut self) {
         self.tip = self.committed;
+        self.added.clear();
         self.streams.clear();
         self.types.clear();
         self.names = Names::default();
@@ -248,6 +258,7 @@ impl<'c> Ledger<'c> {
         for tag in &new.tags {
             self.insert_tag.execute(params![tag.as_str(), place.position.get()])?;
         }
+        self.added.push(event.recorded(place, hash));
         self.tip = Tip { position: place.position, hash, recorded_at: Some(place.recorded_at) };
         Ok(())
     }

@@ -1,12 +1,13 @@
 //! Opening a store: what is looked at before anything is trusted, and the order it is looked at in.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
-use flightdeck_core::{Epoch, Position};
+use flightdeck_core::{Cursor, Epoch, Position};
 use flightdeck_migrations::SQLITE;
 use flightdeck_store::migrate::Access;
-use flightdeck_store::{Corruption, MigrateError, Source, Standing, Step};
+use flightdeck_store::{Corruption, MigrateError, Newest, Source, Standing, Step};
 use r2d2::ManageConnection as _;
 use r2d2_sqlite::SqliteConnectionManager;
 use rusqlite::{Connection, OptionalExtension as _};
@@ -28,6 +29,8 @@ use crate::wal::Copier;
 
 /// The oldest SQLite that may be linked: older ones can lose a WAL that is being reset.
 const SQLITE_MIN: i32 = 3_051_003;
+/// For how long what was committed last is kept in memory: whoever follows the log asks for it within milliseconds.
+const NEWEST_AGE_MAX: Duration = Duration::from_secs(1);
 
 /// Why a store was not opened.
 #[derive(Debug, Error)]
@@ -233,6 +236,9 @@ impl SqliteStore {
         let stopped = watch::Sender::new(false);
         let copier = connection::copier(&path, &options).map_err(|why| at.not_opened(why))?;
         let copier = Copier::start(copier).map_err(|source| OpenError::Io { path: path.clone(), source })?;
+        let mut newest = Newest::new(options.newest_bytes_max, NEWEST_AGE_MAX);
+        newest.begin(Some(Cursor::new(epoch.clone(), tip.position)));
+        let newest = Arc::new(Mutex::new(newest));
         let thread = thread::Thread {
             conn,
             copier,
@@ -240,12 +246,13 @@ impl SqliteStore {
             epoch: epoch.clone(),
             clock: Arc::clone(&options.clock),
             head,
+            newest: Arc::clone(&newest),
             path: path.clone(),
             reserve: options.reserve,
             stopped: stopped.clone(),
         };
         let thread = thread.start(queue).map_err(|source| OpenError::Io { path: path.clone(), source })?;
-        let writing = Writing::new(jobs, thread, &options);
+        let writing = Writing::new(jobs, thread, newest, &options);
         let pool = pool(connection::readers(&path, Reading::Shared, &options), &options);
         Ok(Self::new(path, names, pool, options, epoch, watched, stopped, Way::Writing(writing)))
     }
@@ -382,7 +389,7 @@ fn pool(manager: SqliteConnectionManager, options: &Options) -> r2d2::Pool<Sqlit
         .test_on_check_out(false)
         .idle_timeout(None)
         .max_lifetime(None)
-        .connection_timeout(options.busy_wait.max(std::time::Duration::from_millis(1)))
+        .connection_timeout(options.busy_wait.max(Duration::from_millis(1)))
         .build_unchecked(manager)
 }
 

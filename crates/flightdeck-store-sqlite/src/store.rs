@@ -11,7 +11,7 @@ use flightdeck_store::chain::Sealed;
 use flightdeck_store::settle::{Identity, unknown};
 use flightdeck_store::{
     Append, AppendError, Appended, EventStore, Head, LogAnswer, LogPage, LogQuery, LogQuestion, NewEvent,
-    Reason, Recorded, RequestKey, Secret, Snapshot, StoreError, StreamInfo, StreamPage, StreamQuery,
+    Newest, Reason, Recorded, RequestKey, Secret, Snapshot, StoreError, StreamInfo, StreamPage, StreamQuery,
     StreamsPage, StreamsQuery,
 };
 use r2d2_sqlite::SqliteConnectionManager;
@@ -60,16 +60,23 @@ pub(crate) enum Way {
 pub(crate) struct Writing {
     jobs: Mutex<Option<mpsc::Sender<Job>>>,
     thread: Mutex<Option<JoinHandle<()>>>,
+    /// What it has committed last.
+    newest: Arc<Mutex<Newest>>,
     /// Room in the queue, in bytes.
     room: Arc<Semaphore>,
     room_max: usize,
 }
 
 impl Writing {
-    pub(crate) fn new(jobs: mpsc::Sender<Job>, thread: JoinHandle<()>, options: &Options) -> Self {
+    pub(crate) fn new(
+        jobs: mpsc::Sender<Job>,
+        thread: JoinHandle<()>,
+        newest: Arc<Mutex<Newest>>,
+        options: &Options,
+    ) -> Self {
         let room_max = options.queue_bytes_max.clamp(1, Semaphore::MAX_PERMITS);
         let room = Arc::new(Semaphore::new(room_max));
-        Self { jobs: Mutex::new(Some(jobs)), thread: Mutex::new(Some(thread)), room, room_max }
+        Self { jobs: Mutex::new(Some(jobs)), thread: Mutex::new(Some(thread)), newest, room, room_max }
     }
 
     fn jobs(&self) -> Result<mpsc::Sender<Job>, AppendError> {
@@ -194,6 +201,13 @@ impl SqliteStore {
             true => Err(failed(Reason::Stopped)),
             false => Ok(()),
         }
+    }
+
+    /// What was committed last, if that is all that is asked for: whoever follows the log asks for just that.
+    fn newest(&self, query: &LogQuery) -> Option<LogPage> {
+        let Way::Writing(writing) = &self.0.way else { return None };
+        let asked = writing.newest.lock().unwrap_or_else(PoisonError::into_inner).ask(query)?;
+        Some(asked.page(query))
     }
 
     fn seal(&self, events: Vec<NewEvent>) -> Vec<Sealed> {
@@ -327,6 +341,10 @@ impl EventStore for SqliteStore {
 
     async fn read_log(&self, query: &LogQuery) -> Result<LogPage, StoreError> {
         query.filter.check()?;
+        self.check_running()?;
+        if let Some(page) = self.newest(query) {
+            return Ok(page);
+        }
         let query = query.clone();
         match self.read(move |conn, names| reader::log(conn, names, &query)).await? {
             LogRead::Page(page) => Ok(page),

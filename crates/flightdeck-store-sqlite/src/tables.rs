@@ -15,6 +15,10 @@ use crate::row::Damage;
 
 /// How many pieces of an index of words there may be of one size before they are made one: each is asked, and making them one is what costs.
 const SEGMENTS: u32 = 8;
+/// At how many SQLite would make them one by itself, all at once and within a commit: never, as long as that is done bit by bit.
+const SEGMENTS_MAX: u32 = 256;
+/// Pages of an index of words that are made one at a time.
+const MERGED_PAGES: u32 = 16;
 
 /// The tables of one generation, and how they are called.
 #[derive(Debug, Clone)]
@@ -93,7 +97,8 @@ impl Tables {
             let _infallible = writeln!(
                 sql,
                 "CREATE VIRTUAL TABLE \"{0}\" USING fts5 (words, content='', contentless_delete=1, detail=none, tokenize='ascii');\n\
-                 INSERT INTO \"{0}\" (\"{0}\", rank) VALUES ('automerge', {SEGMENTS});\n\
+                 INSERT INTO \"{0}\" (\"{0}\", rank)\
+                 VALUES ('automerge', 0), ('usermerge', {SEGMENTS}), ('crisismerge', {SEGMENTS_MAX});\n\
                  CREATE TABLE \"{1}\" (fd_row INTEGER PRIMARY KEY) STRICT;",
                 self.words(place),
                 self.todo(place),
@@ -264,45 +269,69 @@ impl Tables {
 
     /// Brings the index of words up to date, for about as long as is given. Says whether it came to an end.
     pub(crate) fn tend(&self, conn: &Connection, time: Duration) -> Result<bool, Damage> {
-        let begin = Instant::now();
+        let (begin, mut all) = (Instant::now(), true);
         for (place, table) in self.plan.tables().iter().enumerate() {
             if table.searched().is_empty() {
                 continue;
             }
-            let columns = names(table.columns().iter().map(|column| column.name.as_str()));
-            let select = format!("SELECT {columns} FROM \"{}\" WHERE fd_row = ?1", self.name(place));
-            let delete = format!("DELETE FROM \"{}\" WHERE fd_row = ?1", self.todo(place));
-            let next_changed = format!("SELECT min(fd_row) FROM \"{}\"", self.todo(place));
-            let next_new = format!("SELECT min(fd_row) FROM \"{}\" WHERE fd_row > ?1", self.name(place));
-            let mut worded = self.worded(conn, place)?;
-            loop {
-                // What is new first: it is in the order of its numbers, so that it is known how far that has come.
-                let mut next: Option<i64> =
-                    conn.prepare_cached(&next_new)?.query_row([worded], |row| row.get(0))?;
-                let is_new = next.is_some();
-                if !is_new {
-                    next = conn.prepare_cached(&next_changed)?.query_row([], |row| row.get(0))?;
+            all &= self.put_words(conn, place, table, || begin.elapsed() < time / 2)?;
+            while begin.elapsed() < time && self.merge_words(conn, place)? {}
+        }
+        Ok(all)
+    }
+
+    /// Puts words into their index that are not there yet. Says whether that came to an end.
+    fn put_words(
+        &self,
+        conn: &Connection,
+        place: usize,
+        table: &Arc<Table>,
+        goes_on: impl Fn() -> bool,
+    ) -> Result<bool, Damage> {
+        let columns = names(table.columns().iter().map(|column| column.name.as_str()));
+        let select = format!("SELECT {columns} FROM \"{}\" WHERE fd_row = ?1", self.name(place));
+        let delete = format!("DELETE FROM \"{}\" WHERE fd_row = ?1", self.todo(place));
+        let next_changed = format!("SELECT min(fd_row) FROM \"{}\"", self.todo(place));
+        let next_new = format!("SELECT min(fd_row) FROM \"{}\" WHERE fd_row > ?1", self.name(place));
+        let mut worded = self.worded(conn, place)?;
+        loop {
+            // What is new first: it is in the order of its numbers, so that it is known how far that has come.
+            let mut next: Option<i64> =
+                conn.prepare_cached(&next_new)?.query_row([worded], |row| row.get(0))?;
+            let is_new = next.is_some();
+            if !is_new {
+                next = conn.prepare_cached(&next_changed)?.query_row([], |row| row.get(0))?;
+            }
+            let Some(number) = next else { return Ok(true) };
+            let text = {
+                let mut statement = conn.prepare_cached(&select)?;
+                let mut rows = statement.query([number])?;
+                match rows.next()? {
+                    Some(row) => words_of(table, &read(table, row, 0)?),
+                    None => None,
                 }
-                let Some(number) = next else { break };
-                let text = {
-                    let mut statement = conn.prepare_cached(&select)?;
-                    let mut rows = statement.query([number])?;
-                    match rows.next()? {
-                        Some(row) => words_of(table, &read(table, row, 0)?),
-                        None => None,
-                    }
-                };
-                self.set_words(conn, place, number, text)?;
-                if is_new {
-                    worded = number;
-                }
-                conn.prepare_cached(&delete)?.execute([number])?;
-                if begin.elapsed() >= time {
-                    return Ok(false);
-                }
+            };
+            self.set_words(conn, place, number, text)?;
+            if is_new {
+                worded = number;
+            }
+            conn.prepare_cached(&delete)?.execute([number])?;
+            if !goes_on() {
+                return Ok(false);
             }
         }
-        Ok(true)
+    }
+
+    /// Makes some pieces of an index of words one, a bit at a time. Says whether there was anything to do.
+    fn merge_words(&self, conn: &Connection, place: usize) -> rusqlite::Result<bool> {
+        let before = conn.total_changes();
+        let sql = format!(
+            "INSERT INTO \"{0}\" (\"{0}\", rank) VALUES ('merge', {MERGED_PAGES})",
+            self.words(place)
+        );
+        conn.prepare_cached(&sql)?.execute([])?;
+        // The statement itself counts as one change.
+        Ok(conn.total_changes() - before > 1)
     }
 }
 
@@ -419,7 +448,7 @@ impl Stage<'_> {
     pub(crate) fn take(&self, conn: &Connection, goes_on: impl Fn() -> bool) -> Result<bool, Damage> {
         let name = self.name();
         while goes_on() {
-            let sql = format!("SELECT number, place, cells FROM \"{name}\" ORDER BY number LIMIT 50");
+            let sql = format!("SELECT number, place, cells FROM \"{name}\" ORDER BY number LIMIT 20");
             let mut statement = conn.prepare_cached(&sql)?;
             let mut rows = statement.query([])?;
             let (mut changes, mut last) = (Changes::new(), None);

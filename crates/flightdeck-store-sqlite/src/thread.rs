@@ -3,11 +3,11 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
 use flightdeck_core::{Clock, Epoch, Position};
-use flightdeck_store::{AppendError, Reason};
+use flightdeck_store::{AppendError, Newest, Reason};
 use rusqlite::Connection;
 use rusqlite::config::DbConfig;
 use tokio::sync::{mpsc, watch};
@@ -27,6 +27,7 @@ pub(crate) struct Thread {
     pub(crate) epoch: Epoch,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) head: watch::Sender<Position>,
+    pub(crate) newest: Arc<Mutex<Newest>>,
     pub(crate) path: PathBuf,
     pub(crate) reserve: Reserve,
     pub(crate) stopped: watch::Sender<bool>,
@@ -38,7 +39,7 @@ impl Thread {
     }
 
     fn run(self, mut jobs: mpsc::Receiver<Job>) {
-        let Self { conn, mut copier, lock, epoch, clock, head, path, reserve, stopped } = self;
+        let Self { conn, mut copier, lock, epoch, clock, head, newest, path, reserve, stopped } = self;
         wal::take_over(&conn);
         let copying = &mut copier;
         let work = || -> Next {
@@ -55,6 +56,7 @@ impl Thread {
                 ledger,
                 clock,
                 head,
+                newest,
                 path,
                 reserve,
                 below_reserve: None,

@@ -11,7 +11,7 @@ use flightdeck_store::view::{
     Checkpoint, Generation, GenerationState, Halt, Holder, Inline, Lease, Mark, Plan, Row, Succession,
     TakenOver, ViewError, ViewPage, ViewQuery, ViewStore, Wanted, Work, WorkLimits, succession,
 };
-use flightdeck_store::{AppendError, Reason};
+use flightdeck_store::{AppendError, EventStore as _, Pace, Reason};
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
@@ -25,20 +25,22 @@ use crate::tables::{self, Stage, Tables};
 use crate::writer::Broke;
 
 /// Rows that one piece of work changes at the most while it can be asked.
-const ROWS_MAX: usize = 2_000;
+const ROWS_MAX: usize = 600;
+/// Rows that one job changes while nobody can ask for them: more are staged.
+const AT_ONCE_ROWS: usize = 200;
 /// Rows that are folded in memory before they are handed over, while nobody can ask for them: then each is written once.
 const BUILDING_ROWS: usize = 100_000;
 /// Bytes of them.
 const BUILDING_BYTES: usize = 192 * 1024 * 1024;
 /// Rows that one job stages, and bytes of them.
-const STAGE_ROWS: usize = 2_000;
-const STAGE_BYTES: usize = 1024 * 1024;
+const STAGE_ROWS: usize = 200;
+const STAGE_BYTES: usize = 128 * 1024;
 /// How long a job takes that can be as long as one likes: whoever appends meanwhile waits for it.
-const JOB: Duration = Duration::from_millis(4);
+const JOB: Duration = Duration::from_micros(1_500);
 /// How long while nobody does: each job ends with a flush. Whoever comes waits for what has been written then to be committed.
 const JOB_IDLE: Duration = Duration::from_millis(32);
 /// Rows that one job takes out of tables that nobody sees any more.
-const EMPTY_ROWS: usize = 2_000;
+const EMPTY_ROWS: usize = 400;
 
 /// Who folds which generation, and the last token that was given out. Kept in memory: the process that has the file open for writing
 /// is the only one.
@@ -240,6 +242,7 @@ impl SqliteStore {
         let stored = begun.await?;
         let rows = tables::staged(&stored.state.plan, &work.changes);
         drop(work);
+        let mut pace = Pace::beside(self.watch());
         let mut rows = rows.into_iter().peekable();
         while rows.peek().is_some() {
             let (mut some, mut bytes) = (Vec::new(), 0);
@@ -247,13 +250,14 @@ impl SqliteStore {
                 bytes += row.1.len();
                 some.push(row);
             }
-            let (lease, leases) = (lease.clone(), Arc::clone(self.leases()));
+            let (lease, leases, begun) = (lease.clone(), Arc::clone(self.leases()), Instant::now());
             self.work_as(Kind::Folded, None, move |on| {
                 let stored = stands_at(on.conn, &leases, &lease, &from)?;
                 Stage(&stored.tables()).put(on.conn, &some)?;
                 Ok(((), true))
             })
             .await?;
+            pace.give_way(begun.elapsed()).await;
         }
         let (ours, leases) = (lease.clone(), Arc::clone(self.leases()));
         self.work_as(Kind::Folded, None, move |on| {
@@ -267,8 +271,9 @@ impl SqliteStore {
 
     /// Takes what is staged into the tables, to its end.
     async fn take_in_staged(&self, lease: &Lease) -> Result<(), ViewError> {
+        let mut pace = Pace::beside(self.watch());
         loop {
-            let (lease, leases) = (lease.clone(), Arc::clone(self.leases()));
+            let (lease, leases, begun) = (lease.clone(), Arc::clone(self.leases()), Instant::now());
             let more = self.work_as(Kind::Folded, None, move |on| {
                 let stored = generations::get(on.conn, &lease.of)?;
                 leases.check(&lease)?;
@@ -286,6 +291,7 @@ impl SqliteStore {
             if !more.await? {
                 return Ok(());
             }
+            pace.give_way(begun.elapsed()).await;
         }
     }
 
@@ -536,7 +542,7 @@ impl ViewStore for SqliteStore {
 
     async fn apply(&self, work: Work) -> Result<(), ViewError> {
         let rows: usize = work.changes.iter().map(|changed| changed.put.len() + changed.gone.len()).sum();
-        if rows > ROWS_MAX {
+        if rows > AT_ONCE_ROWS {
             let of = work.lease.of.clone();
             // What can be asked is never half done, however much it is at once.
             if !self.look_at(move |conn| Ok(generations::get(conn, &of)?.state.ready)).await? {

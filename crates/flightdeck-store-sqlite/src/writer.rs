@@ -7,13 +7,13 @@
 
 use std::collections::VecDeque;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use flightdeck_core::{Clock, Position, StreamId};
 use flightdeck_store::admit::{Admission, Done, admit};
 use flightdeck_store::chain::Sealed;
-use flightdeck_store::{Append, AppendError, Appended, Corruption, Reason, Snapshot};
+use flightdeck_store::{Append, AppendError, Appended, Corruption, Newest, Reason, Snapshot};
 use rusqlite::{Connection, ErrorCode};
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot, watch};
 
@@ -131,6 +131,7 @@ pub(crate) struct Writer<'c> {
     pub(crate) ledger: Ledger<'c>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) head: watch::Sender<Position>,
+    pub(crate) newest: Arc<Mutex<Newest>>,
     pub(crate) path: PathBuf,
     pub(crate) reserve: Reserve,
     /// What this group found out about the disk, if it asked.
@@ -270,7 +271,8 @@ impl Writer<'_> {
             return self.fail(rest.into_iter().map(|(job, _)| job).collect(), &error.into(), Stage::Commit);
         }
         kill_point!("after-commit");
-        self.ledger.keep();
+        let (added, head) = self.ledger.keep();
+        self.newest.lock().unwrap_or_else(PoisonError::into_inner).take_in(added, head);
         self.head.send_replace(self.ledger.committed().position);
         answer(group, results);
         kill_point!("after-answer");
@@ -300,12 +302,10 @@ impl Writer<'_> {
 
     /// Folds what the group has added to the log into the views that are folded with it.
     fn fold_inline(&mut self) -> Result<(), Broke> {
-        let newest = self.ledger.newest();
-        match newest == self.ledger.committed().position {
+        let (before, newest) = (self.ledger.committed().position, self.ledger.newest());
+        match newest == before {
             true => Ok(()),
-            false => {
-                self.inline.fold(self.conn, self.ledger.names(), self.ledger.committed().position, newest)
-            }
+            false => self.inline.fold(self.conn, self.ledger.names(), before, self.ledger.added()),
         }
     }
 

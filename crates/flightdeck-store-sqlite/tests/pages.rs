@@ -4,11 +4,11 @@
 use std::path::Path;
 use std::time::Duration;
 
-use flightdeck_core::{EventType, Json, Position, StreamId};
+use flightdeck_core::{EventType, Json, Metadata, Position, StreamId, Tags};
 use flightdeck_store::view::{
     Checkpoint, Holder, Kind, Lease, Plan, Row, Table, TableChanges, Value, ViewStore as _, Work,
 };
-use flightdeck_store::{Append, EventStore as _, NewEvent};
+use flightdeck_store::{Append, EventStore as _, Limit, LogQuery, NewEvent};
 use flightdeck_store_sqlite::{Options, SqliteStore};
 
 fn open(folder: &Path) -> SqliteStore {
@@ -44,6 +44,40 @@ async fn the_wal_begins_anew_while_all_write() {
     store.close().await;
     assert!(file > 120_000_000, "what was copied back is in the file: {file}");
     assert!(wal < 180_000_000, "the WAL has not kept all that was ever written: {wal}");
+}
+
+/// Whoever follows the log reads what was committed last from memory, and gets what the file has.
+#[tokio::test]
+async fn what_was_committed_last_is_read_as_the_file_has_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    let metadata = Metadata { actor: Some("ada".parse().unwrap()), ..Metadata::default() };
+    let small = |stream: &str, number: i64| {
+        let data = Json::new(format!("{{ \"number\": {number} }}"), 1 << 10).unwrap();
+        let tags = Tags::new(vec![format!("number:{number}").parse().unwrap()]).unwrap();
+        NewEvent::new(StreamId::new(stream).unwrap(), EventType::new("Grew").unwrap(), data)
+            .with_metadata(metadata.clone())
+            .with_tags(tags)
+    };
+    for number in 0..20 {
+        store
+            .append(Append::of([small("a-1", number), small("b-1", number), small("a-1", -1)]))
+            .await
+            .unwrap();
+        // One that is refused leaves nothing behind.
+        let refused = Append::of([small("a-1", number)])
+            .expecting(StreamId::new("a-1").unwrap(), flightdeck_store::Expected::NoStream);
+        store.append(refused).await.unwrap_err();
+    }
+    let file = SqliteStore::open_read_only(folder.path().join("log.db"), Options::default()).unwrap();
+    for after in 0..=60 {
+        for limit in [1, 7, 1_000] {
+            let limit = Limit::new(limit).unwrap();
+            let query = LogQuery { limit, ..LogQuery::after(Position::new(after).unwrap()) };
+            let page = store.read_log(&query).await.unwrap();
+            assert_eq!(page, file.read_log(&query).await.unwrap(), "{query:?}");
+        }
+    }
 }
 
 struct Pages {
@@ -105,5 +139,24 @@ async fn only_words_that_changed_are_indexed_again() {
         Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?))
     });
     assert_eq!(found.unwrap(), ("At home".to_owned(), 2));
+    pages.store.close().await;
+}
+
+/// An index of words is written piece by piece, and pieces are made one as time goes on, a bit at a time.
+#[tokio::test]
+async fn an_index_of_words_does_not_fall_into_pieces() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut pages = Pages::new(folder.path()).await;
+    let conn = rusqlite::Connection::open(folder.path().join("log.db")).unwrap();
+    let sql = "SELECT name FROM sqlite_schema WHERE name GLOB 'fd_view_*_idx'";
+    let index: String = conn.query_row(sql, [], |row| row.get(0)).unwrap();
+    let mut most = 0;
+    for number in 0..200 {
+        pages.put(&format!("Page {number}"), number).await;
+        pages.tend().await;
+        let sql = format!("SELECT count(DISTINCT segid) FROM {index}");
+        most = most.max(conn.query_row(&sql, [], |row| row.get::<_, i64>(0)).unwrap());
+    }
+    assert!((2..40).contains(&most), "{most} pieces of 200");
     pages.store.close().await;
 }

@@ -64,6 +64,8 @@ pub mod follow;
 pub mod handle;
 pub mod memory;
 pub mod migrate;
+pub mod newest;
+pub mod pace;
 pub mod page;
 pub mod part;
 pub mod port;
@@ -88,6 +90,8 @@ pub use crate::follow::{FollowOptions, Followed, ResetReason, follow};
 pub use crate::handle::{Context, HandleError, Handled, Handler, Loaded};
 pub use crate::memory::MemoryStore;
 pub use crate::migrate::{MigrateError, Step};
+pub use crate::newest::Newest;
+pub use crate::pace::Pace;
 pub use crate::port::EventStore;
 pub use crate::question::{Ask, Budget, Found, LogAnswer, LogQuestion, TooMuch};
 pub use crate::read::{

@@ -4,7 +4,6 @@
 //! other read is the store's. So whoever goes on from a position need not know from where the events come: the log and its tail have the
 //! same order, and each is whole in its stretch.
 
-use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -12,13 +11,9 @@ use flightdeck_core::{Cursor, Position};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
 
-use crate::event::Recorded;
-use crate::page::{Filling, Span, page_bytes};
+use crate::newest::Newest;
 use crate::port::EventStore;
-use crate::read::{Direction, LogPage, LogQuery, StoreError};
-
-/// What an event takes beside its data, about.
-const EVENT_BYTES: usize = 400;
+use crate::read::{LogPage, LogQuery, StoreError};
 
 /// How a tail goes about it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,7 +44,7 @@ impl Default for TailOptions {
 pub struct Tail(Arc<Inner>);
 
 struct Inner {
-    held: Arc<Mutex<Held>>,
+    held: Arc<Mutex<Newest>>,
     seen: watch::Receiver<Position>,
     task: tokio::task::AbortHandle,
 }
@@ -60,50 +55,7 @@ impl Drop for Inner {
     }
 }
 
-/// One read's events.
-struct Stretch {
-    to: Position,
-    events: Vec<Recorded>,
-    bytes: usize,
-    read_at: Instant,
-}
-
-/// Everything behind `after` up to `head`; nothing at all while there is no head.
-#[derive(Default)]
-struct Held {
-    after: Position,
-    head: Option<Cursor>,
-    stretches: VecDeque<Arc<Stretch>>,
-    bytes: usize,
-}
-
-impl Held {
-    /// Holds nothing, and goes on from that head.
-    fn begin(&mut self, head: Cursor) {
-        *self = Self { after: head.position(), head: Some(head), ..Self::default() };
-    }
-
-    /// Takes in what was read behind the head.
-    fn take_in(&mut self, page: LogPage, options: &TailOptions) {
-        let bytes = page.events.iter().map(|event| EVENT_BYTES + page_bytes(event)).sum();
-        if !page.events.is_empty() {
-            let (to, read_at) = (page.scanned_to, Instant::now());
-            self.stretches.push_back(Arc::new(Stretch { to, events: page.events, bytes, read_at }));
-            self.bytes += bytes;
-        }
-        let goes = |held: &Self, first: &Stretch| {
-            held.bytes > options.bytes || first.read_at.elapsed() > options.age
-        };
-        while self.stretches.front().is_some_and(|first| goes(self, first))
-            && let Some(first) = self.stretches.pop_front()
-        {
-            (self.after, self.bytes) = (first.to, self.bytes - first.bytes);
-        }
-        self.head = Some(Cursor::new(page.head.epoch().clone(), page.scanned_to));
-    }
-}
-
-fn lock(held: &Mutex<Held>) -> MutexGuard<'_, Held> {
+fn lock(held: &Mutex<Newest>) -> MutexGuard<'_, Newest> {
     held.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -111,7 +63,7 @@ impl Tail {
     /// Begins to read at the head. Needs a tokio runtime with time.
     #[must_use]
     pub fn start(store: Arc<dyn EventStore>, options: TailOptions) -> Self {
-        let held = Arc::new(Mutex::new(Held::default()));
+        let held = Arc::new(Mutex::new(Newest::new(options.bytes, options.age)));
         let (tell, seen) = watch::channel(Position::START);
         let reading = Reading { store, options, held: Arc::clone(&held), tell };
         let task = tokio::spawn(reading.run()).abort_handle();
@@ -127,36 +79,15 @@ impl Tail {
     /// Whether everything behind that position is held.
     #[must_use]
     pub fn holds(&self, after: Position) -> bool {
-        let held = lock(&self.0.held);
-        held.head.as_ref().is_some_and(|head| (held.after..=head.position()).contains(&after))
+        lock(&self.0.held).holds(after)
     }
 
     /// The page that the store would have answered when the tail was read last; nothing, if the tail does not hold all of what it is
     /// about. Its head is that of then.
     #[must_use]
     pub fn page(&self, query: &LogQuery) -> Option<LogPage> {
-        let (head, stretches) = {
-            let held = lock(&self.0.held);
-            let head = held.head.clone()?;
-            let after = query.after.position();
-            let forward = query.direction == Direction::Forward;
-            if !forward || after < held.after || after > head.position() || !query.after.is_of(head.epoch()) {
-                return None;
-            }
-            let first = held.stretches.partition_point(|stretch| stretch.to <= after);
-            (head, held.stretches.range(first..).cloned().collect::<Vec<_>>())
-        };
-        let span = Span::of(query, head.position());
-        let mut filling = Filling::new(&query.filter, query.limit.get());
-        let asked = stretches.iter().flat_map(|stretch| &stretch.events);
-        let asked = asked.skip_while(|event| event.position <= span.after);
-        for event in asked.take_while(|event| event.position <= span.until) {
-            if !filling.look_at_one_of(event) {
-                break;
-            }
-        }
-        let (scanned_to, end) = span.end(filling.looked_at);
-        Some(LogPage { events: filling.events, scanned_to, head, end })
+        let asked = lock(&self.0.held).ask(query)?;
+        Some(asked.page(query))
     }
 }
 
@@ -170,7 +101,7 @@ impl std::fmt::Debug for Tail {
 struct Reading {
     store: Arc<dyn EventStore>,
     options: TailOptions,
-    held: Arc<Mutex<Held>>,
+    held: Arc<Mutex<Newest>>,
     tell: watch::Sender<Position>,
 }
 
@@ -181,10 +112,10 @@ impl Reading {
             head.mark_unchanged();
             let next = Instant::now() + self.options.linger;
             let (told, more) = match self.read().await {
-                Ok(more) => (lock(&self.held).head.as_ref().map(Cursor::position), more),
+                Ok(more) => (lock(&self.held).head().map(Cursor::position), more),
                 // Whoever follows the log reads it for themselves then, and sees why that can't be done.
                 Err(_) => {
-                    *lock(&self.held) = Held::default();
+                    lock(&self.held).begin(None);
                     (Some(*head.borrow()), false)
                 }
             };
@@ -203,22 +134,22 @@ impl Reading {
 
     /// Reads what has come. Whether there is more.
     async fn read(&self) -> Result<bool, StoreError> {
-        let known = lock(&self.held).head.clone();
+        let known = lock(&self.held).head().cloned();
         let Some(known) = known else {
             let head = self.store.head().await?;
-            lock(&self.held).begin(head.cursor);
+            lock(&self.held).begin(Some(head.cursor));
             return Ok(true);
         };
         let page = match self.store.read_log(&LogQuery::after(known)).await {
             Ok(page) => page,
             Err(StoreError::EpochChanged { head }) => {
-                lock(&self.held).begin(head);
+                lock(&self.held).begin(Some(head));
                 return Ok(true);
             }
             Err(error) => return Err(error),
         };
-        let more = !page.end;
-        lock(&self.held).take_in(page, &self.options);
-        Ok(more)
+        let LogPage { events, scanned_to, head, end } = page;
+        lock(&self.held).take_in(events, Cursor::new(head.epoch().clone(), scanned_to));
+        Ok(!end)
     }
 }

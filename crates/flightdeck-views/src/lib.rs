@@ -37,6 +37,7 @@ pub mod history;
 pub mod thing;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use flightdeck_projections::Projection;
 
@@ -50,6 +51,10 @@ pub use crate::sessions::SessionsView;
 pub use crate::site_analytics::SiteAnalyticsView;
 pub use crate::user_activity::UserActivityView;
 pub use crate::users::UsersView;
+
+/// How far the statistics of the log may be behind while nobody waits for them: every event there is is folded into them, and whoever
+/// looks at them looks at days and hours.
+const LOG_GATHER: Duration = Duration::from_millis(250);
 
 /// All of them.
 #[must_use]

@@ -3,6 +3,8 @@
 //! It is about the log, so what counts is when an event was recorded. The system's own streams (`$…`) are not in it: who may see
 //! everything may not see those.
 
+use std::time::Duration;
+
 use flightdeck_core::{EventType, Timestamp};
 use flightdeck_projections::{Projection, Reads};
 use flightdeck_store::view::{
@@ -11,7 +13,7 @@ use flightdeck_store::view::{
 use flightdeck_store::{Recorded, StreamPattern};
 use thiserror::Error;
 
-use crate::fact;
+use crate::{LOG_GATHER, fact};
 
 /// The name of the view, and of its one table.
 pub const NAME: &str = "log_days";
@@ -49,6 +51,10 @@ impl Projection for LogDaysView {
                 .column("events", Kind::Integer)
                 .index(&["day"]),
         ]
+    }
+
+    fn gather(&self) -> Option<Duration> {
+        Some(LOG_GATHER)
     }
 
     fn keys(&self, event: &Recorded) -> Result<Vec<Key>, FoldError> {

@@ -3,6 +3,8 @@
 //! It is about the log, so what counts is when an event was recorded. The system's own streams (`$…`) are not in it: who may see
 //! everything may not see those. Its rows are of streams of many categories, so they are for who may read all.
 
+use std::time::Duration;
+
 use flightdeck_core::{Category, Timestamp};
 use flightdeck_projections::{Projection, Reads};
 use flightdeck_store::Recorded;
@@ -10,8 +12,7 @@ use flightdeck_store::view::{
     Answers, Compare, FoldError, Key, Kind, Rows, Table, Value, ViewError, ViewName, ViewPage, ViewQuery,
 };
 
-use crate::Asked;
-use crate::fact;
+use crate::{Asked, LOG_GATHER, fact};
 
 /// The name of the view, and of its one table.
 pub const NAME: &str = "log_streams";
@@ -47,6 +48,10 @@ impl Projection for LogStreamsView {
                 .index(&["last_at"])
                 .index(&["category", "last_at"]),
         ]
+    }
+
+    fn gather(&self) -> Option<Duration> {
+        Some(LOG_GATHER)
     }
 
     fn keys(&self, event: &Recorded) -> Result<Vec<Key>, FoldError> {

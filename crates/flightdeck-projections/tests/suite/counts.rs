@@ -34,11 +34,12 @@ pub(crate) struct Counts {
     pub(crate) step: i64,
     pub(crate) types: &'static [&'static str],
     pub(crate) poison: Poison,
+    pub(crate) gather: Option<Duration>,
 }
 
 impl Counts {
     pub(crate) fn named(name: &'static str) -> Self {
-        Self { name, number: 1, step: 1, types: &["Counted"], poison: Poison::None }
+        Self { name, number: 1, step: 1, types: &["Counted"], poison: Poison::None, gather: None }
     }
 
     pub(crate) fn with(poison: Poison) -> Self {
@@ -62,6 +63,9 @@ impl Projection for Counts {
     }
     fn tables(&self) -> Vec<Table> {
         vec![Table::named(self.name).key("name", Kind::Text).column("count", Kind::Integer)]
+    }
+    fn gather(&self) -> Option<Duration> {
+        self.gather
     }
     fn keys(&self, event: &Recorded) -> Result<Vec<Key>, FoldError> {
         Ok(vec![Key::of(self.name, counted(event)?)])

@@ -114,7 +114,18 @@ async fn what_finds_nothing_writes_that_down_rarely(ground: Ground) {
 /// What nobody waits for is folded now and then, all that came at once; and who waits gets it at once.
 async fn what_nobody_waits_for_is_written_together(ground: Ground) {
     let rarely = RunnerOptions { gather: LONG * 10, ..quick() };
-    let running = runner(&ground).options(rarely).projection(Counts::named("counts")).start().await.unwrap();
+    writes_together(ground, rarely, Counts::named("counts")).await;
+}
+
+async fn a_view_says_for_itself_what_is_written_together(ground: Ground) {
+    let often = RunnerOptions { gather: Duration::ZERO, ..quick() };
+    let rarely = Counts { gather: Some(LONG * 10), ..Counts::named("counts") };
+    writes_together(ground, often, rarely).await;
+}
+
+/// Nothing is written for as long as nobody waits, and all of it at once when somebody does.
+async fn writes_together(ground: Ground, options: RunnerOptions, counts: Counts) {
+    let running = runner(&ground).options(options).projection(counts).start().await.unwrap();
     eventually("it is ready", async || ground.state("counts").await.ready).await;
     for round in 1..=3 {
         for _ in 0..10 {
@@ -135,6 +146,7 @@ async fn what_nobody_waits_for_is_written_together(ground: Ground) {
 
 crate::on_both! {
     what_nobody_waits_for_is_written_together
+    a_view_says_for_itself_what_is_written_together
     sees_ones_own_write
     what_finds_nothing_writes_that_down_rarely
     gives_up_in_time

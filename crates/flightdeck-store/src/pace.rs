@@ -14,7 +14,8 @@ const PAUSE_MAX: Duration = Duration::from_secs(1);
 const PAUSES_MAX: Duration = Duration::from_secs(5);
 
 /// The pace of a piece of work.
-pub(crate) struct Pace {
+#[derive(Debug)]
+pub struct Pace {
     head: Option<watch::Receiver<Position>>,
     /// How long it may still pause.
     left: Duration,
@@ -22,12 +23,14 @@ pub(crate) struct Pace {
 
 impl Pace {
     /// As fast as it goes.
-    pub(crate) const fn full() -> Self {
+    #[must_use]
+    pub const fn full() -> Self {
         Self { head: None, left: Duration::ZERO }
     }
 
     /// As fast as it goes while nobody appends.
-    pub(crate) fn beside(mut head: watch::Receiver<Position>) -> Self {
+    #[must_use]
+    pub fn beside(mut head: watch::Receiver<Position>) -> Self {
         head.mark_unchanged();
         Self { head: Some(head), left: PAUSES_MAX }
     }
@@ -38,12 +41,13 @@ impl Pace {
     }
 
     /// How many things may be under way at once.
-    pub(crate) fn at_once(&self, most: usize) -> usize {
+    #[must_use]
+    pub fn at_once(&self, most: usize) -> usize {
         if self.is_to_give_way() { 1 } else { most }
     }
 
     /// Pauses after something that took that long, if somebody has appended meanwhile.
-    pub(crate) async fn give_way(&mut self, took: Duration) {
+    pub async fn give_way(&mut self, took: Duration) {
         if self.is_to_give_way() {
             let pause = (took * PAUSE).min(PAUSE_MAX).min(self.left);
             self.left -= pause;
