@@ -100,8 +100,12 @@ impl Pages {
     }
 
     async fn put(&mut self, title: &str, views: i64) {
+        self.put_at("home", title, views).await;
+    }
+
+    async fn put_at(&mut self, id: &str, title: &str, views: i64) {
         let table = &self.plan.tables()[0];
-        let values: Vec<Value> = vec!["home".into(), title.into(), views.into()];
+        let values: Vec<Value> = vec![id.into(), title.into(), views.into()];
         let put = vec![Row::new(table, values).unwrap()];
         let changes = vec![TableChanges { table: table.clone(), put, gone: Vec::new() }];
         let to = Checkpoint { position: Position::new(self.at.position.get() + 1).unwrap(), folded: None };
@@ -152,7 +156,7 @@ async fn an_index_of_words_does_not_fall_into_pieces() {
     let index: String = conn.query_row(sql, [], |row| row.get(0)).unwrap();
     let mut most = 0;
     for number in 0..200 {
-        pages.put(&format!("Page {number}"), number).await;
+        pages.put_at(&number.to_string(), &format!("Page {number}"), number).await;
         pages.tend().await;
         let sql = format!("SELECT count(DISTINCT segid) FROM {index}");
         most = most.max(conn.query_row(&sql, [], |row| row.get::<_, i64>(0)).unwrap());
