@@ -29,6 +29,8 @@ use crate::watch::{Seen, Watcher};
 
 /// How often in a row it is tried to overtake the generation in use before the loop rests.
 const PRESSED_MAX: u32 = 16;
+/// No pause of a build beside others is longer, for it is told things meanwhile.
+const PAUSE_MAX: Duration = Duration::from_secs(1);
 
 /// What a generation's loop works with.
 pub(crate) struct Advance {
@@ -295,7 +297,7 @@ impl Advance {
             let turned = self.turn(hold).await?;
             if hold.grows && !hold.state.ready && !hold.behind {
                 // Others append: a build takes no more than a quarter of what there is, until it is about to overtake.
-                sleep(begun.elapsed() * 3).await;
+                sleep((begun.elapsed() * 3).min(PAUSE_MAX)).await;
             }
             match turned {
                 Turn::Again => {}

@@ -587,7 +587,7 @@ async fn write(
 ) -> Result<bool, NotDone> {
     // What can be asked is folded as soon as it can be.
     let mut pace = if stored.state.ready { Pace::full() } else { Pace::beside(head.clone()) };
-    let mut writes = tables::writes(client, Tables::of(stored), &work.changes);
+    let mut writes = tables::writes(client, Tables::of(stored), &work.changes, stored.state.ready);
     writes.push(advance(client, stored, work).boxed());
     let moved = tables::send(writes, &mut pace).await?;
     kill_point!("view-after-rows");

@@ -22,8 +22,10 @@ use tokio_postgres::{Client, Error};
 use crate::generations::Stored;
 use crate::row::Damage;
 
-/// Rows that go into one statement at the most.
-const CHUNK_ROWS: usize = 100;
+/// Rows that are looked up, or go into one statement, at the most.
+const CHUNK_ROWS: usize = 1_000;
+/// Rows that go into one statement of a build: whoever appends beside it waits for the same processors.
+const BUILDING_ROWS: usize = 100;
 /// Bytes that go into one statement, unless a single row has more.
 const CHUNK_BYTES: usize = 1024 * 1024;
 /// Statements that are on their way at once.
@@ -458,14 +460,15 @@ pub(crate) fn writes<'w>(
     client: &'w Client,
     tables: Tables<'w>,
     changes: &'w flightdeck_store::view::Changes,
+    is_asked: bool,
 ) -> Vec<BoxFuture<'w, Result<u64, Error>>> {
-    let mut writes = Vec::new();
+    let (most, mut writes) = (if is_asked { CHUNK_ROWS } else { BUILDING_ROWS }, Vec::new());
     for changes in changes {
         let Some((place, table)) = tables.plan.table(changes.table.name()) else { continue };
-        for keys in changes.gone.chunks(CHUNK_ROWS) {
+        for keys in changes.gone.chunks(most) {
             writes.push(remove(client, tables.name(place), table, keys).boxed());
         }
-        for rows in chunks(&changes.put) {
+        for rows in chunks(&changes.put, most) {
             writes.push(put(client, tables.name(place), table, rows).boxed());
         }
     }
@@ -491,11 +494,11 @@ pub(crate) async fn send(
     Ok(last)
 }
 
-fn chunks(rows: &[Row]) -> impl Iterator<Item = &[Row]> {
+fn chunks(rows: &[Row], most: usize) -> impl Iterator<Item = &[Row]> {
     let mut rest = rows;
     std::iter::from_fn(move || {
         let mut bytes = 0;
-        let fits = rest.iter().take(CHUNK_ROWS).take_while(|row| {
+        let fits = rest.iter().take(most).take_while(|row| {
             let first = bytes == 0;
             bytes += row.bytes();
             first || bytes <= CHUNK_BYTES

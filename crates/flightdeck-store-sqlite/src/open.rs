@@ -29,7 +29,9 @@ use crate::wal::Copier;
 
 /// The oldest SQLite that may be linked: older ones can lose a WAL that is being reset.
 const SQLITE_MIN: i32 = 3_051_003;
-/// For how long what was committed last is kept in memory: whoever follows the log asks for it within milliseconds.
+/// How much of what was committed last is kept in memory, in bytes, about, ...
+const NEWEST_BYTES_MAX: usize = 1024 * 1024;
+/// ... and for how long it is given out: whoever follows the log asks for it within milliseconds.
 const NEWEST_AGE_MAX: Duration = Duration::from_secs(1);
 
 /// Why a store was not opened.
@@ -236,7 +238,7 @@ impl SqliteStore {
         let stopped = watch::Sender::new(false);
         let copier = connection::copier(&path, &options).map_err(|why| at.not_opened(why))?;
         let copier = Copier::start(copier).map_err(|source| OpenError::Io { path: path.clone(), source })?;
-        let mut newest = Newest::new(options.newest_bytes_max, NEWEST_AGE_MAX);
+        let mut newest = Newest::new(NEWEST_BYTES_MAX, NEWEST_AGE_MAX);
         newest.begin(Some(Cursor::new(epoch.clone(), tip.position)));
         let newest = Arc::new(Mutex::new(newest));
         let thread = thread::Thread {

@@ -17,8 +17,6 @@ pub struct Options {
     pub readers: u32,
     /// The pages that each of these connections keeps in memory at the most, in KiB. Only what is read is kept.
     pub reader_cache_kib: u32,
-    /// How much of what was committed last is kept in memory, in bytes, for a second: whoever follows the log reads it from there.
-    pub newest_bytes_max: usize,
     /// How long opening waits for another process to let go of the store.
     pub lock_wait: Duration,
     /// How long a write waits for another program that holds SQLite's lock, before it answers *busy*.
@@ -63,7 +61,6 @@ impl Default for Options {
             ids: Arc::new(SystemIds::default()),
             readers: 4,
             reader_cache_kib: 64 * 1024,
-            newest_bytes_max: 1024 * 1024,
             lock_wait: Duration::ZERO,
             busy_wait: Duration::from_secs(5),
             reserve: Reserve::default(),

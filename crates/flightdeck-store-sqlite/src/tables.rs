@@ -97,11 +97,11 @@ impl Tables {
             let _infallible = writeln!(
                 sql,
                 "CREATE VIRTUAL TABLE \"{0}\" USING fts5 (words, content='', contentless_delete=1, detail=none, tokenize='ascii');\n\
-                 INSERT INTO \"{0}\" (\"{0}\", rank)\
-                 VALUES ('automerge', 0), ('usermerge', {SEGMENTS}), ('crisismerge', {SEGMENTS_MAX});\n\
+                 {2}\
                  CREATE TABLE \"{1}\" (fd_row INTEGER PRIMARY KEY) STRICT;",
                 self.words(place),
                 self.todo(place),
+                set_up_words(&self.words(place)),
             );
         }
         sql
@@ -267,17 +267,34 @@ impl Tables {
         Ok(false)
     }
 
-    /// Brings the index of words up to date, for about as long as is given. Says whether it came to an end.
+    /// Brings each index of words up to date, for about as long as is given, and makes some of its pieces one. Says whether all of that
+    /// came to an end.
     pub(crate) fn tend(&self, conn: &Connection, time: Duration) -> Result<bool, Damage> {
-        let (begin, mut all) = (Instant::now(), true);
+        let mut all = true;
         for (place, table) in self.plan.tables().iter().enumerate() {
             if table.searched().is_empty() {
                 continue;
             }
+            let begin = Instant::now();
             all &= self.put_words(conn, place, table, || begin.elapsed() < time / 2)?;
-            while begin.elapsed() < time && self.merge_words(conn, place)? {}
+            // At least once: however long the words took, they do not make pieces faster than these are made one.
+            let mut goes_on = self.merge_words(conn, place)?;
+            while goes_on && begin.elapsed() < time {
+                goes_on = self.merge_words(conn, place)?;
+            }
+            all &= !goes_on;
         }
         Ok(all)
+    }
+
+    /// Has pieces of the indexes of words be made one by [`tend`](Self::tend) alone.
+    pub(crate) fn set_up_words(&self, conn: &Connection) -> rusqlite::Result<()> {
+        for (place, table) in self.plan.tables().iter().enumerate() {
+            if !table.searched().is_empty() {
+                conn.execute_batch(&set_up_words(&self.words(place)))?;
+            }
+        }
+        Ok(())
     }
 
     /// Puts words into their index that are not there yet. Says whether that came to an end.
@@ -322,7 +339,7 @@ impl Tables {
         }
     }
 
-    /// Makes some pieces of an index of words one, a bit at a time. Says whether there was anything to do.
+    /// Makes some pieces of an index of words one, a bit at a time. Says whether there may be more to do.
     fn merge_words(&self, conn: &Connection, place: usize) -> rusqlite::Result<bool> {
         let before = conn.total_changes();
         let sql = format!(
@@ -333,6 +350,14 @@ impl Tables {
         // The statement itself counts as one change.
         Ok(conn.total_changes() - before > 1)
     }
+}
+
+/// Has an index of words leave its pieces as they are, unless it is told otherwise.
+fn set_up_words(words: &str) -> String {
+    format!(
+        "INSERT INTO \"{words}\" (\"{words}\", rank)\
+         VALUES ('automerge', 0), ('usermerge', {SEGMENTS}), ('crisismerge', {SEGMENTS_MAX});\n"
+    )
 }
 
 /// The statements that write rows into a table. They fail by FAIL: by ABORT, SQLite would copy every page that they touch, for

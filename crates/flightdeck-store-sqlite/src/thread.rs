@@ -3,7 +3,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use flightdeck_core::{Clock, Epoch, Position};
@@ -41,7 +41,7 @@ impl Thread {
     fn run(self, mut jobs: mpsc::Receiver<Job>) {
         let Self { conn, mut copier, lock, epoch, clock, head, newest, path, reserve, stopped } = self;
         wal::take_over(&conn);
-        let copying = &mut copier;
+        let (copying, kept) = (&mut copier, Arc::clone(&newest));
         let work = || -> Next {
             let ledger = match Ledger::open(&conn, epoch) {
                 Ok(ledger) => ledger,
@@ -69,6 +69,8 @@ impl Thread {
         };
         // A panic answers nobody: whoever waits is told that the outcome is unknown.
         let ended = catch_unwind(AssertUnwindSafe(work)).unwrap_or(Next::Stop);
+        // From here on another may write the file.
+        kept.lock().unwrap_or_else(PoisonError::into_inner).begin(None);
         let copied = copier.end();
         if let Err(error) = &copied {
             tracing::error!(%error, "the WAL could not be copied back, and what is left of it stays");

@@ -50,6 +50,19 @@ struct Held {
     holder: Option<Holder>,
     token: i64,
     until: Instant,
+    /// How many are just taking in what is staged: whoever renews a lease need not help them.
+    taking_in: u32,
+    /// Whether its words are all there, and still in pieces that are to be made one.
+    in_pieces: bool,
+}
+
+/// Somebody takes in what is staged for as long as this is there.
+struct TakingIn<'l>(&'l Leases, Generation);
+
+impl Drop for TakingIn<'_> {
+    fn drop(&mut self) {
+        self.0.with(&self.1, |held| held.taking_in = held.taking_in.saturating_sub(1));
+    }
 }
 
 impl Leases {
@@ -61,7 +74,8 @@ impl Leases {
     fn take(&self, of: &Generation, holder: &Holder, lasting: Duration) -> Option<Lease> {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
-        let held = all.entry(of.clone()).or_insert(Held { holder: None, token: 0, until: now });
+        let new = Held { holder: None, token: 0, until: now, taking_in: 0, in_pieces: false };
+        let held = all.entry(of.clone()).or_insert(new);
         if held.holder.as_ref() != Some(holder) {
             if held.holder.is_some() && held.until > now {
                 return None;
@@ -71,6 +85,16 @@ impl Leases {
         }
         held.until = now + lasting;
         Some(Lease { of: of.clone(), holder: holder.clone(), token: held.token })
+    }
+
+    /// Notes something of a generation that is held.
+    fn with<T>(&self, of: &Generation, note: impl FnOnce(&mut Held) -> T) -> Option<T> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get_mut(of).map(note)
+    }
+
+    fn taking_in(&self, of: &Generation) -> TakingIn<'_> {
+        self.with(of, |held| held.taking_in += 1);
+        TakingIn(self, of.clone())
     }
 
     fn give_back(&self, lease: &Lease) {
@@ -104,14 +128,25 @@ impl Leases {
 pub(crate) trait ViewJob: Send {
     /// Whether it may be lost with the power: what was folded is folded again. Whatever is committed behind it keeps it.
     fn may_be_lost(&self) -> bool;
-    /// The one generation that it is about; nothing if it may be about others as well.
-    fn of(&self) -> Option<&Generation>;
+    /// What it may change that others know of.
+    fn touches(&self) -> &Touches;
     /// Whether others may go before it, if there are not always some.
     fn may_wait(&self) -> bool;
     /// Does it. Says whether anything is to be committed.
     fn work(&mut self, on: &mut On<'_>) -> Result<bool, Broke>;
     /// Says what came of it; `failed` when it could not be committed.
     fn answer(self: Box<Self>, failed: Option<AppendError>);
+}
+
+/// Which generations a job may change.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) enum Touches {
+    /// Any.
+    All,
+    /// This one.
+    One(Generation),
+    /// None that anybody sees.
+    Nothing,
 }
 
 /// What a job works on.
@@ -137,7 +172,7 @@ enum Kind {
 struct Doing<T, F> {
     work: F,
     kind: Kind,
-    of: Option<Generation>,
+    touches: Touches,
     done: Option<Result<T, ViewError>>,
     answer: oneshot::Sender<Result<T, ViewError>>,
 }
@@ -151,8 +186,8 @@ where
         self.kind != Kind::Kept
     }
 
-    fn of(&self) -> Option<&Generation> {
-        self.of.as_ref()
+    fn touches(&self) -> &Touches {
+        &self.touches
     }
 
     fn may_wait(&self) -> bool {
@@ -189,17 +224,17 @@ impl SqliteStore {
         &self,
         work: impl FnMut(&mut On<'_>) -> Result<(T, bool), NotDone> + Send + 'static,
     ) -> Result<T, ViewError> {
-        self.work_as(Kind::Kept, None, work).await
+        self.work_as(Kind::Kept, Touches::All, work).await
     }
 
     async fn work_as<T: Send + 'static>(
         &self,
         kind: Kind,
-        of: Option<Generation>,
+        touches: Touches,
         work: impl FnMut(&mut On<'_>) -> Result<(T, bool), NotDone> + Send + 'static,
     ) -> Result<T, ViewError> {
         let (answer, answered) = oneshot::channel();
-        let job = Box::new(Doing { work, kind, of, done: None, answer });
+        let job = Box::new(Doing { work, kind, touches, done: None, answer });
         self.send(job).await.map_err(|error| ViewError::Store(crate::store::to_store_error(error)))?;
         answered.await.unwrap_or_else(|_| Err(ViewError::failed(Reason::Stopped, None)))
     }
@@ -231,9 +266,10 @@ impl SqliteStore {
     /// staged, or nothing.
     async fn apply_staged(&self, work: Work) -> Result<(), ViewError> {
         let (lease, from, to) = (work.lease.clone(), work.from, work.to);
+        let (_taking_in, touches) = (self.leases().taking_in(&lease.of), Touches::One(lease.of.clone()));
         let begun = {
             let (lease, leases) = (lease.clone(), Arc::clone(self.leases()));
-            self.work_as(Kind::Folded, None, move |on| {
+            self.work_as(Kind::Folded, touches.clone(), move |on| {
                 let stored = stands_at(on.conn, &leases, &lease, &from)?;
                 Stage(&stored.tables()).begin(on.conn)?;
                 Ok((stored, true))
@@ -242,7 +278,7 @@ impl SqliteStore {
         let stored = begun.await?;
         let rows = tables::staged(&stored.state.plan, &work.changes);
         drop(work);
-        let mut pace = Pace::beside(self.watch());
+        let mut pace = Pace::of_steps(self.watch());
         let mut rows = rows.into_iter().peekable();
         while rows.peek().is_some() {
             let (mut some, mut bytes) = (Vec::new(), 0);
@@ -250,17 +286,17 @@ impl SqliteStore {
                 bytes += row.1.len();
                 some.push(row);
             }
-            let (lease, leases, begun) = (lease.clone(), Arc::clone(self.leases()), Instant::now());
-            self.work_as(Kind::Folded, None, move |on| {
+            let (lease, leases) = (lease.clone(), Arc::clone(self.leases()));
+            let put = self.work_as(Kind::Folded, touches.clone(), move |on| {
+                let begun = Instant::now();
                 let stored = stands_at(on.conn, &leases, &lease, &from)?;
                 Stage(&stored.tables()).put(on.conn, &some)?;
-                Ok(((), true))
-            })
-            .await?;
-            pace.give_way(begun.elapsed()).await;
+                Ok((begun.elapsed(), true))
+            });
+            pace.give_way(put.await?).await;
         }
         let (ours, leases) = (lease.clone(), Arc::clone(self.leases()));
-        self.work_as(Kind::Folded, None, move |on| {
+        self.work_as(Kind::Folded, touches, move |on| {
             let stored = stands_at(on.conn, &leases, &ours, &from)?;
             generations::set_staged(on.conn, stored.id, Some(&to))?;
             Ok(((), true))
@@ -271,27 +307,28 @@ impl SqliteStore {
 
     /// Takes what is staged into the tables, to its end.
     async fn take_in_staged(&self, lease: &Lease) -> Result<(), ViewError> {
-        let mut pace = Pace::beside(self.watch());
+        let mut pace = Pace::of_steps(self.watch());
         loop {
-            let (lease, leases, begun) = (lease.clone(), Arc::clone(self.leases()), Instant::now());
-            let more = self.work_as(Kind::Folded, None, move |on| {
+            let (lease, leases) = (lease.clone(), Arc::clone(self.leases()));
+            let touches = Touches::One(lease.of.clone());
+            let more = self.work_as(Kind::Folded, touches, move |on| {
                 let stored = generations::get(on.conn, &lease.of)?;
                 leases.check(&lease)?;
-                let Some(to) = stored.staged else { return Ok((false, false)) };
+                let Some(to) = stored.staged else { return Ok((None, false)) };
                 kill_point!("view-staged");
                 let begin = Instant::now();
                 let goes_on = || begin.elapsed() < JOB || begin.elapsed() < JOB_IDLE && (on.idle)();
                 if !Stage(&stored.tables()).take(on.conn, goes_on)? {
-                    return Ok((true, true));
+                    return Ok((Some(begin.elapsed()), true));
                 }
                 generations::set_staged(on.conn, stored.id, None)?;
                 generations::advance(on.conn, stored.id, &stored.state.checkpoint, &to)?;
-                Ok((false, true))
+                Ok((None, true))
             });
-            if !more.await? {
-                return Ok(());
+            match more.await? {
+                Some(took) => pace.give_way(took).await,
+                None => return Ok(()),
             }
-            pace.give_way(begun.elapsed()).await;
         }
     }
 
@@ -307,16 +344,19 @@ impl SqliteStore {
     }
 
     async fn empty_all(&self) -> Result<(), ViewError> {
+        let mut pace = Pace::of_steps(self.watch());
         loop {
-            let more = self.work_as(Kind::Folded, None, |on| {
-                let Some((id, tables)) = generations::next_gone(on.conn)? else { return Ok((false, false)) };
+            let more = self.work_as(Kind::Folded, Touches::Nothing, |on| {
+                let begin = Instant::now();
+                let Some((id, tables)) = generations::next_gone(on.conn)? else { return Ok((None, false)) };
                 if tables::empty(on.conn, id, tables, EMPTY_ROWS)? {
                     generations::forget(on.conn, id)?;
                 }
-                Ok((true, true))
+                Ok((Some(begin.elapsed()), true))
             });
-            if !more.await? {
-                return Ok(());
+            match more.await? {
+                Some(took) => pace.give_way(took).await,
+                None => return Ok(()),
             }
         }
     }
@@ -460,6 +500,7 @@ impl ViewStore for SqliteStore {
         let (plan, now) = (plan.clone(), self.now());
         let stored = self.work(move |on| match newest(on.conn, &plan, now)? {
             Some(found) if found.tables().are_there(on.conn)? => {
+                found.tables().set_up_words(on.conn)?;
                 generations::want(on.conn, &found.state.of, now)?;
                 Ok((found, true))
             }
@@ -523,8 +564,11 @@ impl ViewStore for SqliteStore {
             Ok(((leases.take(&of, &holder, lasting), stored.staged.is_some()), false))
         });
         let (lease, is_staged) = taken.await?;
-        if let Some(lease) = lease.as_ref().filter(|_| is_staged) {
-            // Whoever had it was killed, or failed, in the middle of a large piece of work; or is at it, and does not mind help.
+        let is_taken_in =
+            |lease: &&Lease| self.leases().with(&lease.of, |held| held.taking_in > 0) == Some(true);
+        if let Some(lease) = lease.as_ref().filter(|lease| is_staged && !is_taken_in(lease)) {
+            // Whoever had it was killed, or failed, in the middle of a large piece of work.
+            let _taking_in = self.leases().taking_in(&lease.of);
             self.take_in_staged(lease).await?;
         }
         Ok(lease)
@@ -550,7 +594,7 @@ impl ViewStore for SqliteStore {
             }
         }
         let leases = Arc::clone(self.leases());
-        self.work_as(Kind::Folded, Some(work.lease.of.clone()), move |on| {
+        self.work_as(Kind::Folded, Touches::One(work.lease.of.clone()), move |on| {
             Ok((apply(on.conn, &leases, &work)?, true))
         })
         .await
@@ -616,15 +660,17 @@ impl ViewStore for SqliteStore {
         let of = lease.of.clone();
         // Looked at beside the writer: most of the time there is nothing to do.
         let todo = self.look_at(move |conn| Ok(generations::get(conn, &of)?.tables().has_todo(conn)?));
-        if !todo.await? {
+        let in_pieces = self.leases().with(&lease.of, |held| held.in_pieces).unwrap_or(false);
+        if !todo.await? && !in_pieces {
             return Ok(false);
         }
         let (lease, leases) = (lease.clone(), Arc::clone(self.leases()));
-        self.work_as(Kind::PutOff, Some(lease.of.clone()), move |on| {
+        self.work_as(Kind::PutOff, Touches::One(lease.of.clone()), move |on| {
             let stored = generations::get(on.conn, &lease.of)?;
             leases.check(&lease)?;
-            let done = stored.tables().tend(on.conn, JOB)?;
-            Ok((!done, true))
+            let is_done = stored.tables().tend(on.conn, JOB)?;
+            leases.with(&lease.of, |held| held.in_pieces = !is_done);
+            Ok((!is_done, true))
         })
         .await
     }

@@ -23,7 +23,7 @@ use crate::ledger::{Ledger, Trouble};
 use crate::options::Reserve;
 use crate::row::Damage;
 use crate::snapshots;
-use crate::views::{On, ViewJob};
+use crate::views::{On, Touches, ViewJob};
 use crate::wal::Copier;
 use crate::{connection, disk};
 
@@ -224,8 +224,10 @@ impl Writer<'_> {
             return self.fail(vec![Job::View(job)], &error.into(), Stage::Commit);
         }
         kill_point!("view-after-commit");
-        if job.of().is_none_or(|of| self.inline.has(of)) {
-            self.inline.forget();
+        match job.touches() {
+            Touches::Nothing => {}
+            Touches::One(of) if !self.inline.has(of) => {}
+            Touches::One(_) | Touches::All => self.inline.forget(),
         }
         job.answer(None);
         self.checkpoint()
@@ -571,10 +573,9 @@ fn answer(group: Vec<Job>, results: Vec<Result1>) {
 #[cfg(test)]
 mod tests {
     use flightdeck_store::AppendError;
-    use flightdeck_store::view::Generation;
 
     use super::{Broke, GO_BEFORE_MAX, ViewJobs};
-    use crate::views::{On, ViewJob};
+    use crate::views::{On, Touches, ViewJob};
 
     struct Job(bool);
 
@@ -582,8 +583,8 @@ mod tests {
         fn may_be_lost(&self) -> bool {
             true
         }
-        fn of(&self) -> Option<&Generation> {
-            None
+        fn touches(&self) -> &Touches {
+            &Touches::All
         }
         fn may_wait(&self) -> bool {
             self.0

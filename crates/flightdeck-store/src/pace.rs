@@ -10,7 +10,7 @@ use tokio::time::sleep;
 const PAUSE: u32 = 3;
 /// No pause is longer.
 const PAUSE_MAX: Duration = Duration::from_secs(1);
-/// Nor are all of one piece of work together: its transaction holds what others wait for, and it has to come to its end.
+/// Nor are all of one transaction together: it holds what others wait for, and has to come to its end.
 const PAUSES_MAX: Duration = Duration::from_secs(5);
 
 /// The pace of a piece of work.
@@ -28,7 +28,13 @@ impl Pace {
         Self { head: None, left: Duration::ZERO }
     }
 
-    /// As fast as it goes while nobody appends.
+    /// As fast as it goes while nobody appends, and as slowly as need be beside others: of work whose every step is a transaction.
+    #[must_use]
+    pub fn of_steps(head: watch::Receiver<Position>) -> Self {
+        Self { left: Duration::MAX, ..Self::beside(head) }
+    }
+
+    /// As fast as it goes while nobody appends: of one transaction.
     #[must_use]
     pub fn beside(mut head: watch::Receiver<Position>) -> Self {
         head.mark_unchanged();
@@ -88,6 +94,16 @@ mod tests {
         assert_eq!((pauses(&mut pace).await, pace.at_once(3)), (Duration::ZERO, 3));
         head.send_replace(Position::new(8).unwrap());
         assert_eq!(pauses(&mut Pace::full()).await, Duration::ZERO);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_holds_nothing_gives_way_for_as_long_as_others_append() {
+        let head = watch::Sender::new(Position::START);
+        let mut pace = Pace::of_steps(head.subscribe());
+        for number in 1..=200 {
+            head.send_replace(Position::new(number).unwrap());
+            assert!(pauses(&mut pace).await >= 2 * TOOK);
+        }
     }
 
     #[tokio::test(start_paused = true)]

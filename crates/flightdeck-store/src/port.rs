@@ -216,6 +216,15 @@ pub trait EventStore: Send + Sync + 'static {
         Err(StoreError::Failed { reason: Reason::Withheld, source: None })
     }
 
+    /// What was committed last, from memory, if that is all of what is asked for: for whoever follows the log, and asks for just that.
+    ///
+    /// - It is what the log has. It may be a moment behind what a read sees, so nobody goes on from the one to the other.
+    /// - A store need not keep anything.
+    fn newest(&self, query: &LogQuery) -> Option<LogPage> {
+        let _nothing = query;
+        None
+    }
+
     /// Something to wait on: it changes soon after the head did. A hint; the log is the truth.
     fn watch(&self) -> watch::Receiver<Position>;
 }

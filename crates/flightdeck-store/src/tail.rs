@@ -140,7 +140,14 @@ impl Reading {
             lock(&self.held).begin(Some(head.cursor));
             return Ok(true);
         };
-        let page = match self.store.read_log(&LogQuery::after(known)).await {
+        let query = LogQuery::after(known);
+        // Only what has come: that there is nothing is for the log to say, which knows of another epoch.
+        let fresh = self.store.newest(&query).filter(|page| !page.events.is_empty());
+        let read = match fresh {
+            Some(page) => Ok(page),
+            None => self.store.read_log(&query).await,
+        };
+        let page = match read {
             Ok(page) => page,
             Err(StoreError::EpochChanged { head }) => {
                 lock(&self.held).begin(Some(head));

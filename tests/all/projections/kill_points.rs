@@ -105,8 +105,8 @@ fn what_folds_within_appends_and_is_killed_anywhere_goes_on_from_where_it_was() 
 #[test]
 fn what_is_staged_and_is_killed_anywhere_is_taken_in_once() {
     all_kill(&["view-staged", "view-before-commit", "view-after-commit"], Ground::sqlite, false, MANY);
-    // Two views are staged, each in some jobs; the first of them to be through takes over meanwhile.
-    for at in [6, 10, 15, 25] {
+    // Two views are staged, each in eleven jobs and some more; the first of them to be through takes over meanwhile.
+    for at in [6, 15, 30, 45, 60] {
         killed_at(&Ground::sqlite(), false, &format!("view-after-commit:{at}:kill"), MANY);
     }
 }

@@ -9,8 +9,9 @@ use flightdeck_core::Position;
 use flightdeck_store::view::{ViewError, Work};
 use tokio::sync::watch;
 use tokio::task::{JoinError, JoinHandle};
+use tokio::time::sleep;
 
-use super::{Advance, Broke, Hold};
+use super::{Advance, Broke, Hold, PAUSE_MAX};
 
 /// How many pieces of a view that is in use the store may have at once: it takes what has come meanwhile together.
 const UNDER_WAY_MAX: usize = 2;
@@ -133,7 +134,13 @@ impl Advance {
             hold.untended |= tending.await.unwrap_or(Err(ViewError::Fenced))?;
         }
         if !hold.state.ready {
-            while self.views.tend(&hold.lease).await? {}
+            let mut begun = Instant::now();
+            while self.views.tend(&hold.lease).await? {
+                if hold.grows {
+                    sleep(begun.elapsed().min(PAUSE_MAX)).await;
+                }
+                begun = Instant::now();
+            }
             hold.untended = false;
         } else if hold.tending.is_none() && (hold.untended || hold.tended.elapsed() >= self.options.poll) {
             // What is still with the store puts off more. And a store may have put off the putting off itself.

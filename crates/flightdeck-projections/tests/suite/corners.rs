@@ -167,7 +167,7 @@ async fn a_program_that_was_rolled_back_serves_again(ground: Ground) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_inline_view_stands_before_damage_that_its_runner_meets() {
-    let ground = Ground::sqlite_to_be_damaged();
+    let ground = Ground::sqlite();
     let running = runner(&ground).inline(Counts::named("counts")).start().await.unwrap();
     ground.append("a-1", "Counted", "\"a\"").await;
     ready_at(&ground, 1).await;

@@ -21,17 +21,8 @@ impl Ground {
     }
 
     pub(crate) fn sqlite() -> Self {
-        Self::on_sqlite(Options::default())
-    }
-
-    /// A store that keeps nothing in memory of what was just committed: what somebody does to its file is met at once.
-    pub(crate) fn sqlite_to_be_damaged() -> Self {
-        Self::on_sqlite(Options { newest_bytes_max: 0, ..Options::default() })
-    }
-
-    fn on_sqlite(options: Options) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let store = Arc::new(SqliteStore::open(folder.path().join("log.db"), options).unwrap());
+        let store = Arc::new(SqliteStore::open(folder.path().join("log.db"), Options::default()).unwrap());
         Self { store: Arc::clone(&store) as _, views: store, folder: Some(folder) }
     }
 

@@ -401,7 +401,7 @@ async fn a_damaged_event_that_was_left_out_is_left_out() {
 }
 
 async fn left_out(damaged: [i64; 2]) {
-    let ground = Ground::sqlite_to_be_damaged();
+    let ground = Ground::sqlite();
     for number in 0..6 {
         ground.append("a-1", "Counted", &format!("\"{number}\"")).await;
     }
