@@ -10,6 +10,7 @@ use flightdeck_analytics::visitor::{self, Visitor};
 use flightdeck_core::{Decider, SchemaNumber, Shape, StoredEvents};
 use flightdeck_domain::content::{self, Content};
 use flightdeck_domain::presentation::{self, Presentation};
+use flightdeck_domain::token::{self, Token};
 use flightdeck_domain::user::{self, User};
 use flightdeck_domain::words;
 use flightdeck_server::registry;
@@ -74,6 +75,7 @@ fn read(name: &str, number: u32, data: &Value) -> Result<Value, String> {
     let (number, data) = (SchemaNumber::new(number).unwrap(), serde_json::to_vec(data).unwrap());
     of::<content::Event>(name, number, &data)
         .or_else(|| of::<presentation::Event>(name, number, &data))
+        .or_else(|| of::<token::Event>(name, number, &data))
         .or_else(|| of::<user::Event>(name, number, &data))
         .or_else(|| of::<visitor::Event>(name, number, &data))
         .unwrap_or_else(|| Err(format!("{name} is no type of ours")))
@@ -317,7 +319,7 @@ fn codegen_catalogue() {
     let (registry, fixtures) = (registry(), fixtures());
     for (name, shapes) in crates() {
         let aggregates: &[(&str, &[&str], Vec<&str>)] = match name {
-            "flightdeck-domain" => &[of::<Content>(), of::<Presentation>(), of::<User>()],
+            "flightdeck-domain" => &[of::<Content>(), of::<Presentation>(), of::<User>(), of::<Token>()],
             _ => &[of::<Visitor>()],
         };
         let limits: &[(&str, usize)] = match name {
@@ -327,6 +329,7 @@ fn codegen_catalogue() {
                 ("slides a presentation", words::SLIDES_MAX),
                 ("slides a presentation, with those that were removed", presentation::SLIDES_EVER_MAX),
                 ("the slides of a presentation, in bytes of JSON", words::DECK_JSON_BYTES_MAX),
+                ("streams that a token names for reading, and as many for writing", token::PATTERNS_MAX),
             ],
             _ => {
                 &[("facts a batch", visitor::BATCH_FACTS_MAX), ("a fact, in bytes", visitor::FACT_BYTES_MAX)]

@@ -7,7 +7,9 @@ mod append;
 mod cloud_events;
 mod contents;
 mod docs;
+mod doorway;
 mod example;
+mod guarded;
 mod health;
 mod log;
 mod odd;
@@ -19,6 +21,7 @@ mod tags;
 mod things;
 mod users;
 mod visitors;
+mod who_may;
 
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::process::{Child, Command, Stdio};

@@ -1,4 +1,4 @@
-//! The domain of FlightDeck: contents, presentations and users.
+//! The domain of FlightDeck: contents, presentations and users, and the tokens by which it is known who asks.
 //!
 //! Each aggregate is one file, from top to bottom: what happened to it ([`content::Event`]), what can be asked of it
 //! ([`content::Command`]), why that is refused ([`content::Error`]), what is known of it ([`content::State`]), and the decider
@@ -37,14 +37,16 @@
 
 pub mod content;
 pub mod presentation;
+pub mod token;
 pub mod user;
 pub mod words;
 
+pub use crate::token::TokenId;
 pub use crate::words::{ContentId, PresentationId, SlideId, UserId};
 
 use flightdeck_core::Shape;
 
 /// Every shape that an event of these aggregates has or had.
 pub fn shapes() -> impl Iterator<Item = &'static Shape> {
-    [content::SHAPES, presentation::SHAPES, user::SHAPES].into_iter().flatten()
+    [content::SHAPES, presentation::SHAPES, token::SHAPES, user::SHAPES].into_iter().flatten()
 }

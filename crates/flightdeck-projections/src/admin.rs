@@ -146,7 +146,11 @@ impl Admin {
     /// Marks what is written down already.
     async fn mark_all(&self, all: Vec<GenerationState>, mark: &Mark) -> Result<(), AdminError> {
         for state in all {
-            self.views.mark(&state.of, mark.clone()).await.map_err(AdminError::NotYet)?;
+            match self.views.mark(&state.of, mark.clone()).await {
+                // It is gone since, for another build is through; which is there already, and among these.
+                Ok(()) | Err(ViewError::Unknown(_)) => {}
+                Err(error) => return Err(AdminError::NotYet(error)),
+            }
         }
         Ok(())
     }

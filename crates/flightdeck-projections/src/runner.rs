@@ -181,6 +181,7 @@ impl Runner {
         let (linger, poll) = (self.options.linger, self.options.poll);
         let tail =
             Tail::start(Arc::clone(&self.store), TailOptions { linger, poll, ..TailOptions::default() });
+        let kept = tail.clone();
         let supervisor = Supervisor {
             store: self.store,
             tail,
@@ -197,7 +198,7 @@ impl Runner {
             wanted: None,
         };
         let task = tokio::spawn(supervisor.run());
-        Ok(Running { watcher, stop, task: Some(task) })
+        Ok(Running { watcher, tail: kept, stop, task: Some(task) })
     }
 }
 
@@ -205,6 +206,7 @@ impl Runner {
 #[derive(Debug)]
 pub struct Running {
     watcher: Watcher,
+    tail: Tail,
     stop: watch::Sender<bool>,
     task: Option<JoinHandle<()>>,
 }
@@ -214,6 +216,12 @@ impl Running {
     #[must_use]
     pub const fn watcher(&self) -> &Watcher {
         &self.watcher
+    }
+
+    /// The end of the log, as it is read for the views: whoever else follows the log on this node reads it from here.
+    #[must_use]
+    pub const fn tail(&self) -> &Tail {
+        &self.tail
     }
 
     /// Stops: what is under way is finished or left, and whoever stands by may take over at once.

@@ -24,7 +24,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Serialize;
 use tokio::time::{Instant, timeout_at};
 
-use crate::authorise::{Action, Object, Principal};
+use crate::authorise::{Action, Object, Principal, Shown, authorise};
 use crate::connections::Open;
 use crate::host::Host;
 use crate::operation::JSON;
@@ -89,7 +89,7 @@ impl Call {
         let correlation = request.extensions().get::<Correlation>().map(|known| known.0.clone());
         let correlation = correlation
             .ok_or_else(|| Problem::new(Code::Internal, "The request came past the door of the server."))?;
-        let principal = host.authorise.who(request)?;
+        let principal = request.extensions().get::<Principal>().cloned().unwrap_or_default();
         Ok(Self { request: request.clone(), host, principal, correlation })
     }
 
@@ -117,18 +117,31 @@ impl Call {
         &self.request
     }
 
+    /// What its answer rests on, for one that goes on for long.
+    pub(crate) fn granted(&self) -> Granted {
+        let is_local = self.request.conn_data::<Open>().is_some_and(Open::is_local);
+        let bearer = self.request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+        let bearer = bearer.and_then(|text| text.split_once(' ')).map(|(_, shown)| shown.trim().to_owned());
+        let (host, principal) = (Arc::clone(&self.host), self.principal.clone());
+        Granted { host, principal, bearer, is_local, looked: Instant::now() }
+    }
+
     /// Goes on only if whoever makes it may do that.
     ///
     /// # Errors
     /// When not.
     pub fn may(&self, action: Action, object: Object<'_>) -> Result<(), Problem> {
-        self.host.authorise.authorise(&self.principal, action, object)
+        authorise(&self.principal, action, object).map_err(|problem| match action {
+            Action::Read => problem,
+            // It was asked before anything else was done.
+            Action::Write | Action::Capture | Action::Administer => problem.outcome(Outcome::NotCommitted),
+        })
     }
 
     /// The streams that whoever makes it may read; `None` is all.
     #[must_use]
     pub fn readable(&self) -> Option<Vec<flightdeck_store::StreamPattern>> {
-        self.host.authorise.readable(&self.principal)
+        self.principal.readable()
     }
 
     /// The parameters.
@@ -233,7 +246,13 @@ impl Call {
         let context = Context { metadata, expected: self.if_match()?, request };
         let done = handler.handle(stream, command, &context).await;
         done.map_err(|error| {
-            let problem = Problem::from(error.map_refused(refused));
+            let problem = Problem::from(error.map_refused(refused)).with(|told| {
+                // Who has it is for those to know who may read that.
+                told.owner = told.owner.take().filter(|owner| {
+                    let stream = StreamId::new(format!("{}-{owner}", D::CATEGORY));
+                    stream.is_ok_and(|stream| self.may(Action::Read, Object::Stream(&stream)).is_ok())
+                });
+            });
             match (problem.code(), context.expected) {
                 (Code::VersionConflict, Expected::Exactly(_) | Expected::Exists) => {
                     problem.instead(Code::PreconditionFailed)
@@ -272,7 +291,7 @@ impl Call {
     /// # Errors
     /// When the key is none.
     pub fn key(&self, body: &[u8]) -> Result<Option<RequestKey>, Problem> {
-        self.key_of(self.principal.key(), body)
+        self.key_of(&self.principal.key(), body)
     }
 
     /// The same, of somebody who is known by something else than credentials.
@@ -314,8 +333,8 @@ impl Call {
     pub async fn wait_for(&self, view: &Defined) -> Result<(), Problem> {
         let Some(position) = self.min_position()? else { return Ok(()) };
         let (plan, most) = (view.plan(), self.host.options.position_wait);
-        self.host.watcher.wait_for(plan.view(), plan.number(), position, most).await?;
-        Ok(())
+        let waited = self.host.watcher.wait_for(plan.view(), plan.number(), position, most).await;
+        waited.map(drop).map_err(|error| self.without_the_head(error.into()))
     }
 
     /// Waits until the log is where `FlightDeck-Min-Position` asks it to be: for what is read from the log itself.
@@ -323,6 +342,18 @@ impl Call {
     /// # Errors
     /// When it does not come there in time, or never will.
     pub async fn wait_for_log(&self) -> Result<(), Problem> {
+        self.has_come().await.map_err(|problem| self.without_the_head(problem))
+    }
+
+    /// How far the log is, is for those who may read some of it.
+    fn without_the_head(&self, problem: Problem) -> Problem {
+        match self.may(Action::Read, Object::Log) {
+            Ok(()) => problem,
+            Err(_) => problem.with(|told| (told.head, told.position) = (None, None)),
+        }
+    }
+
+    async fn has_come(&self) -> Result<(), Problem> {
         let Some(position) = self.min_position()? else { return Ok(()) };
         let until = Instant::now() + self.host.options.position_wait;
         let mut changes = self.host.store.watch();
@@ -341,6 +372,30 @@ impl Call {
                 return Err(problem.retry_after(1).with(|told| told.position = Some(head.position())));
             }
         }
+    }
+}
+
+/// What was granted to whoever made a request, which may be taken away while it is answered.
+pub(crate) struct Granted {
+    host: Arc<Host>,
+    principal: Principal,
+    bearer: Option<String>,
+    is_local: bool,
+    looked: Instant,
+}
+
+impl Granted {
+    /// How long what was granted is taken to be so without another look.
+    pub(crate) const LOOK: std::time::Duration = std::time::Duration::from_secs(1);
+
+    /// Whether it is still so, as of a second ago or later.
+    pub(crate) async fn is_so(&mut self) -> bool {
+        if self.is_local || self.looked.elapsed() < Self::LOOK {
+            return true;
+        }
+        let now = self.host.identify.who(Shown { bearer: self.bearer.as_deref() }).await;
+        self.looked = Instant::now();
+        now.is_ok_and(|now| now == self.principal)
     }
 }
 

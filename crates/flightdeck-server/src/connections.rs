@@ -25,6 +25,8 @@ struct Inner {
 pub struct Connection {
     /// The address at the other end; `None` for the socket of the machine.
     pub peer: Option<String>,
+    /// Whether it came by the socket of the machine. What is known to have come that way, and nothing else: it may everything.
+    pub local: bool,
     /// Since when it is open.
     pub since: Timestamp,
 }
@@ -56,7 +58,7 @@ impl Connections {
     pub fn opened(&self, connection: Connection) -> Open {
         let mut inner = self.lock();
         inner.accepted += 1;
-        let (number, local) = (inner.accepted, connection.peer.is_none());
+        let (number, local) = (inner.accepted, connection.local);
         inner.open.insert(number, connection);
         Open { number, of: self.clone(), local }
     }
@@ -102,7 +104,7 @@ mod tests {
     fn a_connection_is_listed_for_as_long_as_it_is_open() {
         let all = Connections::default();
         let since = flightdeck_core::Timestamp::from_micros(0).unwrap();
-        let open = |peer: &str| all.opened(Connection { peer: Some(peer.to_owned()), since });
+        let open = |peer: &str| all.opened(Connection { peer: Some(peer.to_owned()), local: false, since });
         let (first, second, third) = (open("a"), open("b"), open("c"));
         assert_eq!(all.count(), (3, 3));
         drop(second);

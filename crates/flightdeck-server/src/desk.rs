@@ -5,6 +5,7 @@ use std::sync::Arc;
 use flightdeck_analytics::visitor::{self, Visitor};
 use flightdeck_domain::content::{self, Content};
 use flightdeck_domain::presentation::{self, Presentation};
+use flightdeck_domain::token::Token;
 use flightdeck_domain::user::{self, User};
 use flightdeck_store::{EventStore, Handler};
 
@@ -47,6 +48,8 @@ pub struct Desk {
     pub presentations: Handler<Presentation>,
     /// Users: every time they log in is an event.
     pub users: Handler<User>,
+    /// Tokens: two events each.
+    pub tokens: Handler<Token>,
     /// Visitors: their streams grow, and what they consented to may lie far back. What may not be stored leaves no trace: no request
     /// key is remembered of it either.
     pub visitors: Handler<Visitor>,
@@ -61,6 +64,7 @@ impl Desk {
         let contents = Handler::new(Arc::clone(&store));
         let presentations = Handler::new(Arc::clone(&store));
         let users = Handler::new(Arc::clone(&store));
+        let tokens = Handler::new(Arc::clone(&store));
         let of_visitors = |store| {
             Handler::<Visitor>::new(store).snapshots(visitor::SNAPSHOT_EVENTS, visitor::SNAPSHOT_SCHEMA)
         };
@@ -70,6 +74,7 @@ impl Desk {
             presentations: presentations
                 .snapshots(presentation::SNAPSHOT_EVENTS, presentation::SNAPSHOT_SCHEMA),
             users: users.snapshots(user::SNAPSHOT_EVENTS, user::SNAPSHOT_SCHEMA),
+            tokens,
             visitors: visitors.forgetting_nothing_done(),
             consents,
         }

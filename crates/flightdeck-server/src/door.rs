@@ -1,16 +1,21 @@
 //! The door: what happens to every request before its route, and to every answer behind it.
 
-use actix_web::body::MessageBody;
+use actix_web::body::{EitherBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use actix_web::http::{Method, StatusCode};
 use actix_web::middleware::Next;
-use actix_web::{Error, HttpMessage as _, HttpResponse, ResponseError as _};
+use actix_web::web::Data;
+use actix_web::{Error, HttpMessage as _, HttpRequest, HttpResponse, ResponseError as _};
 use flightdeck_core::{Ids as _, Reference};
 use flightdeck_store::Outcome;
 use flightdeck_store::system::SystemIds;
 
+use crate::authorise::{Principal, Shown};
 use crate::call::{CORRELATION, Correlation, header_of};
+use crate::caller;
+use crate::connections::Open;
+use crate::host::Host;
 use crate::problem::{Code, Problem};
 
 /// Lets a request in: it belongs to something, and its body is not packed. What goes out says what it belongs to, and is taken by
@@ -25,13 +30,16 @@ pub(crate) async fn door<B: MessageBody + 'static>(
         Err(problem) => (made(), Some(problem)),
     };
     if let Some(problem) = refused {
-        // Nothing of it was looked at yet.
-        let problem = if is_read { problem } else { problem.outcome(Outcome::NotCommitted) };
-        let mut answer = request.into_response(problem.error_response());
-        finish(answer.headers_mut(), &correlation);
-        return Ok(answer.map_into_right_body());
+        return Ok(turned_away(request, problem, is_read, &correlation));
     }
     request.extensions_mut().insert(Correlation(correlation.clone()));
+    if let Err(problem) = of_this_site(&request, is_read) {
+        return Ok(turned_away(request, problem, is_read, &correlation));
+    }
+    match who(&request).await {
+        Ok(principal) => drop(request.extensions_mut().insert(principal)),
+        Err(problem) => return Ok(turned_away(request, problem, is_read, &correlation)),
+    }
     let known = request.headers().get(header::IF_NONE_MATCH).cloned();
     let called = next.call(request);
     let mut answer = match is_read {
@@ -42,6 +50,7 @@ pub(crate) async fn door<B: MessageBody + 'static>(
             problem.outcome(Outcome::Unknown).because(&panic)
         })??,
     };
+    note(answer.request(), answer.status());
     let headers = answer.headers_mut();
     finish(headers, &correlation);
     let tag = headers.get(header::ETAG).filter(|_| may_be_kept(headers)).cloned();
@@ -56,12 +65,96 @@ pub(crate) async fn door<B: MessageBody + 'static>(
     Ok(answer.map_into_left_body())
 }
 
+/// Answers a request of which nothing was looked at yet.
+fn turned_away<L: MessageBody + 'static>(
+    request: ServiceRequest,
+    problem: Problem,
+    is_read: bool,
+    correlation: &Reference,
+) -> ServiceResponse<EitherBody<L>> {
+    let problem = if is_read { problem } else { problem.outcome(Outcome::NotCommitted) };
+    let mut answer = request.into_response(problem.error_response());
+    finish(answer.headers_mut(), correlation);
+    note(answer.request(), answer.status());
+    answer.map_into_right_body()
+}
+
+/// Writes down that somebody was refused.
+fn note(request: &HttpRequest, status: StatusCode) {
+    let is_refused =
+        matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::TOO_MANY_REQUESTS);
+    let Some(host) = request.app_data::<Data<Host>>().filter(|_| is_refused) else { return };
+    let actor = request.extensions().get::<Principal>().and_then(|principal| principal.actor.clone());
+    let caller = match actor {
+        Some(actor) => actor.to_string(),
+        None => caller::named(request.peer_addr(), request.headers(), &host.options.trusted_proxies),
+    };
+    // Whoever thinks up paths is not written down with them.
+    let route = request.match_pattern().unwrap_or_default();
+    host.audit.denied(&caller, status.as_u16(), request.method().as_str(), &route);
+}
+
+/// Refuses what the page of another site has a browser send: where everyone may everything it would do whatever that page likes.
+fn of_this_site(request: &ServiceRequest, is_read: bool) -> Result<(), Problem> {
+    let Some(host) = request.app_data::<Data<Host>>() else { return Ok(()) };
+    if request.conn_data::<Open>().is_some_and(Open::is_local) {
+        return Ok(());
+    }
+    if !is_read {
+        caller::check_origin(request.headers(), &host.options.origins)?;
+    }
+    // A name that its owner has lead here is a page of the owner's.
+    match host.options.any_host || !host.identify.is_open() {
+        true => Ok(()),
+        false => caller::check_host(request.headers(), &host.options.origins),
+    }
+}
+
+/// Who makes a request: whoever reaches the socket of the machine may do to the store what the server may.
+async fn who(request: &ServiceRequest) -> Result<Principal, Problem> {
+    if request.conn_data::<Open>().is_some_and(Open::is_local) {
+        return Ok(Principal::open());
+    }
+    let Some(host) = request.app_data::<Data<Host>>().cloned() else { return Ok(Principal::default()) };
+    let shown = match header_of(request.headers(), header::AUTHORIZATION.as_str())? {
+        Some(text) => bearer(text).map(Some),
+        None => Ok(None),
+    };
+    let who = match shown {
+        Ok(bearer) => host.identify.who(Shown { bearer }).await,
+        Err(problem) => Err(problem),
+    };
+    // Whoever tries credentials is counted by where that comes from, and so is nobody in particular.
+    let known = who.as_ref().ok().and_then(|principal| principal.actor.as_ref());
+    host.rates.count(|| match known {
+        Some(actor) => actor.to_string(),
+        None => caller::named(request.peer_addr(), request.headers(), &host.options.trusted_proxies),
+    })?;
+    if let Some(actor) = known {
+        host.audit.used(actor.as_str());
+    }
+    who
+}
+
+fn bearer(text: &str) -> Result<&str, Problem> {
+    let shown = text.split_once(' ').filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
+    let shown = shown.map(|(_, shown)| shown.trim());
+    shown.filter(|shown| !shown.is_empty()).ok_or_else(|| {
+        Problem::new(Code::Unauthenticated, "The credential goes into `Authorization: Bearer …`.")
+    })
+}
+
 /// What every answer says.
 fn finish(headers: &mut HeaderMap, correlation: &Reference) {
     if let Ok(value) = HeaderValue::from_str(correlation.as_str()) {
         headers.insert(HeaderName::from_static("flightdeck-correlation-id"), value);
     }
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.append(header::VARY, HeaderValue::from_static("authorization"));
+    headers.insert(header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
+    if !headers.contains_key(header::REFERRER_POLICY) {
+        headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    }
     // What is asked for may be another one's, or another thing a moment later.
     let cache = if headers.contains_key(header::ETAG) { "private, no-cache" } else { "no-store" };
     if !headers.contains_key(header::CACHE_CONTROL) {

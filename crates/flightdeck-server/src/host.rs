@@ -1,5 +1,6 @@
 //! What every route works with: the store, its views, the desk, and who may what.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -9,9 +10,12 @@ use flightdeck_projections::{Admin, AsOf, Defined, Watcher};
 use flightdeck_store::view::ViewStore;
 use flightdeck_store::{EventStore, StoreError};
 use futures_util::future::BoxFuture;
+pub use ipnet::IpNet;
 use tokio::sync::watch;
 
-use crate::authorise::Authorise;
+use crate::audit::Audit;
+use crate::authorise::Identify;
+use crate::caller::Rates;
 use crate::connections::Connections;
 use crate::desk::Desk;
 use crate::measure::Measured;
@@ -45,6 +49,14 @@ pub struct Options {
     pub consent: Policy,
     /// Whether cookies are only sent over TLS.
     pub secure_cookies: bool,
+    /// The sites, beside its own, whose pages may ask: `https://shop.example`, exactly.
+    pub origins: Vec<String>,
+    /// Whether it is served under any name where everyone may everything; else only under addresses, `localhost`, and the names of `origins`.
+    pub any_host: bool,
+    /// The proxies that are believed when they say who calls.
+    pub trusted_proxies: Vec<IpNet>,
+    /// Requests that one caller may make in a second, and twice as many at once; `None` is as many as it likes.
+    pub requests_a_second: Option<NonZeroU32>,
 }
 
 impl Default for Options {
@@ -64,6 +76,10 @@ impl Default for Options {
             drain: Duration::from_secs(8),
             consent: Policy::UnlessDeclined,
             secure_cookies: false,
+            origins: Vec::new(),
+            any_host: false,
+            trusted_proxies: Vec::new(),
+            requests_a_second: None,
         }
     }
 }
@@ -102,8 +118,8 @@ pub struct Host {
     pub admin: Admin,
     /// The projections that are run here.
     pub projections: Vec<Defined>,
-    /// Who may what.
-    pub authorise: Arc<dyn Authorise>,
+    /// Who asks.
+    pub identify: Arc<dyn Identify>,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// New ids.
@@ -116,6 +132,10 @@ pub struct Host {
     pub measured: Measured,
     /// Since when it runs.
     pub begun: Instant,
+    /// How often each caller may ask.
+    pub(crate) rates: Rates,
+    /// Who was refused, and who was let in.
+    pub(crate) audit: Audit,
     /// What is known of the store beside its log.
     pub(crate) store_facts: Option<AskStore>,
     /// The OpenAPI document.

@@ -12,8 +12,11 @@
 //!
 //! This crate knows the ports of log and views, and no database. Open `server.rs` first, then `routes.rs`.
 
+pub mod access;
+mod audit;
 pub mod authorise;
 pub mod call;
+mod caller;
 pub mod cloud_event;
 pub mod connections;
 pub mod desk;
@@ -39,7 +42,8 @@ mod visitor;
 pub use actix_web::HttpRequest;
 pub use flightdeck_analytics::visitor::Policy;
 
-pub use crate::authorise::{Action, Authorise, Object, Principal};
+pub use crate::access::Access;
+pub use crate::authorise::{Action, Grants, Identify, Object, Principal, Shown, Streams, authorise};
 pub use crate::call::{Body, Call};
 pub use crate::desk::Desk;
 pub use crate::host::{Host, Options, StoreFacts};

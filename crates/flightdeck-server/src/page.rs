@@ -6,13 +6,14 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use flightdeck_core::Timestamp;
 use flightdeck_projections::as_of::{Beyond, Moment, Past};
 use flightdeck_projections::{AsOfError, Defined};
-use flightdeck_store::view::{InvalidQuery, Row, Value, ViewCursor, ViewPage, ViewQuery};
+use flightdeck_store::view::{Compare, InvalidQuery, Row, Value, ViewCursor, ViewPage, ViewQuery};
 use flightdeck_store::{After, Limit};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde::de::value::{Error as Unknown, StrDeserializer};
 
+use crate::authorise::{Action, Object};
 use crate::call::{Call, json};
 use crate::next_link;
 use crate::params::{Params, pattern_param, place};
@@ -217,6 +218,30 @@ impl Call {
             let problem = Problem::new(Code::ViewUnavailable, "The view is not folded here.");
             problem.retry_after(1).with(|told| told.view = Some(view.to_owned()))
         })
+    }
+
+    /// A question to the table of a view of things of a category, some of which everyone may see: whoever may read none of their streams
+    /// gets the rows for which `public` is so, as they are now.
+    ///
+    /// # Errors
+    /// When the view is not folded here, or the caller may not ask for what was.
+    pub fn query_of(
+        &self,
+        category: &str,
+        view: &str,
+        number: u32,
+        at: Option<&Moment>,
+        public: impl FnOnce() -> (&'static str, Value),
+    ) -> Result<ViewQuery, Problem> {
+        let query = self.query(view, number, view)?;
+        match (self.may(Action::Read, Object::Category(category)), at) {
+            (Ok(()), _) => Ok(query),
+            (Err(_), None) => {
+                let (column, value) = public();
+                Ok(ViewQuery { streams: None, ..query }.filter(column, Compare::Equal(value)))
+            }
+            (Err(refused), Some(_)) => Err(refused),
+        }
     }
 
     /// A question to a table of a view: for all rows that the caller may see.

@@ -10,6 +10,7 @@ mod log;
 mod presentations;
 mod streams;
 mod thing;
+mod tokens;
 mod users;
 mod visitors;
 
@@ -30,6 +31,7 @@ pub(crate) fn operations() -> Vec<Operation> {
         contents::operations(),
         presentations::operations(),
         users::operations(),
+        tokens::operations(),
     ]
     .into_iter()
     .flatten()

@@ -5,8 +5,10 @@ use std::os::unix::net::UnixListener;
 use std::sync::Arc;
 use std::time::Duration;
 
+use actix_cors::Cors;
+use actix_tls::accept::rustls_0_23::TlsStream;
 use actix_web::dev::{Server as Http, ServerHandle};
-use actix_web::rt::net::TcpStream;
+use actix_web::rt::net::{TcpStream, UnixStream};
 use actix_web::web::Data;
 use actix_web::{App, HttpServer, middleware, web};
 use flightdeck_core::registry::RegistryError;
@@ -17,11 +19,14 @@ use flightdeck_projections::{
 use flightdeck_store::system::{SystemClock, SystemIds};
 use flightdeck_store::view::{ViewStore, answering};
 use flightdeck_store::{EventStore, StoreError};
+pub use rustls::ServerConfig;
 use thiserror::Error;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::authorise::{Authorise, Open};
+use crate::audit::Audit;
+use crate::authorise::{Identify, Open};
+use crate::caller::Rates;
 use crate::connections::{self, Connection, Connections};
 use crate::desk::Desk;
 use crate::door::door;
@@ -34,6 +39,9 @@ use crate::{openapi, routes};
 /// How long the start waits for views that were never built before.
 const VIEWS_WAIT: Duration = Duration::from_millis(500);
 
+/// For how long a browser need not ask again what a page may.
+const CORS_SECONDS: usize = 3_600;
+
 /// Makes operations; each thread that takes requests wants its own.
 type Operations = Arc<dyn Fn() -> Vec<Operation> + Send + Sync>;
 
@@ -45,9 +53,10 @@ pub struct Server {
     inline: Vec<Arc<dyn Projection>>,
     projections: Vec<Arc<dyn Projection>>,
     operations: Vec<Operations>,
-    authorise: Arc<dyn Authorise>,
+    identify: Arc<dyn Identify>,
     options: Options,
     listeners: Vec<TcpListener>,
+    tls: Option<ServerConfig>,
     sockets: Vec<UnixListener>,
     store_facts: Option<AskStore>,
 }
@@ -69,7 +78,7 @@ pub enum ServeError {
 
 impl Server {
     /// A server of our own aggregates, views and routes, on a store and its views. Everyone may everything until
-    /// [`authorise`](Self::authorise) says otherwise, so let nobody else reach it before.
+    /// [`identify`](Self::identify) says who is who, so let nobody else reach it before.
     #[must_use]
     pub fn new(store: Arc<dyn EventStore>, views: Arc<dyn ViewStore>) -> Self {
         let inline = ["content", "presentations", "users"];
@@ -82,9 +91,10 @@ impl Server {
             inline,
             projections,
             operations: vec![Arc::new(routes::operations)],
-            authorise: Arc::new(Open),
+            identify: Arc::new(Open),
             options: Options::default(),
             listeners: Vec::new(),
+            tls: None,
             sockets: Vec::new(),
             store_facts: None,
         }
@@ -112,10 +122,10 @@ impl Server {
         self
     }
 
-    /// The same server, with somebody else to say who may what.
+    /// The same server, with somebody to say who asks, and what was granted to them.
     #[must_use]
-    pub fn authorise(self, authorise: impl Authorise) -> Self {
-        Self { authorise: Arc::new(authorise), ..self }
+    pub fn identify(self, identify: impl Identify) -> Self {
+        Self { identify: Arc::new(identify), ..self }
     }
 
     /// The same server, going about it in another way.
@@ -141,6 +151,12 @@ impl Server {
         self
     }
 
+    /// The same server, which speaks TLS wherever it listens but at sockets of this machine.
+    #[must_use]
+    pub fn tls(self, config: ServerConfig) -> Self {
+        Self { tls: Some(config), ..self }
+    }
+
     /// The same server, which also listens at a socket of this machine.
     #[must_use]
     pub fn listen_locally(mut self, listener: UnixListener) -> Self {
@@ -159,6 +175,7 @@ impl Server {
         }
         let runner = Runner::new(Arc::clone(&self.store), Arc::clone(&self.views));
         let folding = runner.inlines(self.inline).projections(self.projections).start().await?;
+        self.identify.follow(folding.tail().clone());
         all_there(&folding, &projections).await;
         let (stop, stopping) = watch::channel(false);
         let all: Vec<Operation> = self.operations.iter().flat_map(|operations| operations()).collect();
@@ -169,11 +186,13 @@ impl Server {
             watcher: folding.watcher().clone(),
             registry: self.registry,
             projections,
-            authorise: self.authorise,
+            identify: self.identify,
+            audit: Audit::start(Arc::clone(&self.store), Arc::new(SystemClock)),
             clock: Arc::new(SystemClock),
             ids: Arc::new(SystemIds::default()),
             document: openapi::document(&all).into(),
             stopping,
+            rates: Rates::of(self.options.requests_a_second),
             options: self.options,
             connections: Connections::default(),
             measured: Measured::default(),
@@ -183,7 +202,11 @@ impl Server {
             views: self.views,
         });
         let addresses = self.listeners.iter().map(TcpListener::local_addr).collect::<Result<Vec<_>, _>>()?;
-        let http = serve(&host, self.operations, self.listeners, self.sockets)?;
+        let http = serve(
+            &host,
+            self.operations,
+            Doors { listeners: self.listeners, tls: self.tls, sockets: self.sockets },
+        )?;
         let handle = http.handle();
         Ok(Running { addresses, handle, task: tokio::spawn(http), folding, stop, host })
     }
@@ -203,13 +226,15 @@ async fn all_there(folding: &Folding, projections: &[Defined]) {
     drop(tokio::time::timeout(VIEWS_WAIT, there).await);
 }
 
-/// Begins to take requests.
-fn serve(
-    host: &Data<Host>,
-    operations: Vec<Operations>,
+/// Where requests come in.
+struct Doors {
     listeners: Vec<TcpListener>,
+    tls: Option<ServerConfig>,
     sockets: Vec<UnixListener>,
-) -> Result<Http, std::io::Error> {
+}
+
+/// Begins to take requests.
+fn serve(host: &Data<Host>, operations: Vec<Operations>, doors: Doors) -> Result<Http, std::io::Error> {
     let app_host = host.clone();
     let app = move || {
         let all = operations.iter().flat_map(|operations| operations()).collect();
@@ -217,6 +242,7 @@ fn serve(
             .app_data(app_host.clone())
             .wrap(middleware::from_fn(door))
             .wrap(middleware::from_fn(measure::measure))
+            .wrap(cors(&app_host.options.origins))
             .configure(|config| Operation::serve(all, config))
             .default_service(web::to(nothing_there))
     };
@@ -224,15 +250,17 @@ fn serve(
     let connected = host.clone();
     let mut http = HttpServer::new(app)
         .on_connect(move |connection, more| {
-            let tcp = connection.downcast_ref::<TcpStream>();
+            let tls = || connection.downcast_ref::<TlsStream<TcpStream>>().map(|tls| tls.get_ref().0);
+            let tcp = connection.downcast_ref::<TcpStream>().or_else(tls);
             if let Some(Err(error)) =
                 tcp.map(|tcp| connections::end_when_gone(tcp, connected.options.stalled))
             {
                 tracing::debug!(%error, "nobody will see when the other end of a connection is gone");
             }
             let peer = tcp.and_then(|tcp| tcp.peer_addr().ok()).map(|address| address.to_string());
+            let (local, since) = (connection.is::<UnixStream>(), connected.clock.now());
             // It is dropped with the connection.
-            more.insert(connected.connections.opened(Connection { peer, since: connected.clock.now() }));
+            more.insert(connected.connections.opened(Connection { peer, local, since }));
         })
         .workers(options.workers)
         .max_connections((options.connections_max / options.workers.max(1)).max(1))
@@ -242,13 +270,46 @@ fn serve(
         .shutdown_timeout(options.drain.as_secs())
         // The signals are for whoever has more to stop than this.
         .disable_signals();
-    for listener in listeners {
-        http = http.listen(listener)?;
+    for listener in doors.listeners {
+        http = match &doors.tls {
+            Some(config) => http.listen_rustls_0_23(listener, config.clone())?,
+            None => http.listen(listener)?,
+        };
     }
-    for socket in sockets {
+    for socket in doors.sockets {
         http = http.listen_uds(socket)?;
     }
     Ok(http.run())
+}
+
+/// What browsers are told of pages of other sites: those that are allowed may ask, and with cookies. No other is.
+fn cors(origins: &[String]) -> middleware::Condition<Cors> {
+    const METHODS: [&str; 6] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"];
+    const HEADERS: [&str; 10] = [
+        "accept",
+        "authorization",
+        "content-type",
+        "flightdeck-correlation-id",
+        "flightdeck-min-position",
+        "idempotency-key",
+        "if-match",
+        "if-none-match",
+        "last-event-id",
+        "traceparent",
+    ];
+    const SHOWN: [&str; 7] = [
+        "etag",
+        "flightdeck-correlation-id",
+        "flightdeck-duplicate",
+        "flightdeck-position",
+        "link",
+        "location",
+        "retry-after",
+    ];
+    let cors = Cors::default().allowed_methods(METHODS).allowed_headers(HEADERS).expose_headers(SHOWN);
+    let cors = cors.supports_credentials().max_age(CORS_SECONDS);
+    let cors = origins.iter().fold(cors, |cors, origin| cors.allowed_origin(origin));
+    middleware::Condition::new(!origins.is_empty(), cors)
 }
 
 async fn nothing_there() -> Answer {

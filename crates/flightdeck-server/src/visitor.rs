@@ -11,7 +11,9 @@ use crate::host::Host;
 use crate::problem::Problem;
 
 /// The cookie: an id, a dot, and what only this server can make of it.
-pub(crate) const COOKIE: &str = "flightdeck_visitor";
+const COOKIE: &str = "flightdeck_visitor";
+/// The same over TLS: a browser takes a cookie of such a name from this host alone, and only over TLS.
+const SECURE_COOKIE: &str = "__Host-flightdeck_visitor";
 /// What the secret of the log is used for here.
 const PURPOSE: &str = "visitor cookie";
 /// How long a browser keeps it: longer, none does.
@@ -22,11 +24,15 @@ const DAYS: i64 = 400;
 /// # Errors
 /// When the store does not give out its secret.
 pub(crate) async fn known(call: &Call) -> Result<Option<VisitorId>, Problem> {
-    let Some(cookie) = call.request().cookie(COOKIE) else { return Ok(None) };
+    let Some(cookie) = call.request().cookie(name(call)) else { return Ok(None) };
     let Some((id, mac)) = cookie.value().rsplit_once('.') else { return Ok(None) };
     let (Ok(visitor), Some(mac)) = (VisitorId::new(id), unhex(mac)) else { return Ok(None) };
     let is_ours = call.store.secret().await?.is_mac(PURPOSE, id.as_bytes(), &mac);
     Ok(is_ours.then_some(visitor))
+}
+
+fn name(call: &Call) -> &'static str {
+    if call.options.secure_cookies { SECURE_COOKIE } else { COOKIE }
 }
 
 /// A visitor that nobody has heard of.
@@ -47,7 +53,7 @@ pub(crate) async fn remember(
     answer: &mut HttpResponse,
 ) -> Result<(), Problem> {
     let mac = call.store.secret().await?.mac(PURPOSE, visitor.as_str().as_bytes());
-    let cookie = Cookie::build(COOKIE, format!("{visitor}.{}", hex(&mac)))
+    let cookie = Cookie::build(name(call), format!("{visitor}.{}", hex(&mac)))
         .path("/")
         .http_only(true)
         .same_site(SameSite::Lax)

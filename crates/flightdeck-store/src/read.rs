@@ -156,6 +156,45 @@ impl StreamPattern {
         Ok(Self::Prefix(prefix.into()))
     }
 
+    /// Whether every stream that this means is meant by `other` as well.
+    #[must_use]
+    pub fn is_within(&self, other: &Self) -> bool {
+        // All that a beginning matches is of one kind: the system's own, or none of them.
+        let begins = |name: &str, prefix: &str| {
+            name.starts_with(prefix) && name.starts_with('$') == prefix.starts_with('$')
+        };
+        match (self, other) {
+            (Self::Exact(stream), other) => other.matches(stream),
+            (Self::Category(one), Self::Category(other)) => one == other,
+            (Self::Category(category), Self::Prefix(prefix)) => begins(category.as_str(), prefix),
+            (Self::Prefix(prefix), Self::Category(category)) => {
+                prefix.strip_prefix(category.as_str()).is_some_and(|rest| rest.starts_with('-'))
+            }
+            (Self::Prefix(one), Self::Prefix(other)) => begins(one, other),
+            (Self::Category(_) | Self::Prefix(_), Self::Exact(_)) => false,
+        }
+    }
+
+    /// Those of these streams that are among `others`; one of two patterns always has the other in it, or they have nothing in common.
+    #[must_use]
+    pub fn among(asked: &[Self], others: &[Self]) -> Vec<Self> {
+        let mut both: Vec<Self> = Vec::new();
+        for one in asked {
+            for other in others {
+                let narrow = match (one.is_within(other), other.is_within(one)) {
+                    (true, _) => one,
+                    (_, true) => other,
+                    _ => continue,
+                };
+                if !both.iter().any(|known| narrow.is_within(known)) {
+                    both.retain(|known| !known.is_within(narrow));
+                    both.push(narrow.clone());
+                }
+            }
+        }
+        both
+    }
+
     /// Whether `stream` is meant.
     #[must_use]
     pub fn matches(&self, stream: &StreamId) -> bool {
@@ -495,6 +534,46 @@ mod tests {
         }
         for name in other {
             assert!(!pattern.matches(&StreamId::new(name).unwrap()), "{pattern:?} matches {name}");
+        }
+    }
+
+    /// Of one pattern within another, and of what two lists have in common, each stream is a witness.
+    #[test]
+    fn patterns_have_in_common_what_both_match() {
+        let patterns = [
+            "*", "$*", "o*", "order*", "order-*", "order-1", "order-1*", "order", "orders-*", "$token-*",
+            "$t*", "x-1",
+        ];
+        let patterns = patterns.map(|text| StreamPattern::parse(text).unwrap());
+        let streams = [
+            "order", "order-1", "order-10", "order-2", "orders-1", "o", "x-1", "$token-7", "$token",
+            "$audit", "order.1",
+        ];
+        let streams = streams.map(|name| StreamId::new(name).unwrap());
+        let mut within = 0;
+        for one in &patterns {
+            for other in &patterns {
+                let is_subset = streams.iter().all(|stream| !one.matches(stream) || other.matches(stream));
+                if one.is_within(other) {
+                    assert!(is_subset, "{one:?} in {other:?}");
+                    within += usize::from(one != other);
+                }
+                let both = StreamPattern::among(std::slice::from_ref(one), std::slice::from_ref(other));
+                for stream in &streams {
+                    let is_among = both.iter().any(|pattern| pattern.matches(stream));
+                    assert_eq!(
+                        is_among,
+                        one.matches(stream) && other.matches(stream),
+                        "{one:?} and {other:?}: {stream}"
+                    );
+                }
+            }
+        }
+        assert!(within >= 15, "{within}");
+        let both = StreamPattern::among(&patterns[2..6], &patterns[3..8]);
+        for stream in &streams {
+            let is_in = |all: &[StreamPattern]| all.iter().any(|pattern| pattern.matches(stream));
+            assert_eq!(is_in(&both), is_in(&patterns[2..6]) && is_in(&patterns[3..8]), "{stream}");
         }
     }
 

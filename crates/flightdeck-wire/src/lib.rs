@@ -16,6 +16,7 @@ pub mod history;
 pub mod presentation;
 pub mod problem;
 pub mod stream;
+pub mod token;
 pub mod user;
 pub mod visitor;
 pub mod words;

@@ -22,6 +22,7 @@ mod settings;
 mod socket;
 mod stores;
 mod target;
+mod token;
 mod verify;
 
 use std::io::{IsTerminal as _, Write as _};
@@ -78,6 +79,8 @@ enum Command {
     Import(export::ImportArguments),
     /// Carry a log to another store, with its positions, times and hashes
     Copy(copy::Arguments),
+    /// Make the credentials by which it is known who asks, list them, take them back
+    Token(token::Arguments),
     /// Look what is wrong with this installation, and say how to mend it
     Doctor,
     /// Tell the settings, and where each comes from
@@ -147,6 +150,7 @@ async fn run(command: Command, settings: &Settings, eyes: &Eyes) -> Result<(), F
         Command::Export(arguments) => Box::pin(export::export(arguments, settings, eyes)).await,
         Command::Import(arguments) => Box::pin(export::import(arguments, settings, eyes)).await,
         Command::Copy(arguments) => Box::pin(copy::run(arguments, settings, eyes)).await,
+        Command::Token(arguments) => Box::pin(token::run(arguments, settings, eyes)).await,
         Command::Doctor => Box::pin(doctor::run(settings, eyes)).await,
         Command::Config => config::run(settings, eyes),
         Command::CheckBackup { file } => Box::pin(backup::check(&file, settings)).await,

@@ -272,7 +272,7 @@ async fn do_it(act: &Act, view: &ViewName, settings: &Settings) -> Result<Option
 }
 
 /// Who does it: the user of the machine, for all that anybody here knows.
-fn actor() -> String {
+pub(crate) fn actor() -> String {
     let user = std::env::var("USER").ok().filter(|user| user.bytes().all(|byte| byte.is_ascii_graphic()));
     format!("operator:{}", user.filter(|user| !user.is_empty()).as_deref().unwrap_or("unknown"))
 }

@@ -13,7 +13,7 @@ use flightdeck_store::{
 };
 use flightdeck_store_sqlite::SqliteStore;
 use flightdeck_wire::problem::{Named, Outcome, Problem, State};
-use reqwest::{Client, Response};
+use reqwest::{Client, RequestBuilder, Response};
 use serde_json::{Map, Value};
 use tokio::sync::watch;
 
@@ -55,7 +55,23 @@ impl Remote {
 
     /// Has the server do something to a view.
     pub(crate) async fn administer(&self, view: &str, act: &str) -> Result<Value, Failure> {
-        let sent = self.client.post(url(&format!("/api/admin/projections/{view}/{act}"))).send().await;
+        let asked = self.client.post(url(&format!("/api/admin/projections/{view}/{act}")));
+        Self::asked(asked, "see flightdeck projections").await
+    }
+
+    /// Has the server make a token.
+    pub(crate) async fn make_token(&self, new: &Value) -> Result<Value, Failure> {
+        Self::asked(self.client.post(url("/api/admin/tokens")).json(new), "look at what was asked for").await
+    }
+
+    /// Has the server revoke a token.
+    pub(crate) async fn revoke_token(&self, id: &str) -> Result<(), Failure> {
+        let asked = self.client.delete(url(&format!("/api/admin/tokens/{id}")));
+        Self::asked(asked, "see flightdeck token list").await.map(drop)
+    }
+
+    async fn asked(request: RequestBuilder, next: &'static str) -> Result<Value, Failure> {
+        let sent = request.send().await;
         let answer = sent.map_err(|error| {
             Failure::of(crate::exit::UNREACHABLE, &error, "look whether the server still runs")
         })?;
@@ -64,7 +80,7 @@ impl Remote {
         }
         let detail = answer.json::<Problem>().await.map(|problem| problem.detail);
         let detail = detail.unwrap_or_else(|_| "the server refuses it".to_owned());
-        Err(Failure::new(REFUSED, detail, "see flightdeck projections"))
+        Err(Failure::new(REFUSED, detail, next))
     }
 }
 

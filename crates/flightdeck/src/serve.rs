@@ -2,13 +2,20 @@
 
 use std::io::Write as _;
 use std::net::{SocketAddr, TcpListener};
+use std::num::NonZeroU32;
+use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use flightdeck_server::{Options, Running, Server};
+use flightdeck_server::access::jwt::Keys;
+use flightdeck_server::server::ServerConfig;
+use flightdeck_server::{Access, Options, Running, Server};
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::exit::{CONFIGURATION, Failure, REFUSED, UNREACHABLE};
-use crate::settings::Settings;
+use crate::settings::{Auth, Settings};
 use crate::socket::Socket;
 use crate::stores::Writing;
 use crate::target::Target;
@@ -21,37 +28,114 @@ const OWN_FILES: u64 = 256;
 pub(crate) async fn run(settings: &Settings) -> Result<(), Failure> {
     let begun = Instant::now();
     let listen = settings.listen.value;
-    if !listen.ip().is_loopback() && !settings.insecure_open.value {
+    let is_open = settings.auth.value == Auth::Open;
+    if is_open && !listen.ip().is_loopback() && !settings.insecure_open.value {
         return Err(Failure::new(
             CONFIGURATION,
             format!("everyone who reaches {listen} could do everything, and other machines reach it"),
-            "listen at 127.0.0.1, behind whatever lets people in; or say --insecure-open",
+            "say --auth token or --auth jwt; or listen at 127.0.0.1, behind whatever lets people in; or say --insecure-open",
         ));
     }
+    let (keys, tls) = (keys(settings)?, tls(settings)?);
     let files = more_files();
     // Taken before the store is: an address that is in use costs nothing.
     let listener = bind(listen)?;
     let writing = Writing::open(settings).await?;
-    let served = serve(settings, &writing, listener, files, begun).await;
+    let served = serve(settings, &writing, Given { listener, keys, tls, files, begun }).await;
     writing.close().await;
     served
 }
 
-async fn serve(
-    settings: &Settings,
-    writing: &Writing,
+/// What was looked at before the store was opened.
+struct Given {
     listener: TcpListener,
+    keys: Option<Keys>,
+    tls: Option<ServerConfig>,
     files: u64,
     begun: Instant,
-) -> Result<(), Failure> {
-    let (store, views) = writing.views();
+}
+
+/// The keys by which JWTs are checked, where these count.
+fn keys(settings: &Settings) -> Result<Option<Keys>, Failure> {
+    if settings.auth.value != Auth::Jwt {
+        return Ok(None);
+    }
+    let (path, issuer, audience) = (&settings.jwt_keys, &settings.jwt_issuer, &settings.jwt_audience);
+    let (Some(path), Some(issuer), Some(audience)) = (&path.value, &issuer.value, &audience.value) else {
+        return Err(Failure::new(
+            CONFIGURATION,
+            "a JWT says who asks only if it is known who signed it, and for whom",
+            "say --jwt-keys, --jwt-issuer and --jwt-audience",
+        ));
+    };
+    let keys = Keys::read(path, settings.jwt_algorithm.value.0, issuer, audience);
+    keys.map(Some)
+        .map_err(|error| Failure::of(CONFIGURATION, &error, "name a file with the keys of the issuer"))
+}
+
+/// With what the server speaks TLS, where it does.
+fn tls(settings: &Settings) -> Result<Option<ServerConfig>, Failure> {
+    let (certificate, key) = match (&settings.tls_cert.value, &settings.tls_key.value) {
+        (None, None) => return Ok(None),
+        (Some(certificate), Some(key)) => (certificate, key),
+        _ => {
+            let text = "a certificate is nothing without its key, nor a key without its certificate";
+            return Err(Failure::new(CONFIGURATION, text, "say both --tls-cert and --tls-key"));
+        }
+    };
+    let wrong = |path: &Path, error: &dyn std::fmt::Display| {
+        let text = format!("can't speak TLS with {}: {error}", path.display());
+        Failure::new(
+            CONFIGURATION,
+            text,
+            "name a PEM of the certificate and those above it, and a PEM of its key",
+        )
+    };
+    let chain = CertificateDer::pem_file_iter(certificate).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+    let chain = chain.map_err(|error| wrong(certificate, &error))?;
+    let own = PrivateKeyDer::from_pem_file(key).map_err(|error| wrong(key, &error))?;
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+    let config = config.and_then(|config| config.with_no_client_auth().with_single_cert(chain, own));
+    config.map(Some).map_err(|error| wrong(certificate, &error))
+}
+
+/// How the server goes about it.
+fn options(settings: &Settings, files: u64, speaks_tls: bool) -> Options {
     let consent = match settings.ask_consent.value {
         true => flightdeck_server::Policy::AskFirst,
         false => flightdeck_server::Policy::UnlessDeclined,
     };
     let connections_max = usize::try_from(files.saturating_sub(OWN_FILES)).unwrap_or(usize::MAX);
-    let options = Options { consent, connections_max, ..Options::default() };
+    Options {
+        consent,
+        connections_max,
+        secure_cookies: speaks_tls,
+        origins: settings.origins.value.0.iter().map(ToString::to_string).collect(),
+        trusted_proxies: settings.trusted_proxies.value.0.iter().map(|network| network.0).collect(),
+        any_host: settings.insecure_open.value,
+        // Where everyone may everything there is nobody to count.
+        requests_a_second: NonZeroU32::new(settings.requests_per_second.value)
+            .filter(|_| settings.auth.value != Auth::Open),
+        ..Options::default()
+    }
+}
+
+async fn serve(settings: &Settings, writing: &Writing, given: Given) -> Result<(), Failure> {
+    let Given { listener, keys, tls, files, begun } = given;
+    let scheme = if tls.is_some() { "https" } else { "http" };
+    let (store, views) = writing.views();
+    let access = Access::tokens(Arc::clone(&store));
+    let options = options(settings, files, tls.is_some());
     let mut server = Server::new(store, views).options(options).listen(listener);
+    if let Some(tls) = tls {
+        server = server.tls(tls);
+    }
+    server = match (settings.auth.value, keys) {
+        (Auth::Open, _) => server,
+        (Auth::Token, _) | (Auth::Jwt, None) => server.identify(access),
+        (Auth::Jwt, Some(keys)) => server.identify(access.jwt(keys)),
+    };
     server = server.store_facts(writing.facts(durability(settings)));
     let socket = match &settings.store.value {
         Target::Sqlite(path) => Socket::beside(path)?,
@@ -64,9 +148,10 @@ async fn serve(
     let (mut terminate, mut interrupt) = (heard(SignalKind::terminate())?, heard(SignalKind::interrupt())?);
     let running = server.start().await?;
     let address = running.addresses().first().copied().unwrap_or(settings.listen.value);
-    say(settings, &running, address, begun).await?;
+    let url = format!("{scheme}://{address}");
+    say(settings, &running, &url, begun).await?;
     // Whoever started it may have gone; the server is there all the same.
-    drop(writeln!(std::io::stdout(), "flightdeck ready on http://{address}"));
+    drop(writeln!(std::io::stdout(), "flightdeck ready on {url}"));
     let stopped = tokio::select! {
         _ = terminate.recv() => false,
         _ = interrupt.recv() => false,
@@ -133,12 +218,7 @@ fn durability(settings: &Settings) -> &'static str {
 }
 
 /// Tells what is served, where, and how safely.
-async fn say(
-    settings: &Settings,
-    running: &Running,
-    address: SocketAddr,
-    begun: Instant,
-) -> Result<(), Failure> {
+async fn say(settings: &Settings, running: &Running, url: &str, begun: Instant) -> Result<(), Failure> {
     let (head, views) = running.host().admin.list().await?;
     let durability = durability(settings);
     let store = settings.store.value.url();
@@ -153,13 +233,19 @@ async fn say(
             })
             .collect();
         let line = serde_json::json!({
-            "message": "ready", "version": env!("CARGO_PKG_VERSION"), "address": format!("http://{address}"),
-            "store": store, "durability": durability, "head": head.to_string(), "access": "open", "lag": lags,
+            "message": "ready", "version": env!("CARGO_PKG_VERSION"), "address": url,
+            "store": store, "durability": durability, "head": head.to_string(),
+            "access": settings.auth.value.to_string(), "lag": lags,
             "startMs": u64::try_from(milliseconds).unwrap_or(u64::MAX),
         });
         eprintln!("{line}");
         return Ok(());
     }
+    let access = match settings.auth.value {
+        Auth::Open => "open: whoever reaches the address may do everything",
+        Auth::Token => "token: who asks says a token of flightdeck token create",
+        Auth::Jwt => "jwt: who asks says a JWT, or a token of flightdeck token create",
+    };
     let behind: Vec<String> = views
         .iter()
         .filter(|view| view.checkpoint.position < head.position())
@@ -170,7 +256,7 @@ async fn say(
         behind => format!("behind: {}", behind.join(", ")),
     };
     eprintln!(
-        "flightdeck {}, ready after {milliseconds} ms\n  address  http://{address} (the API is told at /docs)\n  store    {store}\n  commits  {durability}\n  head     {head}\n  access   open: whoever reaches the address may do everything\n  views    {views}",
+        "flightdeck {}, ready after {milliseconds} ms\n  address  {url} (the API is told at /docs)\n  store    {store}\n  commits  {durability}\n  head     {head}\n  access   {access}\n  views    {views}",
         env!("CARGO_PKG_VERSION")
     );
     Ok(())

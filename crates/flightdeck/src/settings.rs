@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use clap::Args;
+use flightdeck_server::access::jwt::Signed;
+use flightdeck_server::host::IpNet;
 use serde::Deserialize;
 
 use crate::exit::Failure;
@@ -15,6 +17,8 @@ use crate::target::{Target, without_secrets};
 const FILE: &str = "flightdeck.toml";
 /// Where the server listens when nobody says.
 const LISTEN: &str = "127.0.0.1:4600";
+/// Requests that one caller may make in a second when nobody says.
+const REQUESTS: &str = "1000";
 
 /// What every command takes.
 #[derive(Args, Debug, Default)]
@@ -25,6 +29,36 @@ pub(crate) struct Given {
     /// Where the server listens: ADDRESS:PORT; port 0 is any that is free  (FLIGHTDECK_LISTEN)
     #[arg(long, global = true, value_name = "ADDRESS")]
     listen: Option<String>,
+    /// By what it is known who asks: open (not at all), token, jwt  (FLIGHTDECK_AUTH)
+    #[arg(long, global = true, value_name = "MODE")]
+    auth: Option<String>,
+    /// The keys of whoever makes JWTs: a PEM, a JWK set, or a secret  (FLIGHTDECK_JWT_KEYS)
+    #[arg(long, global = true, value_name = "FILE")]
+    jwt_keys: Option<String>,
+    /// How JWTs are signed: RS256, ES256, HS256  (FLIGHTDECK_JWT_ALGORITHM)
+    #[arg(long, global = true, value_name = "ALGORITHM")]
+    jwt_algorithm: Option<String>,
+    /// Who makes JWTs: their `iss`  (FLIGHTDECK_JWT_ISSUER)
+    #[arg(long, global = true, value_name = "ISSUER")]
+    jwt_issuer: Option<String>,
+    /// For whom JWTs are made: one of their `aud`  (FLIGHTDECK_JWT_AUDIENCE)
+    #[arg(long, global = true, value_name = "AUDIENCE")]
+    jwt_audience: Option<String>,
+    /// The certificate, and those above it, with which the server speaks TLS: a PEM  (FLIGHTDECK_TLS_CERT)
+    #[arg(long, global = true, value_name = "FILE")]
+    tls_cert: Option<String>,
+    /// The key of that certificate: a PEM  (FLIGHTDECK_TLS_KEY)
+    #[arg(long, global = true, value_name = "FILE")]
+    tls_key: Option<String>,
+    /// The sites, beside its own, whose pages may ask: https://shop.example, with commas between them  (FLIGHTDECK_ORIGINS)
+    #[arg(long, global = true, value_name = "ORIGINS")]
+    origins: Option<String>,
+    /// The proxies that are believed when they say who calls: addresses and networks, with commas between them  (FLIGHTDECK_TRUSTED_PROXIES)
+    #[arg(long, global = true, value_name = "NETWORKS")]
+    trusted_proxies: Option<String>,
+    /// Requests that one caller may make in a second; 0 is as many as it likes  (FLIGHTDECK_REQUESTS_PER_SECOND)
+    #[arg(long, global = true, value_name = "NUMBER")]
+    requests_per_second: Option<String>,
     /// Let everyone who reaches the server do everything, also from other machines  (FLIGHTDECK_INSECURE_OPEN)
     #[arg(long, global = true)]
     insecure_open: bool,
@@ -60,12 +94,157 @@ pub(crate) struct Given {
 struct File {
     store: Option<String>,
     listen: Option<String>,
+    auth: Option<String>,
+    jwt_keys: Option<String>,
+    jwt_algorithm: Option<String>,
+    jwt_issuer: Option<String>,
+    jwt_audience: Option<String>,
+    tls_cert: Option<String>,
+    tls_key: Option<String>,
+    origins: Option<String>,
+    trusted_proxies: Option<String>,
+    requests_per_second: Option<u32>,
     insecure_open: Option<bool>,
     ask_consent: Option<bool>,
     notify_url: Option<String>,
     allow_network_file_system: Option<bool>,
     allow_unsafe_durability: Option<bool>,
     log: Option<String>,
+}
+
+/// By what it is known who asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Auth {
+    /// Not at all: everyone may everything.
+    #[default]
+    Open,
+    /// Tokens of our own.
+    Token,
+    /// These, and JWTs of an issuer that is trusted.
+    Jwt,
+}
+
+impl FromStr for Auth {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "open" => Ok(Self::Open),
+            "token" => Ok(Self::Token),
+            "jwt" => Ok(Self::Jwt),
+            _ => Err("is none of open, token, jwt"),
+        }
+    }
+}
+
+impl Display for Auth {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Open => "open",
+            Self::Token => "token",
+            Self::Jwt => "jwt",
+        })
+    }
+}
+
+/// How JWTs are signed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Algorithm(pub(crate) Signed);
+
+impl FromStr for Algorithm {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "RS256" => Ok(Self(Signed::Rs256)),
+            "ES256" => Ok(Self(Signed::Es256)),
+            "HS256" => Ok(Self(Signed::Hs256)),
+            _ => Err("is none of RS256, ES256, HS256"),
+        }
+    }
+}
+
+impl Display for Algorithm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.0 {
+            Signed::Rs256 => "RS256",
+            Signed::Es256 => "ES256",
+            Signed::Hs256 => "HS256",
+        })
+    }
+}
+
+/// A list with commas between its items.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct List<T>(pub(crate) Vec<T>);
+
+impl<T> Default for List<T> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<T: FromStr<Err: Display>> FromStr for List<T> {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
+        let read = |item: &str| item.parse().map_err(|error| format!("{item:?} {error}"));
+        items.map(read).collect::<Result<_, _>>().map(Self)
+    }
+}
+
+impl<T: Display> Display for List<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.iter().map(ToString::to_string).collect::<Vec<_>>().join(","))
+    }
+}
+
+/// A site: what a browser says in `Origin`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Origin(pub(crate) String);
+
+impl FromStr for Origin {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let rest = ["https://", "http://"].iter().find_map(|scheme| text.strip_prefix(scheme));
+        let is_host = |rest: &str| {
+            !rest.is_empty()
+                && rest.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-:[]".contains(&byte))
+        };
+        match rest.is_some_and(is_host) {
+            true => Ok(Self(text.to_ascii_lowercase())),
+            false => {
+                Err("is no site such as https://shop.example: nothing stands behind its name but a port")
+            }
+        }
+    }
+}
+
+impl Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A network of addresses; an address alone is one as well.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Network(pub(crate) IpNet);
+
+impl FromStr for Network {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let one = || text.parse::<std::net::IpAddr>().ok().map(IpNet::from);
+        text.parse().ok().or_else(one).map(Self).ok_or("is no address and no network such as 10.0.0.0/8")
+    }
+}
+
+impl Display for Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
 }
 
 /// A setting, and where it came from.
@@ -119,6 +298,16 @@ impl Display for Log {
 pub(crate) struct Settings {
     pub(crate) store: Setting<Target>,
     pub(crate) listen: Setting<SocketAddr>,
+    pub(crate) auth: Setting<Auth>,
+    pub(crate) jwt_keys: Setting<Option<PathBuf>>,
+    pub(crate) jwt_algorithm: Setting<Algorithm>,
+    pub(crate) jwt_issuer: Setting<Option<String>>,
+    pub(crate) jwt_audience: Setting<Option<String>>,
+    pub(crate) tls_cert: Setting<Option<PathBuf>>,
+    pub(crate) tls_key: Setting<Option<PathBuf>>,
+    pub(crate) origins: Setting<List<Origin>>,
+    pub(crate) trusted_proxies: Setting<List<Network>>,
+    pub(crate) requests_per_second: Setting<u32>,
     pub(crate) insecure_open: Setting<bool>,
     pub(crate) ask_consent: Setting<bool>,
     pub(crate) notify_url: Setting<Option<String>>,
@@ -143,8 +332,8 @@ impl Found {
 }
 
 impl Settings {
-    /// Puts the layers together.
-    pub(crate) fn read(given: &Given) -> Result<Self, Failure> {
+    /// What can't be read is not taken for what is not there.
+    fn check_environment() -> Result<(), Failure> {
         let mut names: Vec<&str> = Self::built_in()?.rows().iter().map(|(name, ..)| *name).collect();
         names.push("config");
         for name in names {
@@ -152,6 +341,12 @@ impl Settings {
                 return Err(Failure::setting(format!("{} is not UTF-8", variable(name))));
             }
         }
+        Ok(())
+    }
+
+    /// Puts the layers together.
+    pub(crate) fn read(given: &Given) -> Result<Self, Failure> {
+        Self::check_environment()?;
         let environment = |name: &str| std::env::var(variable(name)).ok().filter(|text| !text.is_empty());
         let named = given.config.clone().or_else(|| environment("config").map(PathBuf::from));
         let (path, file) = match named {
@@ -173,13 +368,35 @@ impl Settings {
             let flag = flag.then(|| "true".to_owned());
             find(name, flag, in_file.map(|value| value.to_string()), "false").parse(name)
         };
-        let notify = find("notify_url", given.notify_url.clone(), file.notify_url, "");
+        let text = |name: &str, flag: Option<&String>, in_file: Option<String>| {
+            let Found { text, source } = find(name, flag.cloned(), in_file, "");
+            Setting { value: Some(text).filter(|text| !text.is_empty()), source }
+        };
+        let path = |name: &str, flag: Option<&String>, in_file: Option<String>| {
+            let Setting { value, source } = text(name, flag, in_file);
+            Setting { value: value.map(PathBuf::from), source }
+        };
         Ok(Self {
             store: find("store", given.store.clone(), file.store, Target::DEFAULT).parse("store")?,
-            notify_url: Setting {
-                value: Some(notify.text).filter(|text| !text.is_empty()),
-                source: notify.source,
-            },
+            auth: find("auth", given.auth.clone(), file.auth, "open").parse("auth")?,
+            jwt_keys: path("jwt_keys", given.jwt_keys.as_ref(), file.jwt_keys),
+            jwt_algorithm: find("jwt_algorithm", given.jwt_algorithm.clone(), file.jwt_algorithm, "RS256")
+                .parse("jwt_algorithm")?,
+            jwt_issuer: text("jwt_issuer", given.jwt_issuer.as_ref(), file.jwt_issuer),
+            jwt_audience: text("jwt_audience", given.jwt_audience.as_ref(), file.jwt_audience),
+            tls_cert: path("tls_cert", given.tls_cert.as_ref(), file.tls_cert),
+            tls_key: path("tls_key", given.tls_key.as_ref(), file.tls_key),
+            origins: find("origins", given.origins.clone(), file.origins, "").parse("origins")?,
+            trusted_proxies: find("trusted_proxies", given.trusted_proxies.clone(), file.trusted_proxies, "")
+                .parse("trusted_proxies")?,
+            requests_per_second: find(
+                "requests_per_second",
+                given.requests_per_second.clone(),
+                file.requests_per_second.map(|number| number.to_string()),
+                REQUESTS,
+            )
+            .parse("requests_per_second")?,
+            notify_url: text("notify_url", given.notify_url.as_ref(), file.notify_url),
             listen: find("listen", given.listen.clone(), file.listen, LISTEN).parse("listen")?,
             insecure_open: truth("insecure_open", given.insecure_open, file.insecure_open)?,
             ask_consent: truth("ask_consent", given.ask_consent, file.ask_consent)?,
@@ -207,6 +424,19 @@ impl Settings {
                 value: LISTEN.parse().map_err(|_| Failure::setting(LISTEN.to_owned()))?,
                 source: source(),
             },
+            auth: Setting { value: Auth::Open, source: source() },
+            jwt_keys: Setting { value: None, source: source() },
+            jwt_algorithm: Setting { value: Algorithm(Signed::Rs256), source: source() },
+            jwt_issuer: Setting { value: None, source: source() },
+            jwt_audience: Setting { value: None, source: source() },
+            tls_cert: Setting { value: None, source: source() },
+            tls_key: Setting { value: None, source: source() },
+            origins: Setting { value: List::default(), source: source() },
+            trusted_proxies: Setting { value: List::default(), source: source() },
+            requests_per_second: Setting {
+                value: REQUESTS.parse().map_err(|_| Failure::setting(REQUESTS.to_owned()))?,
+                source: source(),
+            },
             insecure_open: Setting { value: false, source: source() },
             ask_consent: Setting { value: false, source: source() },
             notify_url: Setting { value: None, source: source() },
@@ -220,9 +450,27 @@ impl Settings {
     pub(crate) fn rows(&self) -> Vec<(&'static str, String, &str)> {
         let url = self.notify_url.value.as_deref().map(without_secrets).unwrap_or_default();
         let truth = |setting: &Setting<bool>| setting.value.to_string();
+        let text = |setting: &Setting<Option<String>>| setting.value.clone().unwrap_or_default();
+        let path = |setting: &Setting<Option<PathBuf>>| {
+            setting.value.as_ref().map(|path| path.display().to_string()).unwrap_or_default()
+        };
         vec![
             ("store", self.store.value.url(), &self.store.source),
             ("listen", self.listen.value.to_string(), &self.listen.source),
+            ("auth", self.auth.value.to_string(), &self.auth.source),
+            ("jwt_keys", path(&self.jwt_keys), &self.jwt_keys.source),
+            ("jwt_algorithm", self.jwt_algorithm.value.to_string(), &self.jwt_algorithm.source),
+            ("jwt_issuer", text(&self.jwt_issuer), &self.jwt_issuer.source),
+            ("jwt_audience", text(&self.jwt_audience), &self.jwt_audience.source),
+            ("tls_cert", path(&self.tls_cert), &self.tls_cert.source),
+            ("tls_key", path(&self.tls_key), &self.tls_key.source),
+            ("origins", self.origins.value.to_string(), &self.origins.source),
+            ("trusted_proxies", self.trusted_proxies.value.to_string(), &self.trusted_proxies.source),
+            (
+                "requests_per_second",
+                self.requests_per_second.value.to_string(),
+                &self.requests_per_second.source,
+            ),
             ("insecure_open", truth(&self.insecure_open), &self.insecure_open.source),
             ("ask_consent", truth(&self.ask_consent), &self.ask_consent.source),
             ("notify_url", url, &self.notify_url.source),

@@ -4,8 +4,9 @@ use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use async_trait::async_trait;
 use flightdeck_core::{EventType, Json, Reference, SchemaNumber, StreamId};
-use flightdeck_server::{Action, Authorise, HttpRequest, Object, Principal, Problem, Server};
+use flightdeck_server::{Grants, Identify, Principal, Problem, Server, Shown, Streams};
 use flightdeck_store::{Append, EventStore as _, NewEvent, StreamPattern};
 use flightdeck_store_sqlite::{Options, SqliteStore};
 use serde_json::{Value, json};
@@ -222,17 +223,13 @@ fn a_list_as_of_a_moment_that_is_too_far_is_refused() {
 /// Everyone is Ada, if she is registered.
 struct Everyone(Reference);
 
-impl Authorise for Everyone {
-    fn who(&self, _: &HttpRequest) -> Result<Principal, Problem> {
-        Ok(Principal { actor: Some(self.0.clone()) })
-    }
-
-    fn authorise(&self, _: &Principal, _: Action, _: Object<'_>) -> Result<(), Problem> {
-        Ok(())
-    }
-
-    fn readable(&self, _: &Principal) -> Option<Vec<StreamPattern>> {
-        Some(vec![StreamPattern::Exact(StreamId::new("content-mine").unwrap())])
+#[async_trait]
+impl Identify for Everyone {
+    async fn who(&self, _: Shown<'_>) -> Result<Principal, Problem> {
+        let own =
+            ["content-mine", "content-0*", "user-*"].map(|pattern| StreamPattern::parse(pattern).unwrap());
+        let grants = Grants { reads: Streams::of(own), writes: Streams::every(), ..Grants::default() };
+        Ok(Principal { actor: Some(self.0.clone()), grants, ..Principal::default() })
     }
 }
 
@@ -257,7 +254,7 @@ fn who_asks_is_told_of_itself_and_lists_have_what_it_may_read() {
         store.append(Append::of(contents)).await.unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let ada = Everyone(Reference::new("ada").unwrap());
-        let server = Server::new(Arc::clone(&store) as _, Arc::clone(&store) as _).authorise(ada).listen(listener);
+        let server = Server::new(Arc::clone(&store) as _, Arc::clone(&store) as _).identify(ada).listen(listener);
         let running = server.start().await.unwrap();
         let url = format!("http://{}", running.addresses()[0]);
         let client = reqwest::Client::new();

@@ -153,7 +153,7 @@ async fn site(call: Call) -> Answer {
     let zone = params.read("zone", Zone::named).unwrap_or_default();
     let at = params.list_moment();
     params.finish()?;
-    call.may(Action::Read, Object::Category(Visitor::CATEGORY))?;
+    call.may(Action::Read, Object::Whole(Visitor::CATEGORY))?;
     let from = match from {
         Some(from) => from,
         None => Timestamp::from_micros(to.micros().saturating_sub(days(grain) * DAY_MICROS)).unwrap_or(to),
@@ -232,7 +232,7 @@ async fn visitors(call: Call) -> Answer {
     let asked = asked(&call, &mut params, "after");
     let at = params.list_moment();
     params.finish()?;
-    call.may(Action::Read, Object::Category(Visitor::CATEGORY))?;
+    call.may(Action::Read, Object::Whole(Visitor::CATEGORY))?;
     let page = ask(&call, user_activity::NAME, at.as_ref(), async |answers| {
         Ok(most_active(answers, by, asked).await?)
     });
@@ -344,7 +344,7 @@ async fn list_pages(call: Call) -> Answer {
     let asked = asked(&call, &mut params, "after");
     let at = params.list_moment();
     params.finish()?;
-    call.may(Action::Read, Object::Category(Visitor::CATEGORY))?;
+    call.may(Action::Read, Object::Whole(Visitor::CATEGORY))?;
     let page =
         ask(&call, pages::NAME, at.as_ref(), async |answers| Ok(pages::top_pages(answers, by, asked).await?));
     let page = page.await?;

@@ -110,6 +110,8 @@ async fn append(call: Call, body: Body) -> Answer {
             Problem::field("If-Match", "is about one stream; `expected` says what is expected of many");
         return Err(problem.instead(Code::Refused).outcome(Outcome::NotCommitted));
     }
+    // Before anything of it is read.
+    call.may(Action::Write, Object::Log)?;
     let kind = call.media_type();
     let media = [JSON, cloud_event::ONE, cloud_event::BATCH];
     let body = body.bytes(&call, &media, call.options.append_bytes_max).await?;
@@ -124,6 +126,10 @@ async fn append(call: Call, body: Body) -> Answer {
     let expected = asked.expected.iter().map(|(stream, _)| stream);
     let mut only_read = expected.filter(|stream| !receiving.contains(stream));
     only_read.try_for_each(|stream| call.may(Action::Read, Object::Stream(stream)))?;
+    // And whether a condition holds says what all of them have.
+    if asked.condition.is_some() {
+        call.may(Action::Read, Object::Every)?;
+    }
     let done = done(&call, asked, &body).await?;
     let (from_position, position) = done.range()?;
     let received = |stream: &flightdeck_store::AppendedStream| wire::Received {

@@ -4,7 +4,7 @@ use flightdeck_core::{Decider as _, Tag};
 use flightdeck_domain::ContentId;
 use flightdeck_domain::content::{self, Change, Command, Content, Create, State};
 use flightdeck_domain::words::{Author, Label, Slug};
-use flightdeck_store::view::{Compare, Row, ViewQuery};
+use flightdeck_store::view::{Compare, Row, Value, ViewQuery};
 use flightdeck_store::{Direction, Filter, Handler, Limit, LogQuery};
 use flightdeck_views::content as view;
 use flightdeck_wire::content as wire;
@@ -135,9 +135,15 @@ impl Resource for Content {
     type Shown = wire::Content;
     const WHAT: &'static str = "content";
     const PATH: &'static str = "/api/content";
+    const HAS_PUBLIC: bool = true;
 
     fn handler(desk: &Desk) -> &Handler<Self> {
         &desk.contents
+    }
+
+    fn public(state: State) -> Option<State> {
+        let is_public = matches!(&state, State::Live(page) if page.status == content::Status::Published);
+        is_public.then_some(state)
     }
 
     fn shown(state: &State, stamp: Stamp) -> Result<wire::Content, Problem> {
@@ -198,9 +204,10 @@ async fn list(call: Call) -> Answer {
     let (words, sort) = (params.text("q"), params.word::<wire::ContentSort>("sort").unwrap_or_default());
     let (at, after, limit) = (params.list_moment(), params.list_cursor(), params.limit());
     params.finish()?;
-    call.may(Action::Read, Object::Category(Content::CATEGORY))?;
-    let mut query = call
-        .query(view::NAME, view::NUMBER, view::NAME)?
+    let query = call.query_of(Content::CATEGORY, view::NAME, view::NUMBER, at.as_ref(), || {
+        ("status", Value::from("Published"))
+    });
+    let mut query = query?
         .text(words.as_deref().unwrap_or_default())
         .sorted("updated_at", sort == wire::ContentSort::UpdatedLast);
     if let Some(status) = status {
@@ -240,7 +247,6 @@ async fn change(call: Call, body: Body) -> Answer {
 async fn by_slug(call: Call) -> Answer {
     call.no_params()?;
     let slug: Slug = call.path("slug")?;
-    call.may(Action::Read, Object::Category(Content::CATEGORY))?;
     call.wait_for_log().await?;
     let nobody = || Problem::new(Code::NotFound, "No content has that slug.");
     let mut query = LogQuery::default().matching(Filter::tagged(Tag::new(format!("slug:{slug}"))?));
@@ -256,8 +262,13 @@ async fn by_slug(call: Call) -> Answer {
             (None, None) => return Err(nobody()),
         }
     };
-    call.may(Action::Read, Object::Stream(&stream))?;
-    let found = thing::find::<Content>(&call, &stream, None).await?;
+    let found = match call.may(Action::Read, Object::Stream(&stream)) {
+        Ok(()) => thing::find::<Content>(&call, &stream, None).await?,
+        Err(_) => thing::public::<Content>(&call, &stream).await.map_err(|problem| match problem.code() {
+            Code::NotFound => nobody(),
+            _ => problem,
+        })?,
+    };
     match &found.state {
         State::Live(page) if page.now.slug.as_ref() != Some(&slug) => Err(nobody()),
         State::Live(_) | State::Deleted | State::Absent => thing::answer::<Content>(&found).map(unkept),

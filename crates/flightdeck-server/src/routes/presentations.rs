@@ -12,7 +12,7 @@ use flightdeck_views::presentations as view;
 use flightdeck_wire::presentation as wire;
 
 use super::thing::{self, MERGE_PATCH, MomentParam, Resource, Stamp};
-use crate::authorise::{Action, Object};
+use crate::authorise::Action;
 use crate::call::{Body, Call};
 use crate::desk::Desk;
 use crate::operation::{Answer, JSON, Operation};
@@ -120,9 +120,18 @@ impl Resource for Presentation {
     type Shown = wire::Presentation;
     const WHAT: &'static str = "presentation";
     const PATH: &'static str = "/api/presentations";
+    const HAS_PUBLIC: bool = true;
 
     fn handler(desk: &Desk) -> &Handler<Self> {
         &desk.presentations
+    }
+
+    /// What the speaker wants to remember is the speaker's, and what was taken out is nobody's.
+    fn public(state: State) -> Option<State> {
+        let State::Live(mut deck) = state else { return None };
+        deck.slides.iter_mut().for_each(|slide| slide.notes = None);
+        deck.removed.clear();
+        deck.now.is_public.then_some(State::Live(deck))
     }
 
     fn shown(state: &State, stamp: Stamp) -> Result<wire::Presentation, Problem> {
@@ -168,9 +177,10 @@ async fn list(call: Call) -> Answer {
     let (words, sort) = (params.text("q"), params.word::<wire::PresentationSort>("sort").unwrap_or_default());
     let (at, after, limit) = (params.list_moment(), params.list_cursor(), params.limit());
     params.finish()?;
-    call.may(Action::Read, Object::Category(Presentation::CATEGORY))?;
-    let mut query = call
-        .query(view::NAME, view::NUMBER, view::NAME)?
+    let query = call.query_of(Presentation::CATEGORY, view::NAME, view::NUMBER, at.as_ref(), || {
+        ("is_public", Value::from(true))
+    });
+    let mut query = query?
         .text(words.as_deref().unwrap_or_default())
         .sorted("updated_at", sort == wire::PresentationSort::UpdatedLast);
     if let Some(author) = author {

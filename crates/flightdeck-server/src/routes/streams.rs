@@ -86,33 +86,84 @@ async fn list(call: Call) -> Answer {
 
 /// A page of the streams that the caller may see, and behind which it goes on. The system's own are for those who name them.
 async fn visible(call: &Call, query: StreamsQuery) -> Result<(Vec<StreamInfo>, Option<StreamId>), Problem> {
-    let StreamsQuery { category, mut after, limit } = query;
-    let (readable, wanted, mut found) = (call.readable(), limit.get(), Vec::new());
-    let is_shown = |stream: &StreamId| match &readable {
-        Some(patterns) => patterns.iter().any(|pattern: &StreamPattern| pattern.matches(stream)),
-        None => category.is_some() || !stream.is_system(),
+    let StreamsQuery { category, after, limit } = query;
+    let asked = match category {
+        Some(category) => vec![StreamPattern::Category(category)],
+        None => vec![StreamPattern::Prefix("".into())],
     };
+    let asked = match call.readable() {
+        Some(readable) => StreamPattern::among(&asked, &readable),
+        None => asked,
+    };
+    let (wanted, mut found) = (limit.get(), Vec::new());
+    for pattern in &asked {
+        found.append(&mut some_of(call, pattern, after.clone(), wanted + 1).await?);
+    }
+    found.sort_by(|one, other| one.stream.cmp(&other.stream));
+    let more = found.len() > wanted;
+    found.truncate(wanted);
+    let next = found.last().filter(|_| more).map(|info: &StreamInfo| info.stream.clone());
+    Ok((found, next))
+}
+
+/// The first so many streams that a pattern means, behind that name.
+async fn some_of(
+    call: &Call,
+    pattern: &StreamPattern,
+    mut after: Option<StreamId>,
+    wanted: usize,
+) -> Result<Vec<StreamInfo>, Problem> {
+    let (mut found, mut category) = (Vec::new(), None);
+    match pattern {
+        StreamPattern::Exact(stream) => {
+            let is_behind = after.as_ref().is_none_or(|after| stream > after);
+            return Ok(if is_behind {
+                call.store.stream(stream).await?.into_iter().collect()
+            } else {
+                found
+            });
+        }
+        StreamPattern::Category(own) => category = Some(own.clone()),
+        StreamPattern::Prefix(prefix) => after = after.max(before(prefix)),
+    }
     for _ in 0..PAGES_MAX {
         // One more than is wanted: whether there is a next page is whether there is another stream to be seen.
-        let limit = Limit::new(wanted + 1 - found.len()).map_err(flightdeck_store::StoreError::from)?;
+        let limit = Limit::new(wanted - found.len()).map_err(flightdeck_store::StoreError::from)?;
         let asked = StreamsQuery { category: category.clone(), after: after.clone(), limit };
         let page = call.store.streams(&asked).await?;
-        // The system's own stand beside each other: behind one that is not shown comes what is none of them.
-        after = page.streams.last().map(|info| match readable.is_none() && !is_shown(&info.stream) {
-            true => behind_the_systems(&info.stream),
-            false => info.stream.clone(),
+        let last = page.streams.last().map(|info| info.stream.clone());
+        let is_past = last.as_ref().is_some_and(|last| is_past(last, pattern));
+        found.extend(page.streams.into_iter().filter(|info| pattern.matches(&info.stream)));
+        if page.end || is_past || found.len() >= wanted {
+            break;
+        }
+        // The system's own stand beside each other: behind one of them that is not meant comes what is none of them.
+        after = last.map(|last| match last.is_system() && !pattern.matches(&last) {
+            true => behind_the_systems(&last),
+            false => last,
         });
-        found.extend(page.streams.into_iter().filter(|info| is_shown(&info.stream)));
-        if found.len() > wanted {
-            found.truncate(wanted);
-            let next = found.last().map(|info: &StreamInfo| info.stream.clone());
-            return Ok((found, next));
-        }
-        if page.end {
-            return Ok((found, None));
-        }
     }
-    Ok((found, after))
+    Ok(found)
+}
+
+/// Whether no stream behind that one can be meant any more.
+fn is_past(stream: &StreamId, pattern: &StreamPattern) -> bool {
+    match pattern {
+        StreamPattern::Prefix(prefix) => {
+            !prefix.is_empty() && stream.as_str() > &**prefix && !stream.as_str().starts_with(&**prefix)
+        }
+        StreamPattern::Exact(_) | StreamPattern::Category(_) => false,
+    }
+}
+
+/// A name before all that begin so, with few between it and them; `None` when they are the first there can be.
+fn before(prefix: &str) -> Option<StreamId> {
+    let (rest, last) = prefix.split_at_checked(prefix.len().checked_sub(1)?)?;
+    let last = last.bytes().next()?;
+    let lower = (b'!'..last).rev();
+    let fill = "~".repeat(flightdeck_core::limits::STREAM_NAME_BYTES_MAX - prefix.len());
+    let mut names = lower.filter_map(|byte| StreamId::new(format!("{rest}{}{fill}", char::from(byte))).ok());
+    names.next().or_else(|| StreamId::new(rest).ok())
 }
 
 /// The last name that a stream of the system's own can have.
@@ -198,7 +249,7 @@ mod tests {
     use flightdeck_core::StreamId;
     use flightdeck_store::Direction;
 
-    use super::{Params, asked, behind_the_systems};
+    use super::{Params, asked, before, behind_the_systems};
 
     #[test]
     fn where_a_page_ended_the_next_begins() {
@@ -224,6 +275,19 @@ mod tests {
             asked(&mut params, stream());
             assert!(params.finish().is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_name_stands_before_all_that_begin_so() {
+        for (prefix, first, foreign) in
+            [("order-1", "order-1", "order-0"), ("b", "b", "a~"), ("a!", "a!", "a")]
+        {
+            let before = before(prefix).unwrap();
+            assert!(before < StreamId::new(first).unwrap(), "{prefix}");
+            assert!(before >= StreamId::new(foreign).unwrap(), "{prefix}");
+        }
+        assert_eq!(before(""), None);
+        assert_eq!(before("!"), None);
     }
 
     #[test]

@@ -39,6 +39,8 @@ pub(super) trait Resource:
     const WHAT: &'static str;
     /// Where all of them are found.
     const PATH: &'static str;
+    /// Whether some of them are public.
+    const HAS_PUBLIC: bool = false;
 
     /// Where commands to them are handled.
     fn handler(desk: &Desk) -> &Handler<Self>
@@ -47,6 +49,11 @@ pub(super) trait Resource:
 
     /// What is told of one that is in that state; a problem when it is not there.
     fn shown(state: &Self::State, stamp: Stamp) -> Result<Self::Shown, Problem>;
+
+    /// What everyone may see of it as it is, if it is public. What it was, and what happened to it, is for those who may read its stream.
+    fn public(_: Self::State) -> Option<Self::State> {
+        None
+    }
 
     /// Whether an event is a change of the thing. The last one that is says when it changed.
     fn is_change(_: &Recorded) -> bool {
@@ -118,11 +125,18 @@ impl JsonSchema for MomentParam {
     }
 }
 
+/// The stream of the thing that the path names.
+fn stream_of<R: Resource>(call: &Call) -> Result<StreamId, Problem> {
+    let id: R::Id = call.path("id")?;
+    Ok(StreamId::new(format!("{}-{id}", R::CATEGORY))?)
+}
+
 /// The stream of the thing that the path names, once it is known that the caller may do that to it.
 pub(super) fn named<R: Resource>(call: &Call, action: Action) -> Result<StreamId, Problem> {
-    let id: R::Id = call.path("id")?;
-    let stream = StreamId::new(format!("{}-{id}", R::CATEGORY))?;
+    let stream = stream_of::<R>(call)?;
     call.may(action, Object::Stream(&stream))?;
+    // A command is answered with what the thing is then.
+    call.may(Action::Read, Object::Stream(&stream))?;
     Ok(stream)
 }
 
@@ -204,8 +218,29 @@ pub(super) async fn get<R: Resource>(call: Call) -> Answer {
     let mut params = call.params();
     let at = params.moment("at");
     params.finish()?;
-    let stream = named::<R>(&call, Action::Read)?;
-    show::<R>(&call, &stream, at).await
+    let found = seen::<R>(&call, at).await?;
+    answer::<R>(&found)
+}
+
+/// The thing that the path names, as far as the caller may see it.
+pub(super) async fn seen<R: Resource>(call: &Call, at: Option<At>) -> Result<Found<R::State>, Problem> {
+    let stream = stream_of::<R>(call)?;
+    match (call.may(Action::Read, Object::Stream(&stream)), at) {
+        (Ok(()), at) => find::<R>(call, &stream, at).await,
+        // What others may see of it has the same versions, and is not the same.
+        (Err(_), None) if R::HAS_PUBLIC => public::<R>(call, &stream).await,
+        (Err(refused), _) => Err(refused),
+    }
+}
+
+/// A thing that everyone may see. Whether there is one that not everyone may see is nobody's to know who may not.
+pub(super) async fn public<R: Resource>(call: &Call, stream: &StreamId) -> Result<Found<R::State>, Problem> {
+    let hidden = || Problem::not_found(R::WHAT);
+    match find::<R>(call, stream, None).await {
+        Ok(Found { state, stamp }) => R::public(state).map(|state| Found { state, stamp }).ok_or_else(hidden),
+        Err(problem) if problem.code() == Code::NotFound => Err(hidden()),
+        Err(problem) => Err(problem),
+    }
 }
 
 /// Answers with one thing.

@@ -104,6 +104,8 @@ impl Asked {
     pub(super) async fn placed(mut self, call: &Call) -> Result<Self, Problem> {
         self.filter.check().map_err(StoreError::from)?;
         self.visible = Visible::of(call, &self.filter)?;
+        self.filter.streams = self.visible.narrowed(std::mem::take(&mut self.filter.streams));
+        self.filter.check().map_err(StoreError::from)?;
         if self.start == Start::Head {
             self.start = Start::Behind(call.store.head().await?.cursor.into());
         }
@@ -129,7 +131,7 @@ impl Asked {
         query.limit = self.page;
         if query.filter.streams.is_empty() && query.filter.tags.is_empty() {
             // So that a page is full of what may be seen.
-            query.filter.streams = self.visible.patterns();
+            query.filter.streams = Visible::patterns();
         }
         query
     }
@@ -207,16 +209,15 @@ impl Visible {
     fn of(call: &Call, filter: &Filter) -> Result<Self, Problem> {
         let mut system = false;
         for pattern in &filter.streams {
-            let object = match pattern {
-                StreamPattern::Exact(stream) if stream.is_system() => Object::Stream(stream),
-                StreamPattern::Category(category) if category.as_str().starts_with('$') => {
-                    Object::Category(category.as_str())
-                }
-                StreamPattern::Prefix(prefix) if prefix.starts_with('$') => Object::Category(prefix),
-                _ => continue,
+            let is_of_the_system = match pattern {
+                StreamPattern::Exact(stream) => stream.is_system(),
+                StreamPattern::Category(category) => category.as_str().starts_with('$'),
+                StreamPattern::Prefix(prefix) => prefix.starts_with('$'),
             };
-            call.may(Action::Read, object)?;
-            system = true;
+            if is_of_the_system {
+                call.may(Action::Read, Object::Some(pattern))?;
+                system = true;
+            }
         }
         Ok(Self { streams: call.readable(), system })
     }
@@ -229,12 +230,21 @@ impl Visible {
         }
     }
 
-    /// What is asked for in place of everything.
-    fn patterns(&self) -> Vec<StreamPattern> {
-        match &self.streams {
-            Some(streams) if streams.len() <= FILTER_STREAMS_MAX => streams.clone(),
-            _ => StreamPattern::parse("*").into_iter().collect(),
+    /// Those of the streams that are asked for which may be seen.
+    fn narrowed(&self, asked: Vec<StreamPattern>) -> Vec<StreamPattern> {
+        let Some(streams) = &self.streams else { return asked };
+        let every = || vec![StreamPattern::Prefix("".into()), StreamPattern::Prefix("$".into())];
+        let asked = if asked.is_empty() { every() } else { asked };
+        match StreamPattern::among(&asked, streams) {
+            // A filter that names no stream lets all of them through. Of this name there is none.
+            none if none.is_empty() => StreamPattern::parse("$none").into_iter().collect(),
+            some => some,
         }
+    }
+
+    /// What is asked for in place of everything.
+    fn patterns() -> Vec<StreamPattern> {
+        StreamPattern::parse("*").into_iter().collect()
     }
 }
 

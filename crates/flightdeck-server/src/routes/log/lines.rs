@@ -17,7 +17,7 @@ use futures_util::{FutureExt as _, StreamExt as _, stream};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::call::Call;
+use crate::call::{Call, Granted};
 use crate::event::{Breaks, write};
 use crate::operation::{Answer, NDJSON};
 
@@ -43,7 +43,7 @@ pub(super) async fn to_the_head(call: &Call, asked: Asked) -> Answer {
     query.until = Some(query.until.map_or(head, |until| until.min(head)));
     let left = asked.limit.map(Limit::get);
     let next = Some(Ahead::Here(Box::new(first)));
-    let lines = Lines { store: Arc::clone(&call.store), asked, query, next, left };
+    let lines = Lines { store: Arc::clone(&call.store), granted: call.granted(), asked, query, next, left };
     Ok(answer(stream::unfold(lines, |mut lines| async move {
         let piece = lines.piece().await?;
         Some((piece, lines))
@@ -63,6 +63,7 @@ pub(super) async fn following(call: &Call, asked: Asked) -> Answer {
     let following = Following {
         followed: Box::pin(followed),
         stopping: call.stopping.clone(),
+        granted: call.granted(),
         asked,
         left,
         ready: VecDeque::new(),
@@ -93,6 +94,7 @@ enum Ahead {
 /// Lines up to the head: one page that goes out, and one that is read meanwhile.
 struct Lines {
     store: Arc<dyn EventStore>,
+    granted: Granted,
     asked: Asked,
     query: LogQuery,
     next: Option<Ahead>,
@@ -102,6 +104,9 @@ struct Lines {
 impl Lines {
     async fn piece(&mut self) -> Option<Piece> {
         loop {
+            if !self.granted.is_so().await {
+                return Some(Err(io::Error::other("what was granted is not, any more")));
+            }
             let read = match self.next.take()? {
                 Ahead::Here(page) => Ok(*page),
                 Ahead::UnderWay(page) => match page.await {
@@ -147,6 +152,7 @@ fn lines(events: &[Recorded], epoch: &Epoch) -> Bytes {
 struct Following {
     followed: Pin<Box<dyn Stream<Item = Result<Followed, StoreError>> + Send>>,
     stopping: watch::Receiver<bool>,
+    granted: Granted,
     asked: Asked,
     left: Option<usize>,
     ready: VecDeque<Piece>,
@@ -156,17 +162,24 @@ struct Following {
 impl Following {
     async fn piece(&mut self) -> Option<Piece> {
         loop {
+            // It ends as it does when the server stops: whoever goes on from the last line hears why it may not.
+            if !self.granted.is_so().await {
+                return None;
+            }
             if let Some(piece) = self.ready.pop_front() {
                 return Some(piece);
             }
             if self.ended {
                 return None;
             }
-            let first = tokio::select! {
-                followed = self.followed.next() => followed,
+            let followed = tokio::select! {
+                followed = self.followed.next() => Some(followed),
                 _ = self.stopping.wait_for(|stopping| *stopping) => return None,
+                () = tokio::time::sleep(Granted::LOOK) => None,
             };
-            self.take(first);
+            if let Some(followed) = followed {
+                self.take(followed);
+            }
         }
     }
 

@@ -13,7 +13,7 @@ use crate::cloud_event;
 use crate::event::{self, Breaks, put_text};
 use crate::next_link::linked;
 use crate::operation::{Answer, JSON};
-use crate::problem::Problem;
+use crate::problem::{Code, Problem};
 
 use super::asked::Asked;
 
@@ -87,11 +87,14 @@ async fn read(call: &Call, asked: &Asked) -> Result<LogPage, Problem> {
     let wait = if call.request().method() == Method::HEAD { Duration::ZERO } else { asked.wait };
     let until = Instant::now() + wait.min(call.options.poll_wait_max);
     let (mut changes, mut stopping) = (call.store.watch(), call.stopping.clone());
-    let mut query = asked.page();
+    let (mut query, mut granted) = (asked.page(), call.granted());
     loop {
         // Marked as seen before the read: what comes while it runs wakes the wait behind it.
         changes.mark_unchanged();
         let page = asked.checked(call.store.read_log(&query).await?)?;
+        if !granted.is_so().await {
+            return Err(Problem::new(Code::Unauthenticated, "What was granted is not, any more."));
+        }
         let reached = asked.until().is_some_and(|until| page.scanned_to >= until);
         let is_over = Instant::now() >= until || call.is_stopping() || wait.is_zero();
         if !page.events.is_empty() || reached || is_over {

@@ -188,8 +188,7 @@ async fn list(call: Call) -> Answer {
     });
     let limit = params.limit();
     params.finish()?;
-    let stream = thing::named::<Presentation>(&call, Action::Read)?;
-    let found = thing::find::<Presentation>(&call, &stream, at).await?;
+    let found = thing::seen::<Presentation>(&call, at).await?;
     let all = all(deck(&found.state)?);
     let (count, begin) = (all.len(), after.unwrap_or(0));
     let items: Vec<wire::Slide> = all.into_iter().skip(begin).take(limit.get()).collect();
@@ -205,9 +204,8 @@ async fn get(call: Call) -> Answer {
     let mut params = call.params();
     let at = params.moment("at");
     params.finish()?;
-    let stream = thing::named::<Presentation>(&call, Action::Read)?;
     let slide: SlideId = call.path("slideId")?;
-    let found = thing::find::<Presentation>(&call, &stream, at).await?;
+    let found = thing::seen::<Presentation>(&call, at).await?;
     let version = Some(found.stamp.version);
     let told = find(&found.state, &slide).map_err(|problem| problem.at_version(version))?;
     Ok(versioned(200, version, &told))
