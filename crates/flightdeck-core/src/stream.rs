@@ -46,6 +46,26 @@ impl Category {
     }
 }
 
+/// A character of a stream's name, as a regular expression.
+macro_rules! named {
+    () => {
+        r"[!&'()+./0-9:;<=>@A-Z\[\]^_`a-z{|}~-]"
+    };
+}
+
+/// What names streams, one or many, as a regular expression: `order-7`, `order-*`, `or*`, `*`, `$*`.
+pub const PATTERN: &str = concat!(
+    r"^(\$?\*|(?!\$?-)(\$",
+    named!(),
+    "{1,198}|",
+    named!(),
+    r"{1,199})\*|(?!\.{1,2}$)(?!\$?-)(\$",
+    named!(),
+    "{1,199}|",
+    named!(),
+    "{1,200}))$"
+);
+
 fn check_stream(name: &str) -> Result<(), WordError> {
     const WHAT: &str = "stream name";
     check_length(WHAT, name, STREAM_NAME_BYTES_MAX)?;

@@ -37,26 +37,7 @@ text_word! {
     /// Which streams: `order-7`, `order-*` (a category), `or*` (a beginning), `*` (all but the system's own).
     Pattern, check_pattern
 }
-word_schema! { Pattern, { "type": "string", "pattern": PATTERN_PATTERN } }
-
-/// A character of a stream's name, as a regular expression.
-macro_rules! named {
-    () => {
-        r"[!&'()+./0-9:;<=>@A-Z\[\]^_`a-z{|}~-]"
-    };
-}
-
-const PATTERN_PATTERN: &str = concat!(
-    r"^(\$?\*|(?!\$?-)(\$",
-    named!(),
-    "{1,198}|",
-    named!(),
-    r"{1,199})\*|(?!\.{1,2}$)(?!\$?-)(\$",
-    named!(),
-    "{1,199}|",
-    named!(),
-    "{1,200}))$"
-);
+word_schema! { Pattern, { "type": "string", "pattern": flightdeck_core::stream::PATTERN } }
 
 fn check_pattern(text: &str) -> Result<(), WordError> {
     match text.strip_suffix('*') {
@@ -163,17 +144,6 @@ impl Created {
             form.refuse("scopes", "grants nothing");
         }
         let (reads, writes) = (form.optional::<Patterns>("reads"), form.optional::<Patterns>("writes"));
-        // What a token is good for is said, and nothing else is granted.
-        for (scope, field, streams) in [(Scope::Read, "reads", &reads), (Scope::Write, "writes", &writes)] {
-            let wanted = scopes.as_ref().is_some_and(|scopes| scopes.as_slice().contains(&scope));
-            let some = streams.as_ref().is_some_and(|streams| !streams.as_slice().is_empty());
-            if wanted != some {
-                form.refuse(
-                    field,
-                    if wanted { "names no stream" } else { "is for a scope that is not among these" },
-                );
-            }
-        }
         let (user_id, expires_at) = (form.optional("userId"), form.optional("expiresAt"));
         let new = name.zip(scopes).map(|(name, scopes)| Self {
             token_id,
@@ -187,6 +157,20 @@ impl Created {
         });
         form.finish(new)
     }
+
+    /// What a token is good for is said, stream by stream, and nothing else is granted.
+    fn says_what_it_is_for(&self) -> Result<(), Error> {
+        for (scope, name, streams) in
+            [(Scope::Read, "read", &self.reads), (Scope::Write, "write", &self.writes)]
+        {
+            match (self.scopes.as_slice().contains(&scope), streams.as_slice().is_empty()) {
+                (true, true) => return Err(Error::NoStreams(name)),
+                (false, false) => return Err(Error::NoScope(name)),
+                (true, false) | (false, true) => {}
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Why a command is refused.
@@ -198,6 +182,12 @@ pub enum Error {
     /// There is no such token.
     #[error("there is no such token")]
     NeverWas,
+    /// It is to read or to write, and no stream says what.
+    #[error("the scope {0} names no stream, and grants nothing by itself")]
+    NoStreams(&'static str),
+    /// Streams are named that it has no scope for.
+    #[error("streams are named for the scope {0}, which it has not")]
+    NoScope(&'static str),
 }
 
 /// What is known of a token.
@@ -238,7 +228,9 @@ impl Decider for Token {
 
     fn decide(state: &State, command: Command) -> Result<Vec<Event>, Error> {
         match (state, command) {
-            (State::Absent, Command::Create(new)) => Ok(vec![Event::Created(new)]),
+            (State::Absent, Command::Create(new)) => {
+                new.says_what_it_is_for().map(|()| vec![Event::Created(new)])
+            }
             (State::Live(token), Command::Create(new)) if *token == new => Ok(vec![]),
             (State::Live(_) | State::Revoked(_), Command::Create(_)) => Err(Error::Exists),
             (State::Live(token), Command::Revoke) => {
@@ -295,12 +287,17 @@ mod tests {
     #[test]
     fn what_a_token_is_good_for_is_said() {
         for (body, wrong) in [
-            (r#"{"name":"A","scopes":["read"]}"#, "reads"),
-            (r#"{"name":"A","scopes":["write"],"writes":[]}"#, "writes"),
-            (r#"{"name":"A","scopes":["read"],"reads":["*"],"writes":["*"]}"#, "writes"),
-            (r#"{"name":"A","scopes":["admin"],"reads":["*"]}"#, "reads"),
+            (r#"{"name":"A","scopes":["read"]}"#, Error::NoStreams("read")),
+            (r#"{"name":"A","scopes":["write"],"writes":[]}"#, Error::NoStreams("write")),
+            (r#"{"name":"A","scopes":["read"],"reads":["*"],"writes":["*"]}"#, Error::NoScope("write")),
+            (r#"{"name":"A","scopes":["admin"],"reads":["*"]}"#, Error::NoScope("read")),
+        ] {
+            given::<Token>([]).when(Command::Create(read(body).unwrap())).then_refused(wrong);
+        }
+        for (body, wrong) in [
             (r#"{"name":"A","scopes":[]}"#, "scopes"),
             (r#"{"name":"A","scopes":["all"]}"#, "scopes"),
+            (r#"{"name":"","scopes":["admin"]}"#, "name"),
         ] {
             let told = read(body).unwrap_err();
             assert_eq!(told.invalid.keys().collect::<Vec<_>>(), [wrong], "{body}");

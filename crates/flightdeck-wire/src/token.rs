@@ -4,6 +4,8 @@ use flightdeck_core::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::words;
+
 /// What may be done with a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
@@ -24,34 +26,26 @@ pub enum Scope {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct NewToken {
     /// What it is for.
-    #[schemars(length(min = 1, max = 100), regex(pattern = r"^[A-Za-z0-9]+$"))]
+    #[schemars(schema_with = "words::title")]
     pub name: String,
     /// What may be done with it.
     #[schemars(length(min = 1, max = 4))]
     pub scopes: Vec<Scope>,
     /// The streams that may be read: `order-7`, `order-*`, `or*`, `*` (all but the system's own). Needed with the scope `read`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(
-        with = "Vec<String>",
-        length(max = 32),
-        inner(regex(pattern = r"^[A-Za-z]{1,20}(-[A-Za-z0-9]{1,20})?\*?$"))
-    )]
+    #[schemars(schema_with = "words::streams_or_null")]
     pub reads: Option<Vec<String>>,
     /// The streams that may be written; likewise, with the scope `write`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(
-        with = "Vec<String>",
-        length(max = 32),
-        inner(regex(pattern = r"^[A-Za-z]{1,20}(-[A-Za-z0-9]{1,20})?\*?$"))
-    )]
+    #[schemars(schema_with = "words::streams_or_null")]
     pub writes: Option<Vec<String>>,
     /// The user for whom it stands: events say that it did what was done.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "String", regex(pattern = r"^[A-Za-z0-9]{1,50}$"))]
+    #[schemars(schema_with = "words::id_or_null")]
     pub user_id: Option<String>,
     /// Until when it is good; for ever when nobody says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "Timestamp")]
+    #[schemars(schema_with = "words::moment_or_null")]
     pub expires_at: Option<Timestamp>,
 }
 

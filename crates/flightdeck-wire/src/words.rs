@@ -82,6 +82,19 @@ pub fn labels_or_null(generator: &mut SchemaGenerator) -> Schema {
     json_schema!({ "type": ["array", "null"], "items": label(generator), "maxItems": 32 })
 }
 
+/// Streams that are named, one or many at a time; or `null` for none.
+#[must_use]
+pub fn streams_or_null(_: &mut SchemaGenerator) -> Schema {
+    let items = json_schema!({ "type": "string", "pattern": flightdeck_core::stream::PATTERN });
+    json_schema!({ "type": ["array", "null"], "items": items, "maxItems": 32 })
+}
+
+/// A moment, or `null` for none.
+#[must_use]
+pub fn moment_or_null(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "type": ["string", "null"], "format": "date-time" })
+}
+
 /// Slides in an order.
 #[must_use]
 pub fn slide_ids(generator: &mut SchemaGenerator) -> Schema {

@@ -50,7 +50,7 @@ pub(crate) struct Given {
     /// The key of that certificate: a PEM  (FLIGHTDECK_TLS_KEY)
     #[arg(long, global = true, value_name = "FILE")]
     tls_key: Option<String>,
-    /// The sites, beside its own, whose pages may ask: https://shop.example, with commas between them  (FLIGHTDECK_ORIGINS)
+    /// The sites, beside its own, whose pages may ask, each with its scheme, with commas between them  (FLIGHTDECK_ORIGINS)
     #[arg(long, global = true, value_name = "ORIGINS")]
     origins: Option<String>,
     /// The proxies that are believed when they say who calls: addresses and networks, with commas between them  (FLIGHTDECK_TRUSTED_PROXIES)

@@ -44,11 +44,16 @@ fn a_token_is_told_once() {
             assert!(!text.contains(&secret) && !text.contains(&secret[30..]), "{text}");
         }
         for bad in [
+            json!({ "name": "A", "scopes": ["read"] }),
+            json!({ "name": "A", "scopes": ["write"], "writes": [] }),
+            json!({ "name": "A", "scopes": ["write"], "reads": ["*"], "writes": ["*"] }),
+            json!({ "name": "A", "scopes": ["capture"], "reads": ["*"] }),
+        ] {
+            on.ask(&on.admin, "POST", "/api/admin/tokens", &bad.to_string()).await.problem(422, "refused");
+        }
+        for bad in [
             json!({ "name": "A", "scopes": [] }),
             json!({ "name": "A", "scopes": ["all"] }),
-            json!({ "name": "A", "scopes": ["read"] }),
-            json!({ "name": "A", "scopes": ["write"], "reads": ["*"] }),
-            json!({ "name": "A", "scopes": ["capture"], "reads": ["*"] }),
             json!({ "name": "", "scopes": ["read"], "reads": ["*"] }),
             json!({ "name": "A", "scopes": ["read"], "reads": ["a b"] }),
             json!({ "name": "A", "scopes": ["read"], "reads": ["*"], "more": 1 }),

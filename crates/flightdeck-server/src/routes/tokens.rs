@@ -54,6 +54,7 @@ impl From<Error> for Problem {
         match error {
             Error::Exists => Self::new(Code::Exists, detail),
             Error::NeverWas => Self::not_found("token"),
+            Error::NoStreams(_) | Error::NoScope(_) => Self::new(Code::Refused, detail),
         }
     }
 }

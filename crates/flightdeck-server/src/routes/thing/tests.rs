@@ -35,7 +35,7 @@ fn the_document_says_of_a_field_what_the_domain_takes() {
         T::json_schema(generator)
     }
     let mut generator = SchemaGenerator::default();
-    let all: [(&str, Describe, Describe); 18] = [
+    let all: [(&str, Describe, Describe); 20] = [
         ("id", words::id, of::<domain::ContentId>),
         ("title", words::title, of::<domain::Title>),
         ("description", words::description, of::<domain::Description>),
@@ -53,6 +53,8 @@ fn the_document_says_of_a_field_what_the_domain_takes() {
         ("email", words::email, of::<domain::Email>),
         ("labels", words::labels, of::<domain::Labels>),
         ("slide ids", words::slide_ids, of::<domain::AtMost<domain::SlideId, { domain::SLIDES_MAX }>>),
+        ("token name", words::title, of::<flightdeck_domain::token::TokenName>),
+        ("streams", words::streams_or_null, of::<flightdeck_domain::token::Patterns>),
         ("slide content", of::<wire::SlideContent>, of::<SlideContent>),
     ];
     for (what, told, taken) in all {
