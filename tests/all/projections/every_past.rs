@@ -22,6 +22,8 @@ use crate::postgres::Place;
 use crate::victim::block_on;
 
 const SEED: u64 = 20_261_127;
+/// At how many places the views are asked, at least.
+const PLACES_MIN: usize = 40;
 /// When the site's facts begin, and a while later.
 const BEGIN: i64 = 1_703_980_800_000_000;
 const DAY: i64 = 86_400_000_000;
@@ -39,6 +41,10 @@ struct Record {
 }
 
 impl Record {
+    fn places(&self) -> usize {
+        self.answers.keys().map(|(_, at)| *at).collect::<BTreeSet<Position>>().len()
+    }
+
     fn many(&self) -> usize {
         self.answers.values().map(Vec::len).sum()
     }
@@ -181,7 +187,8 @@ async fn recorded(
                 }
             }
         }
-        if record.many() >= answers {
+        // How far views are behind differs from machine to machine, and so does at how many places they were asked.
+        if record.many() >= answers && record.places() >= PLACES_MIN {
             break;
         }
     }
@@ -193,8 +200,7 @@ async fn recorded(
 fn check(record: &Record) {
     let views: BTreeSet<&str> = record.answers.keys().map(|(view, _)| view.as_str()).collect();
     assert_eq!(views.len(), flightdeck_views::all().len(), "{views:?}");
-    let places: BTreeSet<Position> = record.answers.keys().map(|(_, at)| *at).collect();
-    assert!(places.len() >= 40, "at {} places", places.len());
+    assert!(record.places() >= PLACES_MIN, "at {} places", record.places());
     let answers = || record.answers.values().flatten();
     let (rows, behind) = (
         answers().filter(|(_, page)| !page.rows.is_empty()).count(),
