@@ -38,6 +38,11 @@ fn a_token_is_told_once() {
         let names: Vec<&str> =
             listed["items"].as_array().unwrap().iter().map(|one| one["name"].as_str().unwrap()).collect();
         assert_eq!(names, ["first", "deploys"]);
+        let page = on.ask(&on.admin, "GET", "/api/admin/tokens?limit=1", "").await.is(200).json();
+        assert_eq!((&page["items"][0]["name"], &page["next"]), (&json!("first"), &page["items"][0]["id"]));
+        let path = format!("/api/admin/tokens?limit=1&after={}", page["next"].as_str().unwrap());
+        let page = on.ask(&on.admin, "GET", &path, "").await.is(200).json();
+        assert_eq!((&page["items"][0]["name"], page.get("next")), (&json!("deploys"), None));
         let log = on.ask(&on.admin, "GET", "/api/events?streams=$token-*", "").await.is(200).json();
         assert_eq!(log["events"].as_array().unwrap().len(), 2);
         for text in [listed.to_string(), log.to_string()] {

@@ -22,7 +22,8 @@ pub(super) fn operations() -> Vec<Operation> {
             "listTokens",
             "The tokens that were made, also those that are good for nothing any more.",
         )
-        .page()
+        .query::<crate::params::LimitParam>("limit", "How many at most.")
+        .query::<TokenId>("after", "Behind where the page before ended: its `next`.")
         .answers::<wire::Tokens>(200, "A page of them.")
         .with(&["Link"])
         .to(list),
@@ -82,14 +83,16 @@ fn told(token: &Created, revoked: bool, created_at: flightdeck_core::Timestamp) 
 
 async fn list(call: Call) -> Answer {
     let mut params = call.params();
-    let (after, limit) = (params.parse("after"), params.limit());
+    let (after, limit) = (params.parse::<TokenId>("after"), params.limit());
     params.finish()?;
     call.may(Action::Administer, Object::Server)?;
+    let after = after.map(|id| id.stream(Token::CATEGORY)).transpose()?;
     let page = call
         .store
         .streams(&StreamsQuery { category: Some(Category::new(Token::CATEGORY)?), after, limit })
         .await?;
-    let next = page.streams.last().filter(|_| !page.end).map(|info| info.stream.to_string());
+    let last = page.streams.last().filter(|_| !page.end);
+    let next = last.and_then(|info| info.stream.as_str().split_once('-')).map(|(_, id)| id.to_owned());
     let mut items = Vec::with_capacity(page.streams.len());
     for info in page.streams {
         match call.desk.tokens.load(&info.stream).await?.state {
