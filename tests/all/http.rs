@@ -1,24 +1,29 @@
 //! The HTTP API, as its clients use it: the real binary on both stores, over real connections. (F66–F79)
 //! And the example that puts a server of its own together.
 
+mod abuse;
 mod admin;
 mod analytics;
 mod append;
 mod cloud_events;
 mod contents;
+mod deploy;
 mod docs;
 mod doorway;
 mod example;
 mod guarded;
 mod health;
+mod limits;
 mod log;
 mod odd;
 mod presentations;
+mod secrets;
 mod socket;
 mod stop;
 mod streams;
 mod tags;
 mod things;
+mod traces;
 mod users;
 mod visitors;
 mod who_may;

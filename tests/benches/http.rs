@@ -39,7 +39,8 @@ fn main() {
         return run(floor(path));
     }
     let quick = has("--quick");
-    let all = !has("--sqlite") && !has("--postgres") && !has("--read") && !has("--start");
+    let parts = ["--sqlite", "--postgres", "--read", "--start", "--others"];
+    let all = !parts.iter().any(|part| has(part));
     let asked = arguments.iter().skip_while(|argument| *argument != "--connections").nth(1);
     let bench = Bench {
         time: Duration::from_secs(if quick { 1 } else { 4 }),
@@ -55,6 +56,9 @@ fn main() {
         }
         if all || has("--read") {
             read(if quick { 20_000 } else { 500_000 }).await;
+        }
+        if all || has("--others") {
+            others(Duration::from_secs(if quick { 2 } else { 10 })).await;
         }
         if all || has("--start") {
             start(if quick { 20_000 } else { 1_000_000 }).await;
@@ -193,6 +197,101 @@ impl EventStore for Nothing {
     }
 }
 
+/// What a caller over its rate does to the others: how long these wait while it is not there, keeps to its rate, and does not.
+async fn others(time: Duration) {
+    const RATE: u64 = 500;
+    println!(
+        "Others beside a caller that may make {RATE} requests a second, at 200 durable appends a second"
+    );
+    let folder = tempfile::tempdir().unwrap();
+    let store = format!("sqlite:{}", folder.path().join("others.db").display());
+    let token = |name: &str| {
+        let made = Command::new(binary())
+            .args(["token", "create", name, "--scope", "write", "--writes", "*", "--json", "--store", &store])
+            .output()
+            .unwrap();
+        let made: serde_json::Value = serde_json::from_slice(&made.stdout).unwrap();
+        made["secret"].as_str().unwrap().to_owned()
+    };
+    let (other, one) = (token("other"), token("one"));
+    let mut command = Command::new(binary());
+    command.args(["serve", "--listen", "127.0.0.1:0", "--auth", "token", "--store", &store]);
+    command.args(["--limits", &format!("caller_requests_per_second={RATE}")]);
+    let server = serving(command);
+    let (mut alone, mut within, mut beyond) = (Vec::new(), Vec::new(), Vec::new());
+    let mut refused = 0;
+    // In turns, so that whatever else the machine does meets all three.
+    for _ in 0..3 {
+        for (times, connections, pause) in [
+            (&mut alone, 0, Duration::ZERO),
+            (&mut within, 4, Duration::from_millis(10)),
+            (&mut beyond, 64, Duration::ZERO),
+        ] {
+            let until = Instant::now() + time;
+            let loud = (0..connections).map(|_| Asking::new(&server.address, &one, pause).until(until));
+            let loud: Vec<_> = loud.map(tokio::spawn).collect();
+            let quiet =
+                (0..4).map(|_| Asking::new(&server.address, &other, Duration::from_millis(20)).until(until));
+            let quiet: Vec<_> = quiet.map(tokio::spawn).collect();
+            for asking in quiet {
+                let asked = asking.await.unwrap();
+                assert_eq!(asked.refused, 0, "who keeps to its rate is not refused");
+                times.extend(asked.took);
+            }
+            for asking in loud {
+                refused += asking.await.unwrap().refused;
+            }
+        }
+    }
+    let (alone, within, beyond) = (p99(alone), p99(within), p99(beyond));
+    println!(
+        "  p99 {alone:.2} ms without it, {within:.2} ms while it keeps to its rate, {beyond:.2} ms while it asks as fast as it can over 64 connections ({:.2} and {:.2}; {refused} refused)",
+        beyond / alone,
+        beyond / within
+    );
+}
+
+fn p99(mut all: Vec<Duration>) -> f64 {
+    all.sort();
+    all[all.len() * 99 / 100].as_secs_f64() * 1_000.0
+}
+
+/// A connection over which a caller appends again and again, with a pause from one to the next.
+struct Asking {
+    address: String,
+    bearer: String,
+    pause: Duration,
+    took: Vec<Duration>,
+    refused: u64,
+}
+
+impl Asking {
+    fn new(address: &str, bearer: &str, pause: Duration) -> Self {
+        let (address, bearer) = (address.to_owned(), bearer.to_owned());
+        Self { address, bearer, pause, took: Vec::new(), refused: 0 }
+    }
+
+    async fn until(mut self, until: Instant) -> Self {
+        let mut stream = TcpStream::connect(&self.address).await.unwrap();
+        stream.set_nodelay(true).unwrap();
+        let (mut turn, mut answer) = (0_u64, vec![0; 4096]);
+        while Instant::now() < until {
+            tokio::time::sleep(self.pause).await;
+            let head = format!("Authorization: Bearer {}\r\n\r\n", self.bearer);
+            let request = request(&self.address, turn).replacen("\r\n\r\n", &format!("\r\n{head}"), 1);
+            let begun = Instant::now();
+            stream.write_all(request.as_bytes()).await.unwrap();
+            match status(&mut stream, &mut answer).await {
+                201 => self.took.push(begun.elapsed()),
+                429 => self.refused += 1,
+                other => panic!("{other}"),
+            }
+            turn += 1;
+        }
+        self
+    }
+}
+
 /// Requests that append one event each, over so many connections for so long: how many were answered a second.
 async fn load(address: &str, connections: usize, time: Duration) -> f64 {
     let (done, begun) = (Arc::new(AtomicU64::new(0)), Instant::now());
@@ -239,6 +338,11 @@ fn request(address: &str, number: u64) -> String {
 
 /// Reads one answer, which must be a success.
 async fn answered(stream: &mut TcpStream, buffer: &mut [u8]) {
+    assert_eq!(status(stream, buffer).await, 201, "{}", String::from_utf8_lossy(buffer));
+}
+
+/// Reads one answer: its status.
+async fn status(stream: &mut TcpStream, buffer: &mut [u8]) -> u16 {
     let mut have = 0;
     loop {
         let more = stream.read(&mut buffer[have..]).await.unwrap();
@@ -247,12 +351,11 @@ async fn answered(stream: &mut TcpStream, buffer: &mut [u8]) {
         let text = &buffer[..have];
         let Some(head) = text.windows(4).position(|end| end == b"\r\n\r\n") else { continue };
         let told = std::str::from_utf8(&text[..head]).unwrap();
-        assert!(told.starts_with("HTTP/1.1 201"), "{}", String::from_utf8_lossy(text));
         let length =
             told.lines().find_map(|line| line.to_lowercase().strip_prefix("content-length: ")?.parse().ok());
         let length: usize = length.unwrap();
         if have >= head + 4 + length {
-            return;
+            return told[9..12].parse().unwrap();
         }
     }
 }

@@ -1,8 +1,10 @@
 //! A request, as a route sees it: who makes it, what comes with it, and how it is answered.
 
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::future::{Ready, ready};
 use std::ops::Deref;
+use std::rc::Rc;
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -25,11 +27,14 @@ use serde::Serialize;
 use tokio::time::{Instant, timeout_at};
 
 use crate::authorise::{Action, Object, Principal, Shown, authorise};
+use crate::caps::Cap;
 use crate::connections::Open;
 use crate::host::Host;
+use crate::members;
 use crate::operation::JSON;
 use crate::params::{self, Params};
 use crate::problem::{Code, Problem};
+use crate::trace;
 
 /// What a write answers: up to where the log has to be read to see it.
 pub const POSITION: &str = "FlightDeck-Position";
@@ -147,7 +152,7 @@ impl Call {
     /// The parameters.
     #[must_use]
     pub fn params(&self) -> Params {
-        Params::of(self.request.query_string())
+        Params::of(self.request.query_string()).at_most(self.host.options.caps.get(Cap::PageEvents))
     }
 
     /// Ends the parameters of a route that has none.
@@ -244,7 +249,7 @@ impl Call {
             ..Metadata::default()
         };
         let context = Context { metadata, expected: self.if_match()?, request };
-        let done = handler.handle(stream, command, &context).await;
+        let done = trace::part("command", handler.handle(stream, command, &context)).await;
         done.map_err(|error| {
             let problem = Problem::from(error.map_refused(refused)).with(|told| {
                 // Who has it is for those to know who may read that.
@@ -320,6 +325,13 @@ impl Call {
         RequestKey::new(&scope, key, fingerprint).map(Some).map_err(wrong)
     }
 
+    /// Until when the rest of a body may take to come, of which so much is there: so much time, and a second more for so much each.
+    fn body_until(&self, begun: Instant, bytes: usize) -> Instant {
+        let caps = &self.host.options.caps;
+        let more = u64::try_from(bytes / caps.get(Cap::BodyBytesPerSecond)).unwrap_or(u64::MAX);
+        begun + caps.time(Cap::BodySeconds) + std::time::Duration::from_secs(more)
+    }
+
     /// What `FlightDeck-Min-Position` asks to be there.
     fn min_position(&self) -> Result<Option<After>, Problem> {
         let read = |text: &str| params::place(text).map_err(|problem| Problem::field(MIN_POSITION, problem));
@@ -332,9 +344,9 @@ impl Call {
     /// When it does not come there in time, or never will.
     pub async fn wait_for(&self, view: &Defined) -> Result<(), Problem> {
         let Some(position) = self.min_position()? else { return Ok(()) };
-        let (plan, most) = (view.plan(), self.host.options.position_wait);
+        let (plan, most) = (view.plan(), self.host.options.caps.time(Cap::PositionWaitSeconds));
         let waited = self.host.watcher.wait_for(plan.view(), plan.number(), position, most).await;
-        waited.map(drop).map_err(|error| self.without_the_head(error.into()))
+        waited.map(drop).map_err(|error| self.without_the_head(waited_in_vain(error.into())))
     }
 
     /// Waits until the log is where `FlightDeck-Min-Position` asks it to be: for what is read from the log itself.
@@ -355,7 +367,7 @@ impl Call {
 
     async fn has_come(&self) -> Result<(), Problem> {
         let Some(position) = self.min_position()? else { return Ok(()) };
-        let until = Instant::now() + self.host.options.position_wait;
+        let until = Instant::now() + self.host.options.caps.time(Cap::PositionWaitSeconds);
         let mut changes = self.host.store.watch();
         loop {
             changes.mark_unchanged();
@@ -369,7 +381,8 @@ impl Call {
             if timeout_at(until, changes.changed()).await.is_err() {
                 let problem =
                     Problem::new(Code::NotReached, "The log did not come to that position in time.");
-                return Err(problem.retry_after(1).with(|told| told.position = Some(head.position())));
+                let problem = waited_in_vain(problem.retry_after(1));
+                return Err(problem.with(|told| told.position = Some(head.position())));
             }
         }
     }
@@ -399,6 +412,14 @@ impl Granted {
     }
 }
 
+/// What is told of a position that was not reached.
+fn waited_in_vain(problem: Problem) -> Problem {
+    match problem.code() {
+        Code::NotReached => problem.met(Cap::PositionWaitSeconds),
+        _ => problem,
+    }
+}
+
 /// What a request belongs to, put beside it at the door.
 #[derive(Clone)]
 pub(crate) struct Correlation(pub(crate) Reference);
@@ -419,24 +440,65 @@ fn digest<const N: usize>(parts: [&[u8]; N]) -> [u8; 32] {
     sha256(&all)
 }
 
+/// What nobody has read of a body. As long as it is there, the connection is closed behind the answer; without it, actix would go on
+/// taking whatever comes in chunks, for as long as it comes.
+#[derive(Clone, Default)]
+pub(crate) struct Unread(Rc<Cell<Option<Payload>>>);
+
+impl Unread {
+    pub(crate) fn of(body: Payload) -> Self {
+        Self(Rc::new(Cell::new(Some(body))))
+    }
+
+    /// What there is, if there was anything to be read.
+    pub(crate) fn take(&self) -> Option<Payload> {
+        self.0.take().filter(|body| !matches!(body, Payload::None))
+    }
+}
+
 /// The body of a request, not yet read.
-pub struct Body(Payload);
+pub struct Body {
+    payload: Payload,
+    unread: Unread,
+    is_read: bool,
+}
 
 impl FromRequest for Body {
     type Error = Problem;
     type Future = Ready<Result<Self, Problem>>;
 
-    fn from_request(_: &HttpRequest, payload: &mut Payload) -> Self::Future {
-        ready(Ok(Self(payload.take())))
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let unread = request.extensions().get::<Unread>().cloned().unwrap_or_default();
+        let payload = unread.0.take().unwrap_or(Payload::None);
+        ready(Ok(Self { payload, unread, is_read: false }))
+    }
+}
+
+impl Drop for Body {
+    fn drop(&mut self) {
+        if !self.is_read {
+            self.unread.0.set(Some(std::mem::replace(&mut self.payload, Payload::None)));
+        }
     }
 }
 
 impl Body {
-    /// Reads the body, of one of these media types, up to so many bytes.
+    /// Reads the body, of one of these media types, up to a limit.
     ///
     /// # Errors
     /// When it is too large or too slow, is of another type, or does not come whole.
-    pub async fn bytes(mut self, call: &Call, media: &[&str], most: usize) -> Result<Bytes, Problem> {
+    pub async fn bytes(self, call: &Call, media: &[&str], cap: Cap) -> Result<Bytes, Problem> {
+        self.bytes_of(call, media, call.host.options.caps.get(cap), cap).await
+    }
+
+    /// The same, up to so many bytes, which come from that limit.
+    pub(crate) async fn bytes_of(
+        mut self,
+        call: &Call,
+        media: &[&str],
+        most: usize,
+        cap: Cap,
+    ) -> Result<Bytes, Problem> {
         let kind = media_type(call.request.headers());
         if !media.iter().any(|media| media.eq_ignore_ascii_case(&kind)) {
             let detail = format!("The route takes {}.", media.join(", "));
@@ -445,6 +507,7 @@ impl Body {
         let too_large = || {
             Problem::new(Code::TooLarge, format!("The body may have {most} bytes."))
                 .outcome(Outcome::NotCommitted)
+                .met(cap)
         };
         let told =
             header_of(call.request.headers(), "Content-Length")?.and_then(|text| text.parse::<usize>().ok());
@@ -453,13 +516,11 @@ impl Body {
         }
         let (begun, mut body) = (Instant::now(), BytesMut::new());
         loop {
-            // So much time, and a second more for each KiB that has come.
-            let seconds = u32::try_from(body.len() / 1024).unwrap_or(u32::MAX);
-            let until = begun + call.host.options.body_time + std::time::Duration::from_secs(seconds.into());
-            let slow =
-                |_| Problem::new(Code::Malformed, "The body came too slowly.").outcome(Outcome::NotCommitted);
-            match timeout_at(until, self.0.next()).await.map_err(slow)? {
-                None => return Ok(body.freeze()),
+            match timeout_at(call.body_until(begun, body.len()), self.payload.next()).await.map_err(slow)? {
+                None => {
+                    self.is_read = true;
+                    return Ok(body.freeze());
+                }
                 Some(Ok(bytes)) if body.len() + bytes.len() > most => return Err(too_large()),
                 Some(Ok(bytes)) => body.extend_from_slice(&bytes),
                 Some(Err(_)) => return Err(Problem::field("", "did not come whole")),
@@ -480,8 +541,9 @@ impl Body {
     /// # Errors
     /// As [`bytes`](Self::bytes), and when it is no JSON.
     pub async fn json_of(self, call: &Call, media: &[&str]) -> Result<Json, Problem> {
-        let most = call.host.options.body_bytes_max;
-        Ok(Json::new(self.bytes(call, media, most).await?, most)?)
+        let bytes = self.bytes(call, media, Cap::BodyBytes).await?;
+        let read = Json::new(bytes.clone(), usize::MAX);
+        Ok(members::not_deep(read, &bytes, &call.host.options.caps)?)
     }
 
     /// Sees to it that there is no body.
@@ -489,18 +551,22 @@ impl Body {
     /// # Errors
     /// When there is one, or its end does not come in time.
     pub async fn nothing(mut self, call: &Call) -> Result<(), Problem> {
-        let until = Instant::now() + call.host.options.body_time;
-        let slow =
-            |_| Problem::new(Code::Malformed, "The body came too slowly.").outcome(Outcome::NotCommitted);
-        while let Some(bytes) = timeout_at(until, self.0.next()).await.map_err(slow)? {
+        let until = call.body_until(Instant::now(), 0);
+        while let Some(bytes) = timeout_at(until, self.payload.next()).await.map_err(slow)? {
             if bytes.is_ok_and(|bytes| !bytes.is_empty()) {
                 return Err(
                     Problem::field("", "has a body, and none is wanted").outcome(Outcome::NotCommitted)
                 );
             }
         }
+        self.is_read = true;
         Ok(())
     }
+}
+
+fn slow<E>(_: E) -> Problem {
+    let problem = Problem::new(Code::Malformed, "The body came too slowly.");
+    problem.outcome(Outcome::NotCommitted).met(Cap::BodySeconds)
 }
 
 /// The media type of a body, in lower case and without parameters.

@@ -9,6 +9,7 @@ use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use ipnet::IpNet;
 
 use crate::call::header_of;
+use crate::caps::Cap;
 use crate::problem::{Code, Problem};
 
 /// Callers that are kept in mind before those are forgotten that may ask again anyway.
@@ -35,9 +36,18 @@ pub(crate) fn address(peer: Option<IpAddr>, headers: &HeaderMap, trusted: &[IpNe
     Some(peer)
 }
 
+/// Whose a connection is, before anything came by it. A proxy's are those of many.
+pub(crate) fn of_connection(peer: SocketAddr, trusted: &[IpNet]) -> Option<String> {
+    let address = peer.ip().to_canonical();
+    (!trusted.iter().any(|net| net.contains(&address))).then(|| name(Some(address)))
+}
+
 /// The same, as somebody is called of whom nothing else is known.
 pub(crate) fn named(peer: Option<SocketAddr>, headers: &HeaderMap, trusted: &[IpNet]) -> String {
-    let address = address(peer.map(|peer| peer.ip()), headers, trusted);
+    name(address(peer.map(|peer| peer.ip()), headers, trusted))
+}
+
+fn name(address: Option<IpAddr>) -> String {
     match address {
         None => "address unknown".to_owned(),
         Some(IpAddr::V4(address)) => format!("address {address}"),
@@ -109,7 +119,7 @@ impl Rates {
                 Code::TooManyRequests,
                 "That is more requests than one caller may make in that time.",
             );
-            problem.retry_after(u32::try_from(wait).unwrap_or(u32::MAX))
+            problem.retry_after(u32::try_from(wait).unwrap_or(u32::MAX)).met(Cap::CallerRequestsPerSecond)
         })
     }
 }

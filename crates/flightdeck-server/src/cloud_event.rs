@@ -3,13 +3,13 @@
 //! The subject is the stream. An event of ours goes out and comes back as the same event. Of somebody else's, source and id
 //! together name it once and for ever, and what we have no place for is kept in the metadata.
 
-use flightdeck_core::limits::EVENT_DATA_BYTES_MAX;
 use flightdeck_core::{EventId, EventType, Metadata, StreamId, Tag, Tags};
 use flightdeck_store::chain::sha256;
 use flightdeck_store::{NewEvent, Recorded};
 
+use crate::caps::{Cap, Caps};
 use crate::event::{Breaks, Source, put_number, put_text, put_time, references, schema};
-use crate::members::{Members, Wrong, text, value, word};
+use crate::members::{Members, Wrong, text, value, word, word_within};
 
 /// One event in JSON.
 pub const ONE: &str = "application/cloudevents+json";
@@ -75,11 +75,11 @@ pub fn is_one(json: &str) -> bool {
     Members::of_whatever(json).take("specversion").is_some_and(|version| text(version.get()).is_ok())
 }
 
-/// Reads an event that is to be appended.
+/// Reads an event that is to be appended, within the limits of whoever appends it.
 ///
 /// # Errors
 /// With all that is wrong with it, attribute by attribute.
-pub fn read(json: &str, from: Source<'_>) -> Result<NewEvent, Wrong> {
+pub fn read(json: &str, from: Source<'_>, caps: &Caps) -> Result<NewEvent, Wrong> {
     let mut members = Members::of(json);
     members.required("specversion", |json| match text(json)?.as_str() {
         SPECVERSION => Ok(()),
@@ -91,13 +91,15 @@ pub fn read(json: &str, from: Source<'_>) -> Result<NewEvent, Wrong> {
     };
     let id = members.required("id", not_empty);
     let source = members.required("source", not_empty);
-    let event_type = members.required("type", word::<EventType>);
-    let stream = members.required("subject", word::<StreamId>);
+    let event_type =
+        members.required("type", |json| word_within::<EventType>(json, caps, Cap::EventTypeBytes));
+    let stream =
+        members.required("subject", |json| word_within::<StreamId>(json, caps, Cap::StreamNameBytes));
     let content = members.optional("datacontenttype", text).unwrap_or_default();
     if !content.is_empty() && !content.contains("json") {
         members.note::<()>("datacontenttype", Err(Wrong::field("", "is not JSON, which data is in")));
     }
-    let data = members.required("data", |json| value(json, EVENT_DATA_BYTES_MAX));
+    let data = members.required("data", |json| value(json, caps, Cap::EventDataBytes));
     let ours = source.as_deref() == Some(SOURCE);
     // Of our own, the id alone names the event.
     let id = id.zip(source.as_deref()).and_then(|(id, source)| {
@@ -112,13 +114,18 @@ pub fn read(json: &str, from: Source<'_>) -> Result<NewEvent, Wrong> {
     let event =
         known.map(|(((id, event_type), stream), data)| NewEvent::new(stream, event_type, data).with_id(id));
     match (ours, source) {
-        (true, _) => own(members, from, event),
+        (true, _) => own(members, from, event, caps),
         (false, source) => foreign(members, source.as_deref(), event),
     }
 }
 
 /// What else an event of ours says.
-fn own(mut members: Members<'_>, from: Source<'_>, event: Option<NewEvent>) -> Result<NewEvent, Wrong> {
+fn own(
+    mut members: Members<'_>,
+    from: Source<'_>,
+    event: Option<NewEvent>,
+    caps: &Caps,
+) -> Result<NewEvent, Wrong> {
     let schema = members.optional("schemanumber", schema);
     let actor = members.optional("userid", word);
     let metadata = Metadata {
@@ -129,8 +136,18 @@ fn own(mut members: Members<'_>, from: Source<'_>, event: Option<NewEvent>) -> R
         further: members.optional("metadata", |json| Ok(flightdeck_core::Further::new(text(json)?)?)),
     };
     let tags = members.optional("tags", |json| {
-        let tags = text(json)?;
-        let tags = tags.split(',').filter(|tag| !tag.is_empty()).map(Tag::new).collect::<Result<Vec<_>, _>>();
+        let text = text(json)?;
+        let tags: Vec<&str> = text.split(',').filter(|tag| !tag.is_empty()).collect();
+        let (most, bytes_max) = (caps.get(Cap::Tags), caps.get(Cap::TagBytes));
+        if tags.len() > most {
+            let problem = format!("has {} items, and {most} is the most", tags.len());
+            return Err(Wrong::too_large("", problem).met(Cap::Tags));
+        }
+        if tags.iter().any(|tag| tag.len() > bytes_max) {
+            let problem = format!("has a tag of more than {bytes_max} bytes");
+            return Err(Wrong::field("", problem).met(Cap::TagBytes));
+        }
+        let tags = tags.into_iter().map(Tag::new).collect::<Result<Vec<_>, _>>();
         tags.and_then(Tags::new).map_err(|error| Wrong::field("", error.to_string()))
     });
     // What only a store can know.
@@ -168,7 +185,11 @@ fn named_by(source: &str, id: &str) -> Result<EventId, String> {
 mod tests {
     use flightdeck_wire::event as wire;
 
-    use super::{Breaks, Source, read, write};
+    use super::{Breaks, Caps, NewEvent, Source, Wrong, write};
+
+    fn read(json: &str, source: Source<'_>) -> Result<NewEvent, Wrong> {
+        super::read(json, source, &Caps::default())
+    }
 
     #[tokio::test]
     async fn an_event_of_ours_is_what_the_type_of_the_api_says_and_comes_back_as_it_was() {

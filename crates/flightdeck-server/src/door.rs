@@ -1,26 +1,71 @@
 //! The door: what happens to every request before its route, and to every answer behind it.
 
-use actix_web::body::{EitherBody, MessageBody};
-use actix_web::dev::{ServiceRequest, ServiceResponse};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use actix_web::body::{BodySize, BoxBody, EitherBody, MessageBody};
+use actix_web::dev::{Payload, ServiceRequest, ServiceResponse};
 use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
-use actix_web::http::{Method, StatusCode};
+use actix_web::http::{ConnectionType, Method, StatusCode};
 use actix_web::middleware::Next;
 use actix_web::web::Data;
 use actix_web::{Error, HttpMessage as _, HttpRequest, HttpResponse, ResponseError as _};
+use bytes::Bytes;
 use flightdeck_core::{Ids as _, Reference};
 use flightdeck_store::Outcome;
 use flightdeck_store::system::SystemIds;
+use futures_util::future::LocalBoxFuture;
 
 use crate::authorise::{Principal, Shown};
-use crate::call::{CORRELATION, Correlation, header_of};
+use crate::call::{CORRELATION, Correlation, Unread, header_of};
 use crate::caller;
+use crate::caps::Cap;
 use crate::connections::Open;
 use crate::host::Host;
 use crate::problem::{Code, Problem};
+use crate::trace::{Parent, Requested};
+
+/// How long whoever asks too often waits to hear so.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Lets a request in, and keeps what nobody reads of its body until the answer is on its way.
+pub(crate) async fn door<B: MessageBody + 'static>(
+    mut request: ServiceRequest,
+    next: Next<B>,
+) -> Result<ServiceResponse<impl MessageBody>, Error> {
+    let unread = Unread::of(request.take_payload());
+    request.extensions_mut().insert(unread.clone());
+    let answer = let_in(request, next).await?;
+    Ok(match unread.take() {
+        None => answer.map_into_left_body(),
+        Some(unread) => {
+            answer.map_body(|_, body| Kept { body: body.boxed(), _unread: unread }).map_into_right_body()
+        }
+    })
+}
+
+/// The body of an answer, with what nobody has read of the request's.
+struct Kept {
+    body: BoxBody,
+    _unread: Payload,
+}
+
+impl MessageBody for Kept {
+    type Error = <BoxBody as MessageBody>::Error;
+
+    fn size(&self) -> BodySize {
+        self.body.size()
+    }
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Self::Error>>> {
+        Pin::new(&mut self.body).poll_next(cx)
+    }
+}
 
 /// Lets a request in: it belongs to something, and its body is not packed. What goes out says what it belongs to, and is taken by
 /// nobody for anything but what it is.
-pub(crate) async fn door<B: MessageBody + 'static>(
+async fn let_in<B: MessageBody + 'static>(
     request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<impl MessageBody>, Error> {
@@ -33,15 +78,33 @@ pub(crate) async fn door<B: MessageBody + 'static>(
         return Ok(turned_away(request, problem, is_read, &correlation));
     }
     request.extensions_mut().insert(Correlation(correlation.clone()));
+    let is_crowded = request.conn_data::<Open>().is_some_and(Open::asks);
+    if is_crowded {
+        let problem =
+            Problem::new(Code::TooManyRequests, "That is more connections than one caller may have.");
+        let problem = problem.retry_after(1).met(Cap::CallerConnections);
+        let mut answer = turned_away(request, problem, is_read, &correlation);
+        answer.response_mut().head_mut().set_connection_type(ConnectionType::Close);
+        return Ok(answer);
+    }
     if let Err(problem) = of_this_site(&request, is_read) {
         return Ok(turned_away(request, problem, is_read, &correlation));
     }
-    match who(&request).await {
-        Ok(principal) => drop(request.extensions_mut().insert(principal)),
-        Err(problem) => return Ok(turned_away(request, problem, is_read, &correlation)),
+    if let Err(problem) = who(&request).await {
+        if problem.code() == Code::TooManyRequests {
+            // Whoever does not care is answered by each of its connections only so often.
+            tokio::time::sleep(PAUSE).await;
+        }
+        return Ok(turned_away(request, problem, is_read, &correlation));
     }
     let known = request.headers().get(header::IF_NONE_MATCH).cloned();
+    let traces = request.app_data::<Data<Host>>().is_some_and(|host| host.options.traces);
+    let (method, span) = (request.method().clone(), traces.then(|| Requested::begin(&request, &correlation)));
     let called = next.call(request);
+    let called: LocalBoxFuture<'static, _> = match &span {
+        Some(span) => Box::pin(span.within(called)),
+        None => Box::pin(called),
+    };
     let mut answer = match is_read {
         true => called.await?,
         // Whoever goes away leaves no write half done: it comes to its end without them.
@@ -50,6 +113,9 @@ pub(crate) async fn door<B: MessageBody + 'static>(
             problem.outcome(Outcome::Unknown).because(&panic)
         })??,
     };
+    if let Some(span) = span {
+        span.end(method.as_str(), answer.request().match_pattern(), answer.status());
+    }
     note(answer.request(), answer.status());
     let headers = answer.headers_mut();
     finish(headers, &correlation);
@@ -110,12 +176,14 @@ fn of_this_site(request: &ServiceRequest, is_read: bool) -> Result<(), Problem> 
     }
 }
 
-/// Who makes a request: whoever reaches the socket of the machine may do to the store what the server may.
-async fn who(request: &ServiceRequest) -> Result<Principal, Problem> {
+/// Finds out who makes a request, and puts that beside it: whoever reaches the socket of the machine may do to the store what the
+/// server may.
+async fn who(request: &ServiceRequest) -> Result<(), Problem> {
     if request.conn_data::<Open>().is_some_and(Open::is_local) {
-        return Ok(Principal::open());
+        request.extensions_mut().insert(Principal::open());
+        return Ok(());
     }
-    let Some(host) = request.app_data::<Data<Host>>().cloned() else { return Ok(Principal::default()) };
+    let Some(host) = request.app_data::<Data<Host>>().cloned() else { return Ok(()) };
     let shown = match header_of(request.headers(), header::AUTHORIZATION.as_str())? {
         Some(text) => bearer(text).map(Some),
         None => Ok(None),
@@ -125,15 +193,23 @@ async fn who(request: &ServiceRequest) -> Result<Principal, Problem> {
         Err(problem) => Err(problem),
     };
     // Whoever tries credentials is counted by where that comes from, and so is nobody in particular.
-    let known = who.as_ref().ok().and_then(|principal| principal.actor.as_ref());
-    host.rates.count(|| match known {
+    let known = who.as_ref().ok().and_then(|principal| principal.actor.clone());
+    let refused = match who {
+        // Who it is, is known also of what is refused for another reason.
+        Ok(principal) => {
+            request.extensions_mut().insert(principal);
+            None
+        }
+        Err(problem) => Some(problem),
+    };
+    host.rates.count(|| match &known {
         Some(actor) => actor.to_string(),
         None => caller::named(request.peer_addr(), request.headers(), &host.options.trusted_proxies),
     })?;
-    if let Some(actor) = known {
+    if let Some(actor) = &known {
         host.audit.used(actor.as_str());
     }
-    who
+    refused.map_or(Ok(()), Err)
 }
 
 fn bearer(text: &str) -> Result<&str, Problem> {
@@ -189,20 +265,8 @@ fn correlation(headers: &HeaderMap) -> Result<Reference, Problem> {
         let wrong = |_| Problem::field(CORRELATION, "is not 1 to 200 characters of visible ASCII");
         return Reference::new(text).map_err(wrong);
     }
-    let traced = headers.get("traceparent").and_then(|value| value.to_str().ok()).and_then(trace_id);
-    traced.map_or_else(|| Ok(made()), |trace| Ok(Reference::new(trace)?))
-}
-
-/// The id of the trace that a request is part of, by W3C's `traceparent`; `None` when it says none.
-fn trace_id(text: &str) -> Option<&str> {
-    let hex = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte));
-    let mut parts = text.split('-');
-    let (version, trace, parent, flags) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
-    let lengths = (version.len(), trace.len(), parent.len(), flags.len()) == (2, 32, 16, 2);
-    let is_some = trace.bytes().any(|byte| byte != b'0') && parent.bytes().any(|byte| byte != b'0');
-    let fits = lengths && [version, trace, parent, flags].into_iter().all(hex) && is_some && version != "ff";
-    // Of a version that is not known yet, more may follow.
-    (fits && (version != "00" || parts.next().is_none())).then_some(trace)
+    let traced = headers.get("traceparent").and_then(|value| value.to_str().ok()).and_then(Parent::read);
+    traced.map_or_else(|| Ok(made()), |parent| Ok(Reference::new(parent.trace)?))
 }
 
 /// Whether a tag is among those of `If-None-Match`, where weak ones count as well.
@@ -212,27 +276,4 @@ fn is_among(known: &HeaderValue, tag: &HeaderValue) -> bool {
         .split(',')
         .map(str::trim)
         .any(|known| known == "*" || known.strip_prefix("W/").unwrap_or(known) == tag)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::trace_id;
-
-    #[test]
-    fn a_trace_is_known_by_its_parent() {
-        let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
-        assert_eq!(trace_id(&format!("00-{trace}-00f067aa0ba902b7-01")), Some(trace));
-        assert_eq!(trace_id(&format!("01-{trace}-00f067aa0ba902b7-01-what-comes")), Some(trace));
-        for bad in [
-            String::new(),
-            format!("00-{trace}-00f067aa0ba902b7"),
-            format!("00-{trace}-00f067aa0ba902b7-01-more"),
-            format!("00-{}-00f067aa0ba902b7-01", "0".repeat(32)),
-            format!("00-{trace}-{}-01", "0".repeat(16)),
-            format!("00-{}-00f067aa0ba902b7-01", trace.to_uppercase()),
-            format!("ff-{trace}-00f067aa0ba902b7-01"),
-        ] {
-            assert_eq!(trace_id(&bad), None, "{bad}");
-        }
-    }
 }

@@ -1,13 +1,14 @@
 //! Events in JSON, as the API gives and takes them. What was sent as data and metadata stands in it as its bytes are.
 
 use bytes::Bytes;
-use flightdeck_core::limits::{EVENT_DATA_BYTES_MAX, EVENT_METADATA_BYTES_MAX, TAGS_MAX};
+use flightdeck_core::limits::EVENT_METADATA_BYTES_MAX;
 use flightdeck_core::{
     Epoch, EventId, EventType, Further, Metadata, Reference, SchemaNumber, StreamId, Tag, Tags, Timestamp,
 };
 use flightdeck_store::{NewEvent, Recorded};
 
-use crate::members::{Members, Wrong, list, number, text, value, word};
+use crate::caps::{Cap, Caps};
+use crate::members::{Members, Wrong, list, number, text, value, word, word_within};
 
 /// What becomes of line ends, which can only be between the tokens of what was sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -216,31 +217,34 @@ pub enum Source<'s> {
 /// What only a store can know of an event.
 const OF_THE_STORE: [&str; 5] = ["cursor", "position", "version", "recordedAt", "hash"];
 
-/// Reads an event that is to be appended.
+/// Reads an event that is to be appended, within the limits of whoever appends it.
 ///
 /// # Errors
 /// With all that is wrong with it, field by field.
-pub fn read(json: &str, source: Source<'_>) -> Result<NewEvent, Wrong> {
+pub fn read(json: &str, source: Source<'_>, caps: &Caps) -> Result<NewEvent, Wrong> {
     let mut members = Members::of(json);
     let stream = match source {
         Source::Stream(stream) => Some(stream.clone()),
-        Source::Request | Source::File => members.required("streamId", word::<StreamId>),
+        Source::Request | Source::File => {
+            members.required("streamId", |json| word_within(json, caps, Cap::StreamNameBytes))
+        }
     };
-    let event_type = members.required("eventType", word::<EventType>);
-    let data = members.required("data", |json| value(json, EVENT_DATA_BYTES_MAX));
+    let event_type = members.required("eventType", |json| word_within(json, caps, Cap::EventTypeBytes));
+    let data = members.required("data", |json| value(json, caps, Cap::EventDataBytes));
     let schema = members.optional("schema", schema).unwrap_or(SchemaNumber::FIRST);
     let id = members.optional("id", |json| match source {
         Source::File => any_uuid(json),
         Source::Stream(_) | Source::Request => word(json),
     });
-    let tags = members.optional("tags", tags).unwrap_or_default();
+    let tags = members.optional("tags", |json| tags(json, caps)).unwrap_or_default();
     let metadata = members.optional("metadata", |json| metadata(json, source)).unwrap_or_default();
     if source == Source::File {
         for name in OF_THE_STORE {
             members.take(name);
         }
     }
-    let event = stream.zip(event_type).zip(data).map(|((stream, event_type), data)| NewEvent {
+    let known = stream.zip(event_type).zip(data);
+    let event = known.map(|((stream, event_type), data): ((StreamId, EventType), _)| NewEvent {
         stream,
         id,
         event_type,
@@ -264,8 +268,9 @@ pub(crate) fn schema(json: &str) -> Result<SchemaNumber, Wrong> {
     SchemaNumber::new(number).map_err(|_| Wrong::field("", "is not between 1 and 2^31 - 1"))
 }
 
-fn tags(json: &str) -> Result<Tags, Wrong> {
-    let tags = list(json, TAGS_MAX, word::<Tag>)?;
+fn tags(json: &str, caps: &Caps) -> Result<Tags, Wrong> {
+    let tags = list(json, caps.get(Cap::Tags), |json| word_within::<Tag>(json, caps, Cap::TagBytes));
+    let tags = tags.map_err(|wrong| wrong.met_if_too_large(Cap::Tags))?;
     Tags::new(tags).map_err(|error| Wrong::field("", error.to_string()))
 }
 

@@ -1,14 +1,13 @@
 //! What every route works with: the store, its views, the desk, and who may what.
 
-use std::num::NonZeroU32;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use flightdeck_analytics::visitor::Policy;
 use flightdeck_core::{Clock, Ids, Registry};
 use flightdeck_projections::{Admin, AsOf, Defined, Watcher};
 use flightdeck_store::view::ViewStore;
-use flightdeck_store::{EventStore, StoreError};
+use flightdeck_store::{EventStore, Groups, StoreError};
 use futures_util::future::BoxFuture;
 pub use ipnet::IpNet;
 use tokio::sync::watch;
@@ -16,6 +15,7 @@ use tokio::sync::watch;
 use crate::audit::Audit;
 use crate::authorise::Identify;
 use crate::caller::Rates;
+use crate::caps::{Caps, Met};
 use crate::connections::Connections;
 use crate::desk::Desk;
 use crate::measure::Measured;
@@ -25,26 +25,8 @@ use crate::measure::Measured;
 pub struct Options {
     /// Threads that take requests.
     pub workers: usize,
-    /// A body in bytes.
-    pub body_bytes_max: usize,
-    /// The body of an append in bytes.
-    pub append_bytes_max: usize,
-    /// How long a body may take to come in; it may take longer at 1 KiB a second.
-    pub body_time: Duration,
-    /// How long a head may take to come in.
-    pub head_time: Duration,
-    /// How long a connection stays open with nothing on it.
-    pub keep_alive: Duration,
-    /// Connections that are open at once; whoever comes then waits for one to end.
-    pub connections_max: usize,
-    /// How long nothing of what was sent may be taken at the other end before a connection is given up.
-    pub stalled: Duration,
-    /// How long a read waits for `FlightDeck-Min-Position`.
-    pub position_wait: Duration,
-    /// How long a read of the log may wait for something to come.
-    pub poll_wait_max: Duration,
-    /// How long requests that run may take when the server stops.
-    pub drain: Duration,
+    /// How much of anything it takes.
+    pub caps: Caps,
     /// Whether visitors are asked before they are recorded.
     pub consent: Policy,
     /// Whether cookies are only sent over TLS.
@@ -53,39 +35,29 @@ pub struct Options {
     pub origins: Vec<String>,
     /// Whether it is served under any name where everyone may everything; else only under addresses, `localhost`, and the names of `origins`.
     pub any_host: bool,
+    /// Whether spans are made of requests, for the tracer provider that the program has set.
+    pub traces: bool,
     /// The proxies that are believed when they say who calls.
     pub trusted_proxies: Vec<IpNet>,
-    /// Requests that one caller may make in a second, and twice as many at once; `None` is as many as it likes.
-    pub requests_a_second: Option<NonZeroU32>,
 }
 
 impl Default for Options {
     fn default() -> Self {
         Self {
             workers: std::thread::available_parallelism().map_or(2, usize::from),
-            body_bytes_max: 1024 * 1024,
-            // The events of an append are 4 MiB, and what stands around them is not counted there.
-            append_bytes_max: 4 * 1024 * 1024 + 1024 * 1024,
-            body_time: Duration::from_secs(10),
-            head_time: Duration::from_secs(5),
-            keep_alive: Duration::from_secs(15),
-            connections_max: 10_000,
-            stalled: Duration::from_secs(30),
-            position_wait: Duration::from_secs(2),
-            poll_wait_max: Duration::from_secs(60),
-            drain: Duration::from_secs(8),
+            caps: Caps::default(),
             consent: Policy::UnlessDeclined,
             secure_cookies: false,
             origins: Vec::new(),
             any_host: false,
+            traces: false,
             trusted_proxies: Vec::new(),
-            requests_a_second: None,
         }
     }
 }
 
 /// What is known of a store beside its log, by whoever opened it: this crate knows no database.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct StoreFacts {
     /// What kind of store it is.
     pub kind: Option<String>,
@@ -95,6 +67,8 @@ pub struct StoreFacts {
     pub wal_bytes: Option<u64>,
     /// What an answered append survives, in the words of the store.
     pub durability: Option<String>,
+    /// How its writer commits.
+    pub groups: Option<Arc<Groups>>,
 }
 
 /// Says what is known of a store.
@@ -126,6 +100,8 @@ pub struct Host {
     pub ids: Arc<dyn Ids>,
     /// How it goes about it.
     pub options: Options,
+    /// How often each limit was met.
+    pub met: Arc<Met>,
     /// The connections that are open.
     pub connections: Connections,
     /// What was measured.

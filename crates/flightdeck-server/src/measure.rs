@@ -15,16 +15,18 @@ use actix_web::middleware::Next;
 use actix_web::web::Data;
 use actix_web::{Error, HttpResponse};
 use flightdeck_store::Appended;
+use flightdeck_store::groups::{DURATIONS, Histogram};
 use flightdeck_store::view::answering;
+use tokio::time::timeout;
 
-use crate::host::Host;
+use crate::caps::Cap;
+use crate::host::{Host, StoreFacts};
 
 /// The format of what `/metrics` answers.
 pub(crate) const FORMAT: &str = "text/plain";
 
-/// Up to where durations are told apart, in microseconds.
-const BUCKETS: [u64; 12] =
-    [500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 1_000_000, 5_000_000, 30_000_000];
+/// How long is waited for what the store says of itself.
+const FACTS_WAIT: Duration = Duration::from_secs(1);
 
 /// What was measured.
 #[derive(Debug, Default)]
@@ -35,13 +37,18 @@ pub struct Measured {
 }
 
 /// What was measured of a route and a method.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Route {
     /// Answers by their status: from 100 on, and the last for whatever is no status.
     statuses: RwLock<BTreeMap<u16, AtomicU64>>,
-    /// Answers by how long they took; the last for those beyond all.
-    buckets: [AtomicU64; BUCKETS.len() + 1],
-    micros: AtomicU64,
+    /// Answers by how long they took, in microseconds.
+    took: Histogram,
+}
+
+impl Default for Route {
+    fn default() -> Self {
+        Self { statuses: RwLock::default(), took: Histogram::of(DURATIONS) }
+    }
 }
 
 impl Measured {
@@ -51,10 +58,7 @@ impl Measured {
         let of = known.unwrap_or_else(|| {
             Arc::clone(self.routes.write().unwrap_or_else(PoisonError::into_inner).entry(key).or_default())
         });
-        let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
-        of.micros.fetch_add(micros, Ordering::Relaxed);
-        let bucket = BUCKETS.partition_point(|most| *most < micros);
-        of.buckets[bucket].fetch_add(1, Ordering::Relaxed);
+        of.took.took(took);
         if let Some(count) = of.statuses.read().unwrap_or_else(PoisonError::into_inner).get(&status) {
             count.fetch_add(1, Ordering::Relaxed);
             return;
@@ -85,6 +89,9 @@ pub(crate) async fn measure<B: MessageBody + 'static>(
         // Whoever thinks up paths makes no new series.
         let route = answer.request().match_pattern().unwrap_or_else(|| "none".to_owned());
         host.measured.answered(route, method, answer.status().as_u16(), begun.elapsed());
+        if let Some(cap) = answer.response().extensions().get::<Cap>() {
+            host.met.note(*cap);
+        }
     }
     Ok(answer)
 }
@@ -121,6 +128,24 @@ impl Text {
         let _always = writeln!(self.0, "{name}{labels} {value}");
     }
 
+    fn histogram(
+        &mut self,
+        name: &str,
+        labels: &[(&str, &str)],
+        of: &Histogram,
+        told: impl Fn(u64) -> String,
+    ) {
+        let mut count = 0;
+        for (most, up_to) in of.up_to() {
+            let most = most.map_or_else(|| "+Inf".to_owned(), &told);
+            let labels: Vec<_> = labels.iter().copied().chain([("le", most.as_str())]).collect();
+            self.value(&format!("{name}_bucket"), &labels, up_to);
+            count = up_to;
+        }
+        self.value(&format!("{name}_sum"), labels, told(of.sum()));
+        self.value(&format!("{name}_count"), labels, count);
+    }
+
     fn one(&mut self, name: &str, kind: &str, about: &str, value: impl std::fmt::Display) {
         self.family(name, kind, about);
         self.value(name, &[], value);
@@ -128,7 +153,7 @@ impl Text {
 }
 
 /// All that was measured, and how things stand.
-pub(crate) fn answer(host: &Host) -> HttpResponse {
+pub(crate) async fn answer(host: &Host) -> HttpResponse {
     let mut text = Text::default();
     text.family("flightdeck_build_info", "gauge", "1, with the version of the program.");
     text.value("flightdeck_build_info", &[("version", env!("CARGO_PKG_VERSION"))], 1);
@@ -144,6 +169,13 @@ pub(crate) fn answer(host: &Host) -> HttpResponse {
     let events = host.measured.events.load(Ordering::Relaxed);
     text.one("flightdeck_http_appended_events_total", "counter", "Events of these appends.", events);
     log_and_views(host, &mut text);
+    // Of a store that does not answer in time everything else is told all the same.
+    if let Some(ask) = &host.store_facts
+        && let Ok(Ok(facts)) = timeout(FACTS_WAIT, ask()).await
+    {
+        store(&facts, &mut text);
+    }
+    limits(host, &mut text);
     HttpResponse::Ok().content_type("text/plain; version=0.0.4; charset=utf-8").body(text.0)
 }
 
@@ -161,15 +193,37 @@ fn requests(measured: &Measured, text: &mut Text) {
     text.family(name, "histogram", "How long it took until the head of an answer went out.");
     for ((route, method), of) in routes.iter() {
         let labels = [("route", route.as_str()), ("method", *method)];
-        let mut sum = 0;
-        for (place, bucket) in of.buckets.iter().enumerate() {
-            sum += bucket.load(Ordering::Relaxed);
-            let most = BUCKETS.get(place).map_or_else(|| "+Inf".to_owned(), |most| seconds(*most));
-            let labels = [labels[0], labels[1], ("le", &most)];
-            text.value(&format!("{name}_bucket"), &labels, sum);
-        }
-        text.value(&format!("{name}_sum"), &labels, seconds(of.micros.load(Ordering::Relaxed)));
-        text.value(&format!("{name}_count"), &labels, sum);
+        text.histogram(name, &labels, &of.took, seconds);
+    }
+}
+
+/// How the writer commits, and what the store takes on the disk.
+fn store(facts: &StoreFacts, text: &mut Text) {
+    if let Some(groups) = &facts.groups {
+        let (sizes, times) = ("flightdeck_commit_appends", "flightdeck_commit_duration_seconds");
+        text.family(sizes, "histogram", "Appends that were committed together.");
+        text.histogram(sizes, &[], &groups.appends, |appends| appends.to_string());
+        text.family(times, "histogram", "How long such a commit took until it was on the disk.");
+        text.histogram(times, &[], &groups.commits, seconds);
+    }
+    if let Some(bytes) = facts.size_bytes {
+        text.one("flightdeck_store_bytes", "gauge", "What the store takes on the disk.", bytes);
+    }
+    if let Some(bytes) = facts.wal_bytes {
+        text.one("flightdeck_store_wal_bytes", "gauge", "What its write-ahead log takes.", bytes);
+    }
+}
+
+/// What each limit is, and how often it was met.
+fn limits(host: &Host, text: &mut Text) {
+    let (value, met) = ("flightdeck_limit", "flightdeck_limit_met_total");
+    text.family(value, "gauge", "What each limit is.");
+    for cap in Cap::ALL {
+        text.value(value, &[("limit", cap.as_str())], host.options.caps.get(*cap));
+    }
+    text.family(met, "counter", "How often each limit was met.");
+    for cap in Cap::ALL {
+        text.value(met, &[("limit", cap.as_str())], host.met.count(*cap));
     }
 }
 

@@ -9,11 +9,12 @@ use std::str::FromStr;
 use flightdeck_core::limits::LEFT_OVER_MAX;
 use flightdeck_core::{Further, Invalid, Json, JsonError};
 use flightdeck_store::Outcome;
-use serde::de::{MapAccess, Visitor};
+use serde::de::{IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::json;
 use serde_json::value::RawValue;
 
+use crate::caps::{Cap, Caps, depth};
 use crate::problem::{Code, Problem};
 
 /// What is wrong with what came in, and how much of that is only that it is too much.
@@ -21,25 +22,38 @@ use crate::problem::{Code, Problem};
 pub struct Wrong {
     invalid: Invalid,
     too_large: usize,
+    met: Option<Cap>,
 }
 
 impl Wrong {
     /// One field that is wrong. The empty name is the whole.
     #[must_use]
     pub fn field(name: &str, problem: impl Into<String>) -> Self {
-        Self { invalid: Invalid::field(name, problem), too_large: 0 }
+        Self { invalid: Invalid::field(name, problem), too_large: 0, met: None }
     }
 
     /// One field that has too much in it.
     #[must_use]
     pub fn too_large(name: &str, problem: impl Into<String>) -> Self {
-        Self { invalid: Invalid::field(name, problem), too_large: 1 }
+        Self { invalid: Invalid::field(name, problem), too_large: 1, met: None }
+    }
+
+    /// The same, because a limit was met; the first that was counts.
+    #[must_use]
+    pub fn met(self, cap: Cap) -> Self {
+        Self { met: self.met.or(Some(cap)), ..self }
+    }
+
+    /// The same, because a limit was met, if it is too much of anything.
+    #[must_use]
+    pub fn met_if_too_large(self, cap: Cap) -> Self {
+        if self.too_large > 0 { self.met(cap) } else { self }
     }
 
     /// A field that must be there and is not.
     #[must_use]
     pub fn missing(name: &str) -> Self {
-        Self { invalid: Invalid { missing: vec![name.to_owned()], ..Invalid::default() }, too_large: 0 }
+        Self { invalid: Invalid { missing: vec![name.to_owned()], ..Invalid::default() }, ..Self::default() }
     }
 
     /// What is wrong, field by field.
@@ -57,13 +71,14 @@ impl Wrong {
     /// The same, as what is wrong with a part of something larger.
     #[must_use]
     pub fn within(self, path: &str) -> Self {
-        Self { invalid: self.invalid.within(path), too_large: self.too_large }
+        Self { invalid: self.invalid.within(path), ..self }
     }
 
     /// Adds what else is wrong.
     pub fn extend(&mut self, more: Self) {
         self.invalid.extend(more.invalid);
         self.too_large += more.too_large;
+        self.met = self.met.or(more.met);
     }
 
     /// `value`, unless something is wrong.
@@ -97,10 +112,12 @@ impl std::error::Error for Wrong {}
 
 impl From<Wrong> for Problem {
     fn from(wrong: Wrong) -> Self {
-        let Wrong { invalid, too_large } = wrong;
+        let Wrong { invalid, too_large, met } = wrong;
         let is_size_alone = invalid.missing.is_empty() && too_large == invalid.invalid.len();
         let problem = Self::from(invalid);
-        if is_size_alone { problem.instead(Code::TooLarge) } else { problem }.outcome(Outcome::NotCommitted)
+        let problem = if is_size_alone { problem.instead(Code::TooLarge) } else { problem };
+        let problem = problem.outcome(Outcome::NotCommitted);
+        met.into_iter().fold(problem, Problem::met)
     }
 }
 
@@ -129,7 +146,13 @@ impl<'j> Members<'j> {
     /// Begins to read what is kept as it came, and may have members that are there twice.
     pub(crate) fn of_whatever(json: &'j str) -> Self {
         match serde_json::from_str(json) {
-            Ok(Object(members)) => Self { members, wrong: Wrong::default(), is_object: true },
+            Ok(Object { members, count }) if count == members.len() => {
+                Self { members, wrong: Wrong::default(), is_object: true }
+            }
+            Ok(Object { count, .. }) => {
+                let problem = format!("has {count} members, and {MEMBERS_MAX} is the most");
+                Self { members: Vec::new(), wrong: Wrong::too_large("", problem), is_object: false }
+            }
             Err(error) => {
                 let problem = match error.classify() {
                     serde_json::error::Category::Data => "is not a JSON object".to_owned(),
@@ -226,8 +249,14 @@ fn cut(name: &str) -> String {
     name.chars().take(80).collect()
 }
 
-/// The members of an object, in their order.
-struct Object<'j>(Vec<(String, &'j RawValue)>);
+/// Members of one object that are looked at, more than any object here has room for: whoever sends more takes none.
+const MEMBERS_MAX: usize = 5_000;
+
+/// The members of an object, in their order; those beyond the most are only counted.
+struct Object<'j> {
+    members: Vec<(String, &'j RawValue)>,
+    count: usize,
+}
 
 impl<'de> Deserialize<'de> for Object<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -238,14 +267,52 @@ impl<'de> Deserialize<'de> for Object<'de> {
                 f.write_str("an object")
             }
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Object<'de>, A::Error> {
-                let mut members = Vec::new();
-                while let Some(member) = map.next_entry()? {
-                    members.push(member);
+                let mut all = Object { members: Vec::new(), count: 0 };
+                while all.members.len() < MEMBERS_MAX
+                    && let Some(member) = map.next_entry()?
+                {
+                    all.members.push(member);
                 }
-                Ok(Object(members))
+                all.count = all.members.len();
+                while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {
+                    all.count += 1;
+                }
+                Ok(all)
             }
         }
         deserializer.deserialize_map(Walk)
+    }
+}
+
+/// The items of a list, of which those beyond the most are only counted.
+struct Items<'j> {
+    items: Vec<&'j RawValue>,
+    count: usize,
+}
+
+impl<'j> Items<'j> {
+    fn read(json: &'j str, most: usize) -> Result<Self, serde_json::Error> {
+        struct Walk(usize);
+        impl<'de> Visitor<'de> for Walk {
+            type Value = Items<'de>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a list")
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Items<'de>, A::Error> {
+                let mut all = Items { items: Vec::new(), count: 0 };
+                while let Some(item) = seq.next_element()? {
+                    all.count += 1;
+                    if all.count <= self.0 {
+                        all.items.push(item);
+                    }
+                }
+                Ok(all)
+            }
+        }
+        let mut deserializer = serde_json::Deserializer::from_str(json);
+        let items = deserializer.deserialize_seq(Walk(most))?;
+        deserializer.end()?;
+        Ok(items)
     }
 }
 
@@ -267,13 +334,38 @@ pub(crate) fn number(json: &str) -> Result<i64, Wrong> {
     whole.parse().map_err(|_| Wrong::field("", "is not a whole number, or is out of range"))
 }
 
-/// Reads a value whole.
-pub(crate) fn value(json: &str, bytes_max: usize) -> Result<Json, Wrong> {
-    if json.len() > bytes_max {
-        let (bytes, bytes_max) = (json.len(), bytes_max);
-        return Err(JsonError::TooLarge { bytes, bytes_max }.into());
+/// Reads a word of at most so many bytes.
+pub(crate) fn word_within<T: FromStr<Err: Display>>(json: &str, caps: &Caps, cap: Cap) -> Result<T, Wrong> {
+    let (text, most) = (text(json)?, caps.get(cap));
+    let is_long = text.len() > most;
+    let read = text.parse().map_err(|error: T::Err| Wrong::field("", error.to_string()));
+    match read {
+        Ok(_) if is_long => Err(Wrong::field("", format!("is longer than {most} bytes")).met(cap)),
+        Err(wrong) if is_long => Err(wrong.met(cap)),
+        read => read,
     }
-    Ok(Json::new(bytes::Bytes::copy_from_slice(json.as_bytes()), bytes_max)?)
+}
+
+/// Reads a value whole, of at most so many bytes.
+pub(crate) fn value(json: &str, caps: &Caps, cap: Cap) -> Result<Json, Wrong> {
+    let (bytes, bytes_max) = (json.len(), caps.get(cap));
+    if bytes > bytes_max {
+        return Err(Wrong::from(JsonError::TooLarge { bytes, bytes_max }).met(cap));
+    }
+    not_deep(Json::new(bytes::Bytes::copy_from_slice(json.as_bytes()), bytes_max), json.as_bytes(), caps)
+}
+
+/// What was read, unless it nests too deep.
+pub(crate) fn not_deep(read: Result<Json, JsonError>, json: &[u8], caps: &Caps) -> Result<Json, Wrong> {
+    let most = caps.get(Cap::JsonDepth);
+    let is_deep = || depth(json) > most;
+    match read {
+        Ok(_) if most < Cap::JsonDepth.default() && is_deep() => {
+            Err(Wrong::field("", format!("is nested more than {most} deep")).met(Cap::JsonDepth))
+        }
+        Err(error) if is_deep() => Err(Wrong::from(error).met(Cap::JsonDepth)),
+        read => Ok(read?),
+    }
 }
 
 /// Reads a list of at most `most`, each item by `read`, so that every wrong one is told by its place.
@@ -282,10 +374,9 @@ pub(crate) fn list<'j, T>(
     most: usize,
     read: impl Fn(&'j str) -> Result<T, Wrong>,
 ) -> Result<Vec<T>, Wrong> {
-    let items: Vec<&'j RawValue> =
-        serde_json::from_str(json).map_err(|_| Wrong::field("", "is not a list"))?;
-    if items.len() > most {
-        return Err(Wrong::too_large("", format!("has {} items, and {most} is the most", items.len())));
+    let Items { items, count } = Items::read(json, most).map_err(|_| Wrong::field("", "is not a list"))?;
+    if count > most {
+        return Err(Wrong::too_large("", format!("has {count} items, and {most} is the most")));
     }
     let (mut list, mut wrong) = (Vec::with_capacity(items.len()), Wrong::default());
     for (place, item) in items.into_iter().enumerate() {
@@ -299,7 +390,9 @@ pub(crate) fn list<'j, T>(
 
 #[cfg(test)]
 mod tests {
-    use super::{Code, Members, Problem, Wrong, list, number, text, value};
+    use flightdeck_core::Json;
+
+    use super::{Code, Members, Problem, Wrong, list, number, text};
 
     #[test]
     fn all_that_is_wrong_is_told_at_once() {
@@ -332,7 +425,7 @@ mod tests {
 
     #[test]
     fn too_much_is_told_apart_from_what_is_wrong() {
-        let large = || value("\"123456\"", 4).unwrap_err().within("a");
+        let large = || Wrong::from(Json::new("\"123456\"", 4).unwrap_err()).within("a");
         assert_eq!(Problem::from(large()).code(), Code::TooLarge);
         assert_eq!(Problem::from(large()).told().invalid["a"], "is 8 bytes, and 4 is the most");
         let mut wrong = large();

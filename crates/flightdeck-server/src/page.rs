@@ -15,12 +15,12 @@ use serde::de::value::{Error as Unknown, StrDeserializer};
 
 use crate::authorise::{Action, Object};
 use crate::call::{Call, json};
+use crate::caps::Cap;
 use crate::next_link;
 use crate::params::{Params, pattern_param, place};
 use crate::problem::{Code, Problem};
+use crate::trace;
 
-/// What one page of a list tells, in bytes, about: beyond that it ends before its limit, and goes on behind its `next`.
-const PAGE_BYTES_MAX: usize = 1024 * 1024;
 /// Rows that are asked for at once, so that no page is held whole before it is known how large it is.
 const ROWS_AT_ONCE: usize = 50;
 
@@ -154,15 +154,17 @@ pub async fn list(call: &Call, query: ViewQuery, at: Option<&Moment>) -> Result<
     if let Some((_, table)) = view.plan().table(&query.table) {
         query.check(table).map_err(refused)?;
     }
+    let bytes_max = call.options.caps.get(Cap::PageBytes);
     match at {
         None => {
             call.wait_for(view).await?;
-            page(query, async |query| Ok(call.views.ask(query).await?)).await
+            page(query, bytes_max, async |query| Ok(trace::part("ask view", call.views.ask(query)).await?))
+                .await
         }
         Some(moment) => {
             call.wait_for_log().await?;
             let past = call.as_of.at(view, moment, Beyond::Refuse).await?;
-            let listed = page(query, async |query| asked(&past, query).await).await;
+            let listed = page(query, bytes_max, async |query| asked(&past, query).await).await;
             past.end().await;
             listed
         }
@@ -175,6 +177,7 @@ async fn asked(past: &Past, query: &ViewQuery) -> Result<ViewPage, Problem> {
 
 async fn page(
     query: ViewQuery,
+    bytes_max: usize,
     ask: impl AsyncFn(&ViewQuery) -> Result<ViewPage, Problem>,
 ) -> Result<Listed, Problem> {
     let (mut left, mut bytes, mut rows) = (query.limit.get(), 0, Vec::new());
@@ -186,7 +189,7 @@ async fn page(
         bytes += some.rows.iter().map(Row::bytes).sum::<usize>();
         rows.append(&mut some.rows);
         match some.next {
-            Some(next) if left > 0 && bytes < PAGE_BYTES_MAX => query.after = Some(next),
+            Some(next) if left > 0 && bytes < bytes_max => query.after = Some(next),
             next => {
                 let next = next.map(|next| URL_SAFE_NO_PAD.encode(next.to_text()));
                 return Ok(Listed { rows, next });

@@ -8,6 +8,7 @@ use flightdeck_core::{Cursor, Invalid, Position};
 use flightdeck_store::{After, Limit};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
+use crate::caps::Cap;
 use crate::problem::Problem;
 
 /// How many of a list come when nobody says.
@@ -20,6 +21,8 @@ const PARAMS_MAX: usize = 64;
 pub struct Params {
     given: Vec<(String, String)>,
     wrong: Invalid,
+    limit_max: usize,
+    met: Option<Cap>,
 }
 
 impl Params {
@@ -28,13 +31,13 @@ impl Params {
     pub fn of(query: &str) -> Self {
         let mut wrong = Invalid::default();
         let given = actix_web::web::Query::<Vec<(String, String)>>::from_query(query);
-        let given = given.map(actix_web::web::Query::into_inner).unwrap_or_else(|_| {
+        let mut given = given.map(actix_web::web::Query::into_inner).unwrap_or_else(|_| {
             wrong.extend(Invalid::field("", "of the query can't be read"));
             Vec::new()
         });
         if given.len() > PARAMS_MAX {
             let problem = format!("has {} parameters, and {PARAMS_MAX} is the most", given.len());
-            return Self { given: Vec::new(), wrong: Invalid::field("", problem) };
+            (given, wrong) = (Vec::new(), Invalid::field("", problem));
         }
         for (place, (name, value)) in given.iter().enumerate() {
             if given[..place].iter().any(|(before, _)| before == name) {
@@ -43,7 +46,13 @@ impl Params {
                 wrong.extend(Invalid::field(name, "has a NUL character"));
             }
         }
-        Self { given, wrong }
+        Self { given, wrong, limit_max: PAGE_EVENTS_MAX, met: None }
+    }
+
+    /// The same, where a page has no more than that.
+    #[must_use]
+    pub fn at_most(self, limit_max: usize) -> Self {
+        Self { limit_max, ..self }
     }
 
     /// Whether a parameter is there, and was not read yet.
@@ -91,11 +100,17 @@ impl Params {
 
     /// `limit`: how many at most.
     pub fn limit(&mut self) -> Limit {
+        let (most, mut is_more) = (self.limit_max, false);
         let read = |text: &str| match text.parse::<usize>() {
-            Ok(limit @ 1..=PAGE_EVENTS_MAX) => Limit::new(limit).map_err(|error| error.to_string()),
-            _ => Err(format!("is not between 1 and {PAGE_EVENTS_MAX}")),
+            Ok(limit) if (1..=most).contains(&limit) => Limit::new(limit).map_err(|error| error.to_string()),
+            told => {
+                is_more = told.is_ok_and(|limit| limit > most);
+                Err(format!("is not between 1 and {most}"))
+            }
         };
-        self.read("limit", read).or_else(|| Limit::new(LIMIT).ok()).unwrap_or_default()
+        let read = self.read("limit", read);
+        self.met = self.met.or(is_more.then_some(Cap::PageEvents));
+        read.or_else(|| Limit::new(LIMIT.min(most)).ok()).unwrap_or_default()
     }
 
     /// A place in the log: a cursor, or a bare position.
@@ -120,7 +135,8 @@ impl Params {
         if self.wrong.is_empty() {
             return Ok(());
         }
-        Err(self.wrong.into())
+        let problem = Problem::from(self.wrong);
+        Err(self.met.into_iter().fold(problem, Problem::met))
     }
 }
 

@@ -12,6 +12,8 @@ use flightdeck_store::{AppendError, Conflict, Expected, HandleError, Outcome, Re
 use flightdeck_views::history::HistoryError;
 use flightdeck_wire::problem as wire;
 
+use crate::caps::Cap;
+
 /// Kinds of problems: the code that ends the type, its title, and its status. They never change.
 macro_rules! codes {
     ($($(#[$doc:meta])* $name:ident = $status:literal $code:literal $title:literal;)*) => {
@@ -118,6 +120,7 @@ pub struct Problem {
     told: Box<wire::Problem>,
     retry_after_seconds: Option<u32>,
     version: Option<Version>,
+    met: Option<Cap>,
     /// For the server's own log, and for nobody else.
     beneath: Option<String>,
 }
@@ -134,7 +137,7 @@ impl Problem {
             ..wire::Problem::default()
         };
         let told = Box::new(told);
-        Self { code, told, retry_after_seconds: None, version: None, beneath: None }
+        Self { code, told, retry_after_seconds: None, version: None, met: None, beneath: None }
     }
 
     /// There is no such thing.
@@ -167,6 +170,14 @@ impl Problem {
     #[must_use]
     pub fn at_version(self, version: Option<Version>) -> Self {
         Self { version, ..self }
+    }
+
+    /// The same, because a limit was met; the first that was counts.
+    #[must_use]
+    pub fn met(mut self, cap: Cap) -> Self {
+        let cap = *self.met.get_or_insert(cap);
+        self.told.limit = Some(cap.as_str().to_owned());
+        self
     }
 
     /// The same, with an `outcome` of a write.
@@ -260,7 +271,12 @@ impl ResponseError for Problem {
         if self.code == Code::Unauthenticated {
             answer.insert_header((header::WWW_AUTHENTICATE, "Bearer"));
         }
-        answer.body(serde_json::to_vec(&told).unwrap_or_default())
+        let mut answer = answer.body(serde_json::to_vec(&told).unwrap_or_default());
+        if let Some(cap) = self.met {
+            // It is counted behind the door.
+            answer.extensions_mut().insert(cap);
+        }
+        answer
     }
 }
 

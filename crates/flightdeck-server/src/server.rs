@@ -1,6 +1,7 @@
 //! The server: what is put together, how it begins to listen, and how it stops.
 
 use std::net::{SocketAddr, TcpListener};
+use std::num::NonZeroU32;
 use std::os::unix::net::UnixListener;
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,7 +27,8 @@ use tokio::task::JoinHandle;
 
 use crate::audit::Audit;
 use crate::authorise::{Identify, Open};
-use crate::caller::Rates;
+use crate::caller::{self, Rates};
+use crate::caps::{Cap, Met};
 use crate::connections::{self, Connection, Connections};
 use crate::desk::Desk;
 use crate::door::door;
@@ -179,6 +181,10 @@ impl Server {
         all_there(&folding, &projections).await;
         let (stop, stopping) = watch::channel(false);
         let all: Vec<Operation> = self.operations.iter().flat_map(|operations| operations()).collect();
+        // Where everyone may everything there is nobody to count.
+        let requests = self.options.caps.get(Cap::CallerRequestsPerSecond);
+        let counted = u32::try_from(requests).ok().filter(|_| !self.identify.is_open());
+        let (rates, met) = (Rates::of(counted.and_then(NonZeroU32::new)), Arc::new(Met::default()));
         let host = Data::new(Host {
             desk: Desk::new(Arc::clone(&self.store)),
             as_of: AsOf::new(Arc::clone(&self.store), Arc::clone(&self.views)),
@@ -192,9 +198,10 @@ impl Server {
             ids: Arc::new(SystemIds::default()),
             document: openapi::document(&all).into(),
             stopping,
-            rates: Rates::of(self.options.requests_a_second),
+            rates,
+            connections: Connections::new(self.options.caps.clone(), Arc::clone(&met)),
+            met,
             options: self.options,
-            connections: Connections::default(),
             measured: Measured::default(),
             begun: std::time::Instant::now(),
             store_facts: self.store_facts,
@@ -247,27 +254,39 @@ fn serve(host: &Data<Host>, operations: Vec<Operations>, doors: Doors) -> Result
             .default_service(web::to(nothing_there))
     };
     let options = &host.options;
+    let caps = &options.caps;
     let connected = host.clone();
     let mut http = HttpServer::new(app)
         .on_connect(move |connection, more| {
             let tls = || connection.downcast_ref::<TlsStream<TcpStream>>().map(|tls| tls.get_ref().0);
             let tcp = connection.downcast_ref::<TcpStream>().or_else(tls);
             if let Some(Err(error)) =
-                tcp.map(|tcp| connections::end_when_gone(tcp, connected.options.stalled))
+                tcp.map(|tcp| connections::end_when_gone(tcp, connected.options.caps.time(Cap::StalledSeconds)))
             {
                 tracing::debug!(%error, "nobody will see when the other end of a connection is gone");
             }
-            let peer = tcp.and_then(|tcp| tcp.peer_addr().ok()).map(|address| address.to_string());
+            let peer = tcp.and_then(|tcp| tcp.peer_addr().ok());
+            let counted = peer.filter(|_| !connected.identify.is_open());
+            let caller =
+                counted.and_then(|peer| caller::of_connection(peer, &connected.options.trusted_proxies));
+            let peer = peer.map(|address| address.to_string());
             let (local, since) = (connection.is::<UnixStream>(), connected.clock.now());
+            let open = connected.connections.opened(Connection { peer, local, since, caller });
+            if let Some(tcp) = tcp.filter(|_| open.is_far_beyond()) {
+                connected.met.note(Cap::CallerConnections);
+                if let Err(error) = rustix::net::shutdown(tcp, rustix::net::Shutdown::Both) {
+                    tracing::debug!(%error, "a connection beyond what its caller may have could not be cut off");
+                }
+            }
             // It is dropped with the connection.
-            more.insert(connected.connections.opened(Connection { peer, local, since }));
+            more.insert(open);
         })
         .workers(options.workers)
-        .max_connections((options.connections_max / options.workers.max(1)).max(1))
-        .keep_alive(options.keep_alive)
-        .client_request_timeout(options.head_time)
+        .max_connections((caps.get(Cap::Connections) / options.workers.max(1)).max(1))
+        .keep_alive(caps.time(Cap::KeepAliveSeconds))
+        .client_request_timeout(caps.time(Cap::HeadSeconds))
         .h1_allow_half_closed(false)
-        .shutdown_timeout(options.drain.as_secs())
+        .shutdown_timeout(caps.time(Cap::DrainSeconds).as_secs())
         // The signals are for whoever has more to stop than this.
         .disable_signals();
     for listener in doors.listeners {

@@ -1,8 +1,10 @@
 //! What there is to know about a store's installation, without changing anything of it: for whoever asks what is wrong.
 
+use std::sync::Arc;
+
 use flightdeck_migrations::POSTGRES;
 use flightdeck_store::migrate::Access;
-use flightdeck_store::{Standing, Step, StoreError};
+use flightdeck_store::{Groups, Standing, Step, StoreError};
 
 use crate::migrate;
 use crate::open::{Dialing, OpenError};
@@ -119,6 +121,12 @@ impl PostgresStore {
             },
             steps,
         })
+    }
+
+    /// How the writer of this node commits.
+    #[must_use]
+    pub fn groups(&self) -> Arc<Groups> {
+        Arc::clone(&self.options().groups)
     }
 
     /// How many bytes the tables of the store take, with their indexes.

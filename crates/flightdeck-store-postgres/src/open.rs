@@ -301,6 +301,7 @@ async fn open(url: &str, options: Options, mut thread: Thread) -> Result<Postgre
         history: Arc::clone(&history),
         clock: options.clock.clone(),
         answer_wait: options.answer_wait,
+        groups: Arc::clone(&options.groups),
         line: Some(Line::over(client).await?),
     };
     let task = handle.spawn(writer.run(queue));

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use flightdeck_core::{Clock, Ids};
+use flightdeck_store::Groups;
 use flightdeck_store::system::SystemIds;
 
 use crate::open::OpenError;
@@ -36,6 +37,8 @@ pub struct Options {
     pub queue_bytes_max: usize,
     /// Whether a database is good enough that acknowledges what a power cut can take back.
     pub allow_unsafe_durability: bool,
+    /// Where it is counted how the writer of this node commits.
+    pub groups: Arc<Groups>,
 }
 
 /// How a node hears of what others append.
@@ -105,6 +108,7 @@ impl Default for Options {
             queue_appends_max: 4_096,
             queue_bytes_max: 64 * 1024 * 1024,
             allow_unsafe_durability: false,
+            groups: Arc::default(),
         }
     }
 }

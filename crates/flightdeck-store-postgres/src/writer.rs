@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use flightdeck_core::Clock;
-use flightdeck_store::{AppendError, Corruption, Expected, Reason};
+use flightdeck_store::{AppendError, Corruption, Expected, Groups, Reason};
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 use tokio::time::{sleep, timeout};
 use tokio_postgres::error::{Severity, SqlState};
@@ -80,6 +80,7 @@ pub(crate) struct Writer {
     pub(crate) history: Arc<History>,
     pub(crate) clock: Option<Arc<dyn Clock>>,
     pub(crate) answer_wait: Duration,
+    pub(crate) groups: Arc<Groups>,
     pub(crate) line: Option<Line>,
 }
 
@@ -156,6 +157,7 @@ impl Writer {
         let call = Call::of(&group.asked, now, self.history.newest(), group.open);
         // The server gives up first while it waits for its turn; what takes longer may have been committed.
         let patience = self.answer_wait + Duration::from_secs(1);
+        let begun = Instant::now();
         let row = match timeout(patience, call.run(&line.client, &line.call)).await {
             Ok(Ok(row)) => row,
             Ok(Err(error)) => {
@@ -177,6 +179,7 @@ impl Writer {
         let Some(answer) = Answer::read(&row) else {
             return Err(Fate::Lost("the database's answer makes no sense".to_owned()));
         };
+        self.groups.committed(group.asked.len(), begun.elapsed());
         self.history.saw(&answer.epoch, answer.head, answer.hash);
         Ok(answer.settle(&call, &group.asked))
     }

@@ -2,10 +2,11 @@
 
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use flightdeck_core::{Position, Timestamp};
 use flightdeck_store::migrate::Access;
-use flightdeck_store::{EventStore as _, LogQuery, Standing, Step, StoreError};
+use flightdeck_store::{EventStore as _, Groups, LogQuery, Standing, Step, StoreError};
 
 use crate::connection::Reading;
 use crate::open::{At, OpenError};
@@ -101,6 +102,12 @@ impl SqliteStore {
 }
 
 impl SqliteStore {
+    /// How the writer commits.
+    #[must_use]
+    pub fn groups(&self) -> Arc<Groups> {
+        Arc::clone(&self.options().groups)
+    }
+
     /// How many bytes the file of the store has, and its write-ahead log.
     #[must_use]
     pub fn size_bytes(&self) -> (u64, u64) {

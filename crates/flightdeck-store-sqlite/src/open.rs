@@ -251,6 +251,7 @@ impl SqliteStore {
             newest: Arc::clone(&newest),
             path: path.clone(),
             reserve: options.reserve,
+            groups: Arc::clone(&options.groups),
             stopped: stopped.clone(),
         };
         let thread = thread.start(queue).map_err(|source| OpenError::Io { path: path.clone(), source })?;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use flightdeck_core::{Clock, Ids};
+use flightdeck_store::Groups;
 use flightdeck_store::system::{SystemClock, SystemIds};
 
 /// How a store is opened.
@@ -31,6 +32,8 @@ pub struct Options {
     pub allow_network_file_system: bool,
     /// A quota: the file never grows beyond so many pages of 4 KiB.
     pub pages_max: Option<u32>,
+    /// Where it is counted how the writer commits.
+    pub groups: Arc<Groups>,
 }
 
 /// How much free space is kept back for checkpoints, so that a full disk stops appends and nothing else.
@@ -68,6 +71,7 @@ impl Default for Options {
             queue_bytes_max: 64 * 1024 * 1024,
             allow_network_file_system: false,
             pages_max: None,
+            groups: Arc::default(),
         }
     }
 }

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use flightdeck_core::{Clock, Epoch, Position};
-use flightdeck_store::{AppendError, Newest, Reason};
+use flightdeck_store::{AppendError, Groups, Newest, Reason};
 use rusqlite::Connection;
 use rusqlite::config::DbConfig;
 use tokio::sync::{mpsc, watch};
@@ -30,6 +30,7 @@ pub(crate) struct Thread {
     pub(crate) newest: Arc<Mutex<Newest>>,
     pub(crate) path: PathBuf,
     pub(crate) reserve: Reserve,
+    pub(crate) groups: Arc<Groups>,
     pub(crate) stopped: watch::Sender<bool>,
 }
 
@@ -39,7 +40,8 @@ impl Thread {
     }
 
     fn run(self, mut jobs: mpsc::Receiver<Job>) {
-        let Self { conn, mut copier, lock, epoch, clock, head, newest, path, reserve, stopped } = self;
+        let Self { conn, mut copier, lock, epoch, clock, head, newest, path, reserve, groups, stopped } =
+            self;
         wal::take_over(&conn);
         let (copying, kept) = (&mut copier, Arc::clone(&newest));
         let work = || -> Next {
@@ -59,6 +61,7 @@ impl Thread {
                 newest,
                 path,
                 reserve,
+                groups,
                 below_reserve: None,
                 views,
                 inline,

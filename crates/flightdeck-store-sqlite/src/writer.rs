@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use flightdeck_core::{Clock, Position, StreamId};
 use flightdeck_store::admit::{Admission, Done, admit};
 use flightdeck_store::chain::Sealed;
-use flightdeck_store::{Append, AppendError, Appended, Corruption, Newest, Reason, Snapshot};
+use flightdeck_store::{Append, AppendError, Appended, Corruption, Groups, Newest, Reason, Snapshot};
 use rusqlite::{Connection, ErrorCode};
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot, watch};
 
@@ -134,6 +134,7 @@ pub(crate) struct Writer<'c> {
     pub(crate) newest: Arc<Mutex<Newest>>,
     pub(crate) path: PathBuf,
     pub(crate) reserve: Reserve,
+    pub(crate) groups: Arc<Groups>,
     /// What this group found out about the disk, if it asked.
     pub(crate) below_reserve: Option<bool>,
     pub(crate) views: ViewJobs,
@@ -261,6 +262,7 @@ impl Writer<'_> {
             return self.fail(group, &broke, Stage::Work);
         }
         kill_point!("before-commit");
+        let begun = Instant::now();
         if let Err(error) = self.conn.prepare_cached("COMMIT").and_then(|mut commit| commit.execute([])) {
             // A refusal wrote nothing, whatever became of the commit; but what it was refused for may be gone with it.
             let (refused, rest) = group
@@ -273,6 +275,7 @@ impl Writer<'_> {
             return self.fail(rest.into_iter().map(|(job, _)| job).collect(), &error.into(), Stage::Commit);
         }
         kill_point!("after-commit");
+        self.groups.committed(group.len(), begun.elapsed());
         let (added, head) = self.ledger.keep();
         self.newest.lock().unwrap_or_else(PoisonError::into_inner).take_in(added, head);
         self.head.send_replace(self.ledger.committed().position);

@@ -56,11 +56,7 @@ impl Append {
     /// How many bytes it brings: data, further metadata and tags.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        let of = |event: &NewEvent| {
-            let further = event.metadata.further.as_ref().map_or(0, |further| further.as_json().len());
-            event.data.len() + further + event.tags.iter().map(|tag| tag.as_str().len()).sum::<usize>()
-        };
-        self.events.iter().map(of).sum()
+        self.events.iter().map(NewEvent::bytes).sum()
     }
 
     /// Checks what the words alone can't: sizes and counts, and that nothing is said twice.

@@ -27,6 +27,13 @@ pub struct NewEvent {
 }
 
 impl NewEvent {
+    /// How many bytes it brings: data, further metadata and tags.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        let further = self.metadata.further.as_ref().map_or(0, |further| further.as_json().len());
+        self.data.len() + further + self.tags.iter().map(|tag| tag.as_str().len()).sum::<usize>()
+    }
+
     /// An event of schema 1 with no id, no metadata and no tags.
     #[must_use]
     pub fn new(stream: StreamId, event_type: EventType, data: Json) -> Self {

@@ -61,6 +61,7 @@ pub mod event;
 #[cfg(feature = "faults")]
 pub mod fault;
 pub mod follow;
+pub mod groups;
 pub mod handle;
 pub mod memory;
 pub mod migrate;
@@ -87,6 +88,7 @@ pub use crate::append::{
 };
 pub use crate::event::{Data, NewEvent, Recorded};
 pub use crate::follow::{FollowOptions, Followed, ResetReason, follow};
+pub use crate::groups::Groups;
 pub use crate::handle::{Context, HandleError, Handled, Handler, Loaded};
 pub use crate::memory::MemoryStore;
 pub use crate::migrate::{MigrateError, Step};

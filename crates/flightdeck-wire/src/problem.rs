@@ -40,6 +40,9 @@ pub struct Problem {
     /// Fields that are wrong, each with what is wrong with it. The empty name is the whole.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub invalid: BTreeMap<String, String>,
+    /// The limit that was met, by the name that it has in the settings.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<String>,
     /// The position in the log that it is about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub position: Option<Position>,

@@ -15,7 +15,7 @@ pub(crate) fn run(settings: &Settings, eyes: &Eyes) -> Result<(), Failure> {
                 let line = serde_json::json!({ "setting": name, "value": value, "source": source });
                 writeln!(out, "{line}")?;
             }
-            false => writeln!(out, "{name:<26} {value:<40} {source}")?,
+            false => writeln!(out, "{name:<34} {value:<40} {source}")?,
         }
     }
     Ok(out.flush()?)

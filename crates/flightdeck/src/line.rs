@@ -1,6 +1,7 @@
 //! Lines of files: what each comes to, be it of an export, of ours, or a CloudEvent.
 
 use flightdeck_core::{EventId, Tag, Tags};
+use flightdeck_server::Caps;
 use flightdeck_server::cloud_event;
 use flightdeck_server::event::{self, Source};
 use flightdeck_store::archive::{self, Entry};
@@ -47,7 +48,7 @@ pub(crate) fn parse(line: &[u8], kind: Kind) -> Result<Parsed, String> {
     }
     let line = std::str::from_utf8(line).map_err(|_| "is not UTF-8".to_owned())?;
     let read = if cloud_event::is_one(line) { cloud_event::read } else { event::read };
-    read(line, Source::File).map(Parsed::Event).map_err(|wrong| wrong.to_string())
+    read(line, Source::File, &Caps::default()).map(Parsed::Event).map_err(|wrong| wrong.to_string())
 }
 
 /// A recorded event, to be appended afresh.

@@ -23,6 +23,7 @@ mod socket;
 mod stores;
 mod target;
 mod token;
+mod traces;
 mod verify;
 
 use std::io::{IsTerminal as _, Write as _};

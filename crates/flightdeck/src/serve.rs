@@ -2,14 +2,13 @@
 
 use std::io::Write as _;
 use std::net::{SocketAddr, TcpListener};
-use std::num::NonZeroU32;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use flightdeck_server::access::jwt::Keys;
 use flightdeck_server::server::ServerConfig;
-use flightdeck_server::{Access, Options, Running, Server};
+use flightdeck_server::{Access, Cap, Caps, Options, Running, Server};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::signal::unix::{SignalKind, signal};
@@ -19,9 +18,12 @@ use crate::settings::{Auth, Settings};
 use crate::socket::Socket;
 use crate::stores::Writing;
 use crate::target::Target;
+use crate::traces::Traces;
 
 /// How long stopping may take; whoever restarts us kills after this.
 const STOP: Duration = Duration::from_secs(10);
+/// How long the last traces may take to go out.
+const TRACES_END: Duration = Duration::from_secs(1);
 /// Files that are no connection: of the store, its readers, and whatever else is open.
 const OWN_FILES: u64 = 256;
 
@@ -40,9 +42,17 @@ pub(crate) async fn run(settings: &Settings) -> Result<(), Failure> {
     let files = more_files();
     // Taken before the store is: an address that is in use costs nothing.
     let listener = bind(listen)?;
+    let traces = match &settings.traces.value {
+        Some(url) => Some(Traces::begin(url).await?),
+        None => None,
+    };
     let writing = Writing::open(settings).await?;
     let served = serve(settings, &writing, Given { listener, keys, tls, files, begun }).await;
     writing.close().await;
+    if let Some(traces) = traces {
+        // Nobody waits for a collector that does not answer.
+        drop(tokio::time::timeout(TRACES_END, traces.end()).await);
+    }
     served
 }
 
@@ -101,24 +111,32 @@ fn tls(settings: &Settings) -> Result<Option<ServerConfig>, Failure> {
 }
 
 /// How the server goes about it.
-fn options(settings: &Settings, files: u64, speaks_tls: bool) -> Options {
+fn options(settings: &Settings, files: u64, speaks_tls: bool) -> Result<Options, Failure> {
     let consent = match settings.ask_consent.value {
         true => flightdeck_server::Policy::AskFirst,
         false => flightdeck_server::Policy::UnlessDeclined,
     };
-    let connections_max = usize::try_from(files.saturating_sub(OWN_FILES)).unwrap_or(usize::MAX);
-    Options {
+    // Each is a file. Where nobody says, there may be as many as there can be.
+    let room = usize::try_from(files.saturating_sub(OWN_FILES)).unwrap_or(usize::MAX).max(1);
+    let mut caps = Caps::default();
+    for (cap, setting) in &settings.limits {
+        let value = match cap {
+            Cap::Connections if setting.source == "default" => room.min(cap.range().1),
+            Cap::Connections => setting.value.min(room),
+            _ => setting.value,
+        };
+        caps = caps.with(*cap, value).map_err(|error| Failure::setting(error.to_string()))?;
+    }
+    Ok(Options {
         consent,
-        connections_max,
+        caps,
         secure_cookies: speaks_tls,
         origins: settings.origins.value.0.iter().map(ToString::to_string).collect(),
         trusted_proxies: settings.trusted_proxies.value.0.iter().map(|network| network.0).collect(),
         any_host: settings.insecure_open.value,
-        // Where everyone may everything there is nobody to count.
-        requests_a_second: NonZeroU32::new(settings.requests_per_second.value)
-            .filter(|_| settings.auth.value != Auth::Open),
+        traces: settings.traces.value.is_some(),
         ..Options::default()
-    }
+    })
 }
 
 async fn serve(settings: &Settings, writing: &Writing, given: Given) -> Result<(), Failure> {
@@ -126,7 +144,7 @@ async fn serve(settings: &Settings, writing: &Writing, given: Given) -> Result<(
     let scheme = if tls.is_some() { "https" } else { "http" };
     let (store, views) = writing.views();
     let access = Access::tokens(Arc::clone(&store));
-    let options = options(settings, files, tls.is_some());
+    let options = options(settings, files, tls.is_some())?;
     let mut server = Server::new(store, views).options(options).listen(listener);
     if let Some(tls) = tls {
         server = server.tls(tls);

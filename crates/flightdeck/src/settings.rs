@@ -1,5 +1,7 @@
 //! The settings, in layers: what is built in, the file, the environment, the command line; each knows where it came from.
 
+use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::fmt::{self, Display};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -7,6 +9,7 @@ use std::str::FromStr;
 
 use clap::Args;
 use flightdeck_server::access::jwt::Signed;
+use flightdeck_server::caps::{Cap, Caps};
 use flightdeck_server::host::IpNet;
 use serde::Deserialize;
 
@@ -17,8 +20,6 @@ use crate::target::{Target, without_secrets};
 const FILE: &str = "flightdeck.toml";
 /// Where the server listens when nobody says.
 const LISTEN: &str = "127.0.0.1:4600";
-/// Requests that one caller may make in a second when nobody says.
-const REQUESTS: &str = "1000";
 
 /// What every command takes.
 #[derive(Args, Debug, Default)]
@@ -56,9 +57,12 @@ pub(crate) struct Given {
     /// The proxies that are believed when they say who calls: addresses and networks, with commas between them  (FLIGHTDECK_TRUSTED_PROXIES)
     #[arg(long, global = true, value_name = "NETWORKS")]
     trusted_proxies: Option<String>,
-    /// Requests that one caller may make in a second; 0 is as many as it likes  (FLIGHTDECK_REQUESTS_PER_SECOND)
-    #[arg(long, global = true, value_name = "NUMBER")]
-    requests_per_second: Option<String>,
+    /// Where traces go: the URL of an OpenTelemetry collector  (FLIGHTDECK_TRACES)
+    #[arg(long, global = true, value_name = "URL")]
+    traces: Option<String>,
+    /// Limits, such as body_bytes=65536, with commas between them; `flightdeck config` has them all  (FLIGHTDECK_LIMITS)
+    #[arg(long, global = true, value_name = "NAME=NUMBER", value_delimiter = ',')]
+    limits: Vec<String>,
     /// Let everyone who reaches the server do everything, also from other machines  (FLIGHTDECK_INSECURE_OPEN)
     #[arg(long, global = true)]
     insecure_open: bool,
@@ -103,7 +107,9 @@ struct File {
     tls_key: Option<String>,
     origins: Option<String>,
     trusted_proxies: Option<String>,
-    requests_per_second: Option<u32>,
+    traces: Option<String>,
+    #[serde(default)]
+    limits: BTreeMap<String, usize>,
     insecure_open: Option<bool>,
     ask_consent: Option<bool>,
     notify_url: Option<String>,
@@ -307,7 +313,9 @@ pub(crate) struct Settings {
     pub(crate) tls_key: Setting<Option<PathBuf>>,
     pub(crate) origins: Setting<List<Origin>>,
     pub(crate) trusted_proxies: Setting<List<Network>>,
-    pub(crate) requests_per_second: Setting<u32>,
+    pub(crate) traces: Setting<Option<String>>,
+    /// All of them.
+    pub(crate) limits: Vec<(Cap, Setting<usize>)>,
     pub(crate) insecure_open: Setting<bool>,
     pub(crate) ask_consent: Setting<bool>,
     pub(crate) notify_url: Setting<Option<String>>,
@@ -334,9 +342,10 @@ impl Found {
 impl Settings {
     /// What can't be read is not taken for what is not there.
     fn check_environment() -> Result<(), Failure> {
-        let mut names: Vec<&str> = Self::built_in()?.rows().iter().map(|(name, ..)| *name).collect();
-        names.push("config");
-        for name in names {
+        let built_in = Self::built_in()?;
+        let rows = built_in.rows();
+        let names = rows.iter().map(|(name, ..)| name.as_ref()).filter(|name| !name.starts_with("limits."));
+        for name in names.chain(["config", "limits"]) {
             if let Err(std::env::VarError::NotUnicode(_)) = std::env::var(variable(name)) {
                 return Err(Failure::setting(format!("{} is not UTF-8", variable(name))));
             }
@@ -354,6 +363,7 @@ impl Settings {
             None if Path::new(FILE).exists() => (FILE.into(), read_file(Path::new(FILE))?),
             None => (FILE.into(), File::default()),
         };
+        let path_of_file = path.display().to_string();
         let find = |name: &str, flag: Option<String>, in_file: Option<String>, built_in: &str| {
             let layers = [
                 (flag, "command line".to_owned()),
@@ -389,13 +399,8 @@ impl Settings {
             origins: find("origins", given.origins.clone(), file.origins, "").parse("origins")?,
             trusted_proxies: find("trusted_proxies", given.trusted_proxies.clone(), file.trusted_proxies, "")
                 .parse("trusted_proxies")?,
-            requests_per_second: find(
-                "requests_per_second",
-                given.requests_per_second.clone(),
-                file.requests_per_second.map(|number| number.to_string()),
-                REQUESTS,
-            )
-            .parse("requests_per_second")?,
+            traces: text("traces", given.traces.as_ref(), file.traces),
+            limits: limits(given, environment("limits"), &file.limits, &path_of_file)?,
             notify_url: text("notify_url", given.notify_url.as_ref(), file.notify_url),
             listen: find("listen", given.listen.clone(), file.listen, LISTEN).parse("listen")?,
             insecure_open: truth("insecure_open", given.insecure_open, file.insecure_open)?,
@@ -433,10 +438,8 @@ impl Settings {
             tls_key: Setting { value: None, source: source() },
             origins: Setting { value: List::default(), source: source() },
             trusted_proxies: Setting { value: List::default(), source: source() },
-            requests_per_second: Setting {
-                value: REQUESTS.parse().map_err(|_| Failure::setting(REQUESTS.to_owned()))?,
-                source: source(),
-            },
+            traces: Setting { value: None, source: source() },
+            limits: built_in_limits(),
             insecure_open: Setting { value: false, source: source() },
             ask_consent: Setting { value: false, source: source() },
             notify_url: Setting { value: None, source: source() },
@@ -447,14 +450,16 @@ impl Settings {
     }
 
     /// Every setting as text, with its source; secrets hidden.
-    pub(crate) fn rows(&self) -> Vec<(&'static str, String, &str)> {
-        let url = self.notify_url.value.as_deref().map(without_secrets).unwrap_or_default();
+    pub(crate) fn rows(&self) -> Vec<(Cow<'static, str>, String, &str)> {
+        let url = |setting: &Setting<Option<String>>| {
+            setting.value.as_deref().map(without_secrets).unwrap_or_default()
+        };
         let truth = |setting: &Setting<bool>| setting.value.to_string();
         let text = |setting: &Setting<Option<String>>| setting.value.clone().unwrap_or_default();
         let path = |setting: &Setting<Option<PathBuf>>| {
             setting.value.as_ref().map(|path| path.display().to_string()).unwrap_or_default()
         };
-        vec![
+        let settings = [
             ("store", self.store.value.url(), &self.store.source),
             ("listen", self.listen.value.to_string(), &self.listen.source),
             ("auth", self.auth.value.to_string(), &self.auth.source),
@@ -466,14 +471,10 @@ impl Settings {
             ("tls_key", path(&self.tls_key), &self.tls_key.source),
             ("origins", self.origins.value.to_string(), &self.origins.source),
             ("trusted_proxies", self.trusted_proxies.value.to_string(), &self.trusted_proxies.source),
-            (
-                "requests_per_second",
-                self.requests_per_second.value.to_string(),
-                &self.requests_per_second.source,
-            ),
+            ("traces", url(&self.traces), &self.traces.source),
             ("insecure_open", truth(&self.insecure_open), &self.insecure_open.source),
             ("ask_consent", truth(&self.ask_consent), &self.ask_consent.source),
-            ("notify_url", url, &self.notify_url.source),
+            ("notify_url", url(&self.notify_url), &self.notify_url.source),
             (
                 "allow_network_file_system",
                 truth(&self.allow_network_file_system),
@@ -485,7 +486,13 @@ impl Settings {
                 &self.allow_unsafe_durability.source,
             ),
             ("log", self.log.value.to_string(), &self.log.source),
-        ]
+        ];
+        let settings = settings.map(|(name, value, source)| (Cow::from(name), value, source.as_str()));
+        let limits = self.limits.iter().map(|(cap, setting)| {
+            let name = format!("limits.{}", cap.as_str());
+            (Cow::from(name), setting.value.to_string(), setting.source.as_str())
+        });
+        settings.into_iter().chain(limits).collect()
     }
 
     /// The same settings for another store.
@@ -493,6 +500,37 @@ impl Settings {
         let store = Setting { value: store, source: self.store.source.clone() };
         Self { store, ..self.clone() }
     }
+}
+
+fn built_in_limits() -> Vec<(Cap, Setting<usize>)> {
+    let built_in = |cap: &Cap| (*cap, Setting { value: cap.default(), source: "default".to_owned() });
+    Cap::ALL.iter().map(built_in).collect()
+}
+
+/// The limits, layer upon layer: each by itself.
+fn limits(
+    given: &Given,
+    environment: Option<String>,
+    file: &BTreeMap<String, usize>,
+    path: &str,
+) -> Result<Vec<(Cap, Setting<usize>)>, Failure> {
+    let of_file = file.iter().map(|(name, value)| (format!("{name}={value}"), format!("file ({path})")));
+    let environment = environment.unwrap_or_default();
+    let of_environment = environment.split(',').map(str::trim).filter(|item| !item.is_empty());
+    let of_environment =
+        of_environment.map(|item| (item.to_owned(), format!("environment ({})", variable("limits"))));
+    let of_line = given.limits.iter().map(|item| (item.clone(), "command line".to_owned()));
+    let mut limits = built_in_limits();
+    for (item, source) in of_file.chain(of_environment).chain(of_line) {
+        let wrong = |error: &dyn Display| Failure::setting(format!("limits from the {source}: {error}"));
+        let (name, value) =
+            item.split_once('=').ok_or_else(|| wrong(&format!("{item:?} is not NAME=NUMBER")))?;
+        let (cap, value) = Caps::read(name.trim(), value.trim()).map_err(|error| wrong(&error))?;
+        if let Some((_, setting)) = limits.iter_mut().find(|(known, _)| *known == cap) {
+            *setting = Setting { value, source };
+        }
+    }
+    Ok(limits)
 }
 
 fn variable(name: &str) -> String {

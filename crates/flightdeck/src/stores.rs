@@ -133,15 +133,15 @@ impl Writing {
     }
 
     async fn look(self, durability: &'static str) -> Result<StoreFacts, StoreError> {
-        let (kind, size, wal) = match self {
+        let (kind, size, wal, groups) = match self {
             Self::Sqlite(store) => {
                 let (size, wal) = store.size_bytes();
-                ("sqlite", size, Some(wal))
+                ("sqlite", size, Some(wal), store.groups())
             }
-            Self::Postgres(store) => ("postgres", store.size_bytes().await?, None),
+            Self::Postgres(store) => ("postgres", store.size_bytes().await?, None, store.groups()),
         };
         let (kind, durability) = (Some(kind.to_owned()), Some(durability.to_owned()));
-        Ok(StoreFacts { kind, size_bytes: Some(size), wal_bytes: wal, durability })
+        Ok(StoreFacts { kind, size_bytes: Some(size), wal_bytes: wal, durability, groups: Some(groups) })
     }
 
     /// The same store, with its views.

@@ -7,7 +7,11 @@ use flightdeck_core::{
 use flightdeck_store::{Append, EventStore as _, LogQuery, MemoryStore, NewEvent, Recorded};
 use flightdeck_wire::event as wire;
 
-use super::{Breaks, Source, metadata, read, write};
+use super::{Breaks, Caps, Source, Wrong, metadata, write};
+
+fn read(json: &str, source: Source<'_>) -> Result<NewEvent, Wrong> {
+    super::read(json, source, &Caps::default())
+}
 
 /// An event with something odd in every part of it.
 pub(crate) async fn odd() -> (Recorded, Epoch) {

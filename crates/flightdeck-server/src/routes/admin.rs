@@ -186,7 +186,7 @@ async fn store(call: Call) -> Answer {
         None => StoreFacts::default(),
     };
     let head = call.store.head().await?.cursor;
-    let StoreFacts { kind, size_bytes, wal_bytes, durability } = facts;
+    let StoreFacts { kind, size_bytes, wal_bytes, durability, groups: _ } = facts;
     let told = wire::Store {
         kind,
         size_bytes,

@@ -11,9 +11,11 @@ use flightdeck_wire::append as wire;
 
 use crate::authorise::{Action, Object};
 use crate::call::{Body, Call, Written};
+use crate::caps::{Cap, Caps};
 use crate::cloud_event;
 use crate::operation::{Answer, JSON, Operation};
 use crate::problem::{Code, Problem};
+use crate::trace;
 
 use self::asked::Asked;
 
@@ -75,8 +77,10 @@ async fn to_stream(call: Call, body: Body) -> Answer {
     let stream: StreamId = call.path("streamId")?;
     call.may(Action::Write, Object::Stream(&stream))?;
     let if_match = call.if_match()?;
-    let body = body.bytes(&call, &[JSON], call.options.append_bytes_max).await?;
-    let mut asked = Asked::of_stream(&body, &stream)?;
+    let body = body.bytes(&call, &[JSON], Cap::AppendBodyBytes).await?;
+    let caps = &call.options.caps;
+    fits(&stream, caps)?;
+    let mut asked = Asked::of_stream(&body, &stream, caps)?;
     if if_match != Expected::Any {
         if !asked.expected.is_empty() {
             let twice = "is there together with If-Match, and one of them is enough";
@@ -103,6 +107,18 @@ async fn to_stream(call: Call, body: Body) -> Answer {
     Ok(done.written(Some(of_stream.version)).json(done.status(), &told))
 }
 
+/// Refuses a stream whose name is longer than it may be here.
+fn fits(stream: &StreamId, caps: &Caps) -> Result<(), Problem> {
+    let most = caps.get(Cap::StreamNameBytes);
+    match stream.as_str().len() <= most {
+        true => Ok(()),
+        false => {
+            let problem = Problem::field("streamId", format!("is longer than {most} bytes"));
+            Err(problem.met(Cap::StreamNameBytes).outcome(Outcome::NotCommitted))
+        }
+    }
+}
+
 async fn append(call: Call, body: Body) -> Answer {
     call.no_params()?;
     if call.if_match()? != Expected::Any {
@@ -114,11 +130,12 @@ async fn append(call: Call, body: Body) -> Answer {
     call.may(Action::Write, Object::Log)?;
     let kind = call.media_type();
     let media = [JSON, cloud_event::ONE, cloud_event::BATCH];
-    let body = body.bytes(&call, &media, call.options.append_bytes_max).await?;
+    let body = body.bytes(&call, &media, Cap::AppendBodyBytes).await?;
+    let caps = &call.options.caps;
     let asked = match kind.as_str() {
-        cloud_event::ONE => Asked::cloud_event(&body)?,
-        cloud_event::BATCH => Asked::cloud_events(&body)?,
-        _ => Asked::of_any(&body)?,
+        cloud_event::ONE => Asked::cloud_event(&body, caps)?,
+        cloud_event::BATCH => Asked::cloud_events(&body, caps)?,
+        _ => Asked::of_any(&body, caps)?,
     };
     let receiving = asked.streams();
     receiving.iter().try_for_each(|stream| call.may(Action::Write, Object::Stream(stream)))?;
@@ -198,7 +215,7 @@ async fn done(call: &Call, asked: Asked, body: &[u8]) -> Result<Done, Problem> {
         return Err(Problem::from(wrong).instead(Code::Refused));
     }
     let append = Append { events, expected, condition, request: call.key(body)? };
-    Ok(once(call, append).await?)
+    Ok(trace::part("append", once(call, append)).await?)
 }
 
 /// Appends; and says, also when the same request comes again with its key, by what a repetition was known: a request whose events had been

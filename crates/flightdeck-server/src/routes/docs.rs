@@ -57,5 +57,5 @@ async fn script(call: Call) -> Answer {
 async fn metrics(call: Call) -> Answer {
     call.no_params()?;
     call.may(Action::Administer, Object::Server)?;
-    Ok(measure::answer(call.host()))
+    Ok(measure::answer(call.host()).await)
 }

@@ -1,6 +1,6 @@
 //! `GET /api/events`: the log, in every representation that there is.
 
-mod asked;
+pub(super) mod asked;
 mod lines;
 pub(in crate::routes) mod page;
 

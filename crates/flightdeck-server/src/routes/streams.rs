@@ -7,11 +7,13 @@ use flightdeck_wire::stream::{Stream, Streams};
 
 use crate::authorise::{Action, Object};
 use crate::call::{Call, json, versioned};
+use crate::caps::Cap;
 use crate::next_link::linked;
 use crate::operation::{Answer, Operation};
 use crate::params::{LimitParam, Params, pattern_param};
 use crate::problem::Problem;
 
+use super::log::asked::shorten;
 use super::log::page::{Ends, answered};
 
 /// What stands between the two ends of a stretch in the `next` of a page.
@@ -221,7 +223,10 @@ async fn events(call: Call) -> Answer {
     call.may(Action::Read, Object::Stream(&query.stream))?;
     // Before the page: what it does not have was not there yet then.
     let head = call.store.head().await?.cursor;
-    let page = call.store.read_stream(&query).await?;
+    let mut page = call.store.read_stream(&query).await?;
+    if shorten(&mut page.events, call.options.caps.get(Cap::PageBytes)).is_some() {
+        page.end = false;
+    }
     if page.version.is_none() {
         return Err(Problem::not_found("stream"));
     }

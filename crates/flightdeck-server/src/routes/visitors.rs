@@ -1,23 +1,21 @@
 //! What visitors do and answer: `POST /api/events`, `/api/consent`, `/api/stream`.
 
 use flightdeck_analytics::VisitorId;
-use flightdeck_analytics::visitor::{
-    self, BATCH_FACTS_MAX, Batch, Command, Consent, FACT_BYTES_MAX, NoBatch, Record, Visitor,
-};
+use flightdeck_analytics::visitor::{self, Batch, Command, Consent, NoBatch, Record, Visitor};
 use flightdeck_core::{Decider as _, Json};
 use flightdeck_store::{Handled, Handler, RequestKey};
 use flightdeck_wire::visitor as wire;
 
 use crate::authorise::{Action, Object};
 use crate::call::{Body, Call, Written, json, unkept, versioned};
+use crate::caps::{Cap, Caps};
+use crate::members::{Wrong, list, not_deep};
 use crate::operation::{Answer, JSON, Operation};
 use crate::problem::{Code, Problem};
 use crate::{link, visitor as cookie};
 
 /// What `navigator.sendBeacon` sends.
 const TEXT: &str = "text/plain";
-/// A batch in bytes: its facts, and what stands between them.
-const BATCH_BYTES_MAX: usize = (BATCH_FACTS_MAX + 1) * FACT_BYTES_MAX;
 
 pub(super) fn operations() -> Vec<Operation> {
     const WRITTEN: &[&str] = &["ETag", "FlightDeck-Position", "FlightDeck-Duplicate", "Set-Cookie"];
@@ -111,13 +109,16 @@ async fn record(call: Call, body: Body) -> Answer {
     let code = params.read("ref", code);
     params.finish()?;
     call.may(Action::Capture, Object::Category(Visitor::CATEGORY))?;
-    let bytes = body.bytes(&call, &[JSON, TEXT], BATCH_BYTES_MAX).await?;
-    let batch = Batch::read(&Json::new(bytes.clone(), BATCH_BYTES_MAX)?).map_err(
-        |NoBatch { wrong, is_too_much }| {
-            let problem = Problem::from(wrong);
-            if is_too_much { problem.instead(Code::TooLarge) } else { problem }
-        },
-    )?;
+    let caps = &call.options.caps;
+    // Its facts, and what stands between them.
+    let most = (caps.get(Cap::Facts) + 1) * caps.get(Cap::FactBytes);
+    let bytes = body.bytes_of(&call, &[JSON, TEXT], most, Cap::Facts).await?;
+    let facts = not_deep(Json::new(bytes.clone(), most), &bytes, caps)?;
+    few_and_small(&bytes, caps)?;
+    let batch = Batch::read(&facts).map_err(|NoBatch { wrong, is_too_much }| {
+        let problem = Problem::from(wrong);
+        if is_too_much { problem.instead(Code::TooLarge) } else { problem }
+    })?;
     let who = who(&call, &bytes, code.as_deref()).await?;
     let record =
         Record { visitor_id: who.id.clone(), batch, policy: call.options.consent, at: call.clock.now() };
@@ -140,6 +141,23 @@ async fn record(call: Call, body: Body) -> Answer {
         cookie::remember(&call, &who.id, &mut answer).await?;
     }
     Ok(answer)
+}
+
+/// Refuses more facts than may come in one request, and larger ones than may be.
+fn few_and_small(json: &[u8], caps: &Caps) -> Result<(), Wrong> {
+    let (most, bytes_max) = (caps.get(Cap::Facts), caps.get(Cap::FactBytes));
+    let text = std::str::from_utf8(json).unwrap_or_default().trim_ascii();
+    let small = |json: &str| match json.len() {
+        bytes if bytes > bytes_max => {
+            let problem = format!("is {bytes} bytes, and {bytes_max} is the most");
+            Err(Wrong::too_large("", problem).met(Cap::FactBytes))
+        }
+        _ => Ok(()),
+    };
+    match text.starts_with('[') {
+        true => list(text, most, small).map(drop).map_err(|wrong| wrong.met_if_too_large(Cap::Facts)),
+        false => small(text),
+    }
 }
 
 async fn recorded(call: &Call, handled: &Handled<Consent>) -> Answer {

@@ -1,13 +1,13 @@
 //! What is asked of an append: JSON of ours, or CloudEvents, with all that is wrong told by its place.
 
+use std::cell::Cell;
 use std::collections::BTreeSet;
 
-use flightdeck_core::limits::{
-    APPEND_EVENTS_MAX, APPEND_EXPECTED_MAX, CONDITION_ITEMS_MAX, TAGS_MAX, TYPES_MAX,
-};
+use flightdeck_core::limits::{APPEND_EXPECTED_MAX, CONDITION_ITEMS_MAX, TAGS_MAX, TYPES_MAX};
 use flightdeck_core::{StreamId, Version};
 use flightdeck_store::{After, Condition, ConditionItem, Expected, NewEvent};
 
+use crate::caps::{Cap, Caps};
 use crate::cloud_event;
 use crate::event::{self, Source};
 use crate::members::{Members, Wrong, list, number, text, word};
@@ -24,10 +24,10 @@ pub(super) struct Asked {
 
 impl Asked {
     /// Of one stream.
-    pub(super) fn of_stream(body: &[u8], stream: &StreamId) -> Result<Self, Problem> {
+    pub(super) fn of_stream(body: &[u8], stream: &StreamId, caps: &Caps) -> Result<Self, Problem> {
         let mut members = Members::of(utf8(body)?);
-        let events =
-            members.required("events", |json| events(json, |one| event::read(one, Source::Stream(stream))));
+        let read = |one: &str| event::read(one, Source::Stream(stream), caps);
+        let events = members.required("events", |json| events(json, caps, read));
         let expected = members.optional("expected", state);
         let events = members.finish(events)?;
         let expected = expected.map(|expected| (stream.clone(), expected)).into_iter().collect();
@@ -35,9 +35,10 @@ impl Asked {
     }
 
     /// Of any streams.
-    pub(super) fn of_any(body: &[u8]) -> Result<Self, Problem> {
+    pub(super) fn of_any(body: &[u8], caps: &Caps) -> Result<Self, Problem> {
         let mut members = Members::of(utf8(body)?);
-        let events = members.required("events", |json| events(json, |one| event::read(one, Source::Request)));
+        let read = |one: &str| event::read(one, Source::Request, caps);
+        let events = members.required("events", |json| events(json, caps, read));
         let expected = members.optional("expected", states).unwrap_or_default();
         let condition = members.optional("condition", condition);
         let events = members.finish(events)?;
@@ -45,13 +46,14 @@ impl Asked {
     }
 
     /// One `CloudEvent`.
-    pub(super) fn cloud_event(body: &[u8]) -> Result<Self, Problem> {
-        Ok(Self::plain(vec![cloud_event::read(utf8(body)?, Source::Request)?]))
+    pub(super) fn cloud_event(body: &[u8], caps: &Caps) -> Result<Self, Problem> {
+        Ok(Self::plain(vec![cloud_event::read(utf8(body)?, Source::Request, caps)?]))
     }
 
     /// A batch of `CloudEvents`.
-    pub(super) fn cloud_events(body: &[u8]) -> Result<Self, Problem> {
-        Ok(Self::plain(events(utf8(body)?, |one| cloud_event::read(one, Source::Request))?))
+    pub(super) fn cloud_events(body: &[u8], caps: &Caps) -> Result<Self, Problem> {
+        let read = |one: &str| cloud_event::read(one, Source::Request, caps);
+        Ok(Self::plain(events(utf8(body)?, caps, read)?))
     }
 
     const fn plain(events: Vec<NewEvent>) -> Self {
@@ -69,11 +71,27 @@ fn utf8(body: &[u8]) -> Result<&str, Wrong> {
         .map_err(|error| Wrong::field("", format!("is not UTF-8 behind byte {}", error.valid_up_to())))
 }
 
-fn events(json: &str, read: impl Fn(&str) -> Result<NewEvent, Wrong>) -> Result<Vec<NewEvent>, Wrong> {
-    match list(json, APPEND_EVENTS_MAX, read)? {
-        none if none.is_empty() => Err(Wrong::field("", "has no items, and one is the least")),
-        events => Ok(events),
+fn events(
+    json: &str,
+    caps: &Caps,
+    read: impl Fn(&str) -> Result<NewEvent, Wrong>,
+) -> Result<Vec<NewEvent>, Wrong> {
+    let (bytes_max, bytes) = (caps.get(Cap::AppendBytes), Cell::new(0));
+    let read = |json: &str| {
+        let event = read(json)?;
+        bytes.set(bytes.get() + event.bytes());
+        Ok(event)
+    };
+    let events = list(json, caps.get(Cap::AppendEvents), read);
+    let events = events.map_err(|wrong| wrong.met_if_too_large(Cap::AppendEvents))?;
+    if events.is_empty() {
+        return Err(Wrong::field("", "has no items, and one is the least"));
     }
+    if bytes.get() > bytes_max {
+        let problem = format!("have {} bytes together, and {bytes_max} is the most", bytes.get());
+        return Err(Wrong::too_large("", problem).met(Cap::AppendBytes));
+    }
+    Ok(events)
 }
 
 /// Reads `"any"`, `"none"`, `"exists"`, `3`.
@@ -134,7 +152,7 @@ mod tests {
     use flightdeck_core::StreamId;
     use flightdeck_store::Expected;
 
-    use super::{Asked, state};
+    use super::{Asked, Caps, state};
     use crate::problem::Code;
 
     #[test]
@@ -156,7 +174,7 @@ mod tests {
     fn all_that_is_wrong_with_an_append_is_told_by_its_place() {
         let body = br#"{"events":[{"streamId":"a-1","eventType":"A","data":1},{"streamId":"a-1","eventType":"1","x":2}],
             "expected":{"b b":1,"b-1":0,"b-2":"none"},"condition":{"after":"x","any":[{"tags":["t"]},{"type":["A"]}]},"if":1}"#;
-        let problem = Asked::of_any(body).unwrap_err();
+        let problem = Asked::of_any(body, &Caps::default()).unwrap_err();
         assert_eq!(problem.told().missing, ["events[1].data"]);
         let told: Vec<&str> = problem.told().invalid.keys().map(String::as_str).collect();
         let places = [
@@ -177,9 +195,15 @@ mod tests {
         let stream = StreamId::new("a-1").unwrap();
         let event = r#"{"eventType":"A","data":1}"#;
         let body = |count: usize| format!("{{\"events\":[{}]}}", vec![event; count].join(","));
-        assert!(Asked::of_stream(body(1000).as_bytes(), &stream).is_ok());
-        assert_eq!(Asked::of_stream(body(1001).as_bytes(), &stream).unwrap_err().code(), Code::TooLarge);
-        assert_eq!(Asked::of_stream(body(0).as_bytes(), &stream).unwrap_err().code(), Code::Malformed);
-        assert_eq!(Asked::of_stream(b"\xff", &stream).unwrap_err().code(), Code::Malformed);
+        assert!(Asked::of_stream(body(1000).as_bytes(), &stream, &Caps::default()).is_ok());
+        assert_eq!(
+            Asked::of_stream(body(1001).as_bytes(), &stream, &Caps::default()).unwrap_err().code(),
+            Code::TooLarge
+        );
+        assert_eq!(
+            Asked::of_stream(body(0).as_bytes(), &stream, &Caps::default()).unwrap_err().code(),
+            Code::Malformed
+        );
+        assert_eq!(Asked::of_stream(b"\xff", &stream, &Caps::default()).unwrap_err().code(), Code::Malformed);
     }
 }

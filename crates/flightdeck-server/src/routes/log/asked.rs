@@ -4,11 +4,13 @@ use std::time::Duration;
 
 use crate::authorise::{Action, Object};
 use crate::call::Call;
+use crate::caps::Cap;
 use crate::negotiate::Representation;
 use crate::params::{Params, pattern_param, place};
 use crate::problem::{Code, Problem};
 use flightdeck_core::limits::{FILTER_STREAMS_MAX, TAGS_MAX, TYPES_MAX};
 use flightdeck_core::{Cursor, Invalid, Position, Tag};
+use flightdeck_store::page::page_bytes;
 use flightdeck_store::{
     After, Direction, Filter, Limit, LogPage, LogQuery, Recorded, StoreError, StreamPattern, TypePattern,
 };
@@ -38,6 +40,8 @@ pub(super) struct Asked {
     page: Limit,
     pub(super) wait: Duration,
     pub(super) follow: bool,
+    /// What a page has at most, in bytes.
+    page_bytes: usize,
     visible: Visible,
 }
 
@@ -97,13 +101,15 @@ impl Asked {
         let page = params.limit();
         let limit = is_limited.then_some(page);
         let (wait, visible) = (Duration::ZERO, Visible::default());
-        Self { start, until, filter, direction, limit, page, wait, follow: false, visible }
+        let page_bytes = Cap::PageBytes.default();
+        Self { start, until, filter, direction, limit, page, wait, follow: false, page_bytes, visible }
     }
 
     /// The same, of the log as it is now and as far as the caller may see it.
     pub(super) async fn placed(mut self, call: &Call) -> Result<Self, Problem> {
         self.filter.check().map_err(StoreError::from)?;
         self.visible = Visible::of(call, &self.filter)?;
+        self.page_bytes = call.options.caps.get(Cap::PageBytes);
         self.filter.streams = self.visible.narrowed(std::mem::take(&mut self.filter.streams));
         self.filter.check().map_err(StoreError::from)?;
         if self.start == Start::Head {
@@ -158,6 +164,13 @@ impl Asked {
             return Err(StoreError::EpochChanged { head: page.head }.into());
         }
         page.events.retain(|event| self.shows(event));
+        if let Some(last) = shorten(&mut page.events, self.page_bytes) {
+            page.end = false;
+            page.scanned_to = match self.direction {
+                Direction::Forward => last,
+                Direction::Backward => last.previous(),
+            };
+        }
         Ok(page)
     }
 
@@ -173,6 +186,20 @@ impl Asked {
             }
         }
     }
+}
+
+/// Has a page end where it has its bytes, if that is before its end; says where it ends then.
+pub(in crate::routes) fn shorten(events: &mut Vec<Recorded>, bytes_max: usize) -> Option<Position> {
+    let mut bytes = 0;
+    let fits = events.iter().take_while(|event| {
+        bytes += page_bytes(event);
+        bytes <= bytes_max
+    });
+    // The store has made it no longer than what is built in.
+    let fits = if bytes_max < Cap::PageBytes.default() { fits.count().max(1) } else { events.len() };
+    let is_shorter = fits < events.len();
+    events.truncate(fits);
+    events.last().filter(|_| is_shorter).map(|last| last.position)
 }
 
 /// Reads `after`: `head`, a place, or the two ends of a stretch.

@@ -9,11 +9,13 @@ use flightdeck_store::{LogPage, Recorded};
 use tokio::time::{Instant, timeout_at};
 
 use crate::call::Call;
+use crate::caps::Cap;
 use crate::cloud_event;
 use crate::event::{self, Breaks, put_text};
 use crate::next_link::linked;
 use crate::operation::{Answer, JSON};
 use crate::problem::{Code, Problem};
+use crate::trace;
 
 use super::asked::Asked;
 
@@ -85,13 +87,13 @@ pub(in crate::routes) fn answered(
 /// Reads a page. When there is nothing on it, waits for something to come as long as was asked, or until the server stops.
 async fn read(call: &Call, asked: &Asked) -> Result<LogPage, Problem> {
     let wait = if call.request().method() == Method::HEAD { Duration::ZERO } else { asked.wait };
-    let until = Instant::now() + wait.min(call.options.poll_wait_max);
+    let until = Instant::now() + wait.min(call.options.caps.time(Cap::WaitSeconds));
     let (mut changes, mut stopping) = (call.store.watch(), call.stopping.clone());
     let (mut query, mut granted) = (asked.page(), call.granted());
     loop {
         // Marked as seen before the read: what comes while it runs wakes the wait behind it.
         changes.mark_unchanged();
-        let page = asked.checked(call.store.read_log(&query).await?)?;
+        let page = asked.checked(trace::part("read log", call.store.read_log(&query)).await?)?;
         if !granted.is_so().await {
             return Err(Problem::new(Code::Unauthenticated, "What was granted is not, any more."));
         }
