@@ -9,6 +9,8 @@ use flightdeck_domain::token::Token;
 use flightdeck_domain::user::User;
 use flightdeck_store::{EventStore, Filter, Handler, LogPage, LogQuery, StoreError, StreamPattern, Tail};
 
+use tokio::sync::Semaphore;
+
 use crate::problem::Problem;
 
 /// Streams that are kept in mind at the most.
@@ -18,9 +20,13 @@ const POLL: Duration = Duration::from_millis(250);
 /// When the log was not looked at for so long, nothing that is known counts.
 const FRESH: Duration = Duration::from_secs(1);
 
+/// Streams that are read at once: whoever shows what nobody knows waits for others who do, and for nobody else.
+const LOOKUPS_MAX: usize = 2;
+
 /// The folded states of some streams.
 pub(super) struct Known<D: Decider> {
     handler: Handler<D>,
+    lookups: Semaphore,
     states: Mutex<States<D::State>>,
 }
 
@@ -38,7 +44,8 @@ where
 {
     pub(super) fn of(store: Arc<dyn EventStore>) -> Arc<Self> {
         let states = States { by_stream: HashMap::new(), forgotten: 0, looked: None };
-        Arc::new(Self { handler: Handler::new(store), states: Mutex::new(states) })
+        let lookups = Semaphore::new(LOOKUPS_MAX);
+        Arc::new(Self { handler: Handler::new(store), lookups, states: Mutex::new(states) })
     }
 
     fn lock(&self) -> MutexGuard<'_, States<D::State>> {
@@ -58,7 +65,10 @@ where
             }
             states.forgotten
         };
+        // It is never closed.
+        let turn = self.lookups.acquire().await;
         let state = Arc::new(self.handler.load(stream).await?.state);
+        drop(turn);
         let mut states = self.lock();
         // Whoever thinks up credentials drives nobody's out.
         let is_worth_it = *state != D::initial() && states.looked.is_some();
