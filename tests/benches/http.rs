@@ -224,7 +224,7 @@ async fn others(time: Duration) {
     for _ in 0..3 {
         for (times, connections, pause) in [
             (&mut alone, 0, Duration::ZERO),
-            (&mut within, 4, Duration::from_millis(10)),
+            (&mut within, 8, Duration::from_millis(16)),
             (&mut beyond, 64, Duration::ZERO),
         ] {
             let until = Instant::now() + time;

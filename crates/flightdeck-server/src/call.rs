@@ -27,7 +27,7 @@ use serde::Serialize;
 use tokio::time::{Instant, timeout_at};
 
 use crate::authorise::{Action, Object, Principal, Shown, authorise};
-use crate::caps::Cap;
+use crate::caps::{Cap, Caps};
 use crate::connections::Open;
 use crate::host::Host;
 use crate::members;
@@ -104,6 +104,13 @@ impl Call {
         &self.host
     }
 
+    /// How much it may have of anything. Whoever comes by the socket of the machine is bounded by the log alone, as a command without a server is.
+    #[must_use]
+    pub fn caps(&self) -> &Caps {
+        let is_local = self.request.conn_data::<Open>().is_some_and(Open::is_local);
+        if is_local { Caps::built_in() } else { &self.host.options.caps }
+    }
+
     /// Who makes it.
     #[must_use]
     pub const fn principal(&self) -> &Principal {
@@ -152,7 +159,7 @@ impl Call {
     /// The parameters.
     #[must_use]
     pub fn params(&self) -> Params {
-        Params::of(self.request.query_string()).at_most(self.host.options.caps.get(Cap::PageEvents))
+        Params::of(self.request.query_string()).at_most(self.caps().get(Cap::PageEvents))
     }
 
     /// Ends the parameters of a route that has none.
@@ -327,7 +334,7 @@ impl Call {
 
     /// Until when the rest of a body may take to come, of which so much is there: so much time, and a second more for so much each.
     fn body_until(&self, begun: Instant, bytes: usize) -> Instant {
-        let caps = &self.host.options.caps;
+        let caps = self.caps();
         let more = u64::try_from(bytes / caps.get(Cap::BodyBytesPerSecond)).unwrap_or(u64::MAX);
         begun + caps.time(Cap::BodySeconds) + std::time::Duration::from_secs(more)
     }
@@ -344,7 +351,7 @@ impl Call {
     /// When it does not come there in time, or never will.
     pub async fn wait_for(&self, view: &Defined) -> Result<(), Problem> {
         let Some(position) = self.min_position()? else { return Ok(()) };
-        let (plan, most) = (view.plan(), self.host.options.caps.time(Cap::PositionWaitSeconds));
+        let (plan, most) = (view.plan(), self.caps().time(Cap::PositionWaitSeconds));
         let waited = self.host.watcher.wait_for(plan.view(), plan.number(), position, most).await;
         waited.map(drop).map_err(|error| self.without_the_head(waited_in_vain(error.into())))
     }
@@ -367,7 +374,7 @@ impl Call {
 
     async fn has_come(&self) -> Result<(), Problem> {
         let Some(position) = self.min_position()? else { return Ok(()) };
-        let until = Instant::now() + self.host.options.caps.time(Cap::PositionWaitSeconds);
+        let until = Instant::now() + self.caps().time(Cap::PositionWaitSeconds);
         let mut changes = self.host.store.watch();
         loop {
             changes.mark_unchanged();
@@ -488,7 +495,7 @@ impl Body {
     /// # Errors
     /// When it is too large or too slow, is of another type, or does not come whole.
     pub async fn bytes(self, call: &Call, media: &[&str], cap: Cap) -> Result<Bytes, Problem> {
-        self.bytes_of(call, media, call.host.options.caps.get(cap), cap).await
+        self.bytes_of(call, media, call.caps().get(cap), cap).await
     }
 
     /// The same, up to so many bytes, which come from that limit.
@@ -516,7 +523,11 @@ impl Body {
         }
         let (begun, mut body) = (Instant::now(), BytesMut::new());
         loop {
-            match timeout_at(call.body_until(begun, body.len()), self.payload.next()).await.map_err(slow)? {
+            let rate = call.caps().get(Cap::BodyBytesPerSecond);
+            // What comes, and too slowly, has met the rate.
+            let cap = if body.len() < rate { Cap::BodySeconds } else { Cap::BodyBytesPerSecond };
+            let next = timeout_at(call.body_until(begun, body.len()), self.payload.next()).await;
+            match next.map_err(|_| slow(cap))? {
                 None => {
                     self.is_read = true;
                     return Ok(body.freeze());
@@ -543,7 +554,7 @@ impl Body {
     pub async fn json_of(self, call: &Call, media: &[&str]) -> Result<Json, Problem> {
         let bytes = self.bytes(call, media, Cap::BodyBytes).await?;
         let read = Json::new(bytes.clone(), usize::MAX);
-        Ok(members::not_deep(read, &bytes, &call.host.options.caps)?)
+        Ok(members::not_deep(read, &bytes, call.caps())?)
     }
 
     /// Sees to it that there is no body.
@@ -552,7 +563,9 @@ impl Body {
     /// When there is one, or its end does not come in time.
     pub async fn nothing(mut self, call: &Call) -> Result<(), Problem> {
         let until = call.body_until(Instant::now(), 0);
-        while let Some(bytes) = timeout_at(until, self.payload.next()).await.map_err(slow)? {
+        while let Some(bytes) =
+            timeout_at(until, self.payload.next()).await.map_err(|_| slow(Cap::BodySeconds))?
+        {
             if bytes.is_ok_and(|bytes| !bytes.is_empty()) {
                 return Err(
                     Problem::field("", "has a body, and none is wanted").outcome(Outcome::NotCommitted)
@@ -564,9 +577,9 @@ impl Body {
     }
 }
 
-fn slow<E>(_: E) -> Problem {
+fn slow(cap: Cap) -> Problem {
     let problem = Problem::new(Code::Malformed, "The body came too slowly.");
-    problem.outcome(Outcome::NotCommitted).met(Cap::BodySeconds)
+    problem.outcome(Outcome::NotCommitted).met(cap)
 }
 
 /// The media type of a body, in lower case and without parameters.

@@ -12,6 +12,9 @@ use crate::call::header_of;
 use crate::caps::Cap;
 use crate::problem::{Code, Problem};
 
+/// What stands for what can't be read: no address.
+const UNREADABLE: &str = "?";
+
 /// Callers that are kept in mind before those are forgotten that may ask again anyway.
 const CALLERS_MAX: usize = 10_000;
 
@@ -23,7 +26,7 @@ pub(crate) fn address(peer: Option<IpAddr>, headers: &HeaderMap, trusted: &[IpNe
     if !is_trusted(&peer) {
         return Some(peer);
     }
-    let told = headers.get_all("x-forwarded-for").filter_map(|value| value.to_str().ok());
+    let told = headers.get_all("x-forwarded-for").map(|value| value.to_str().unwrap_or(UNREADABLE));
     let told: Vec<&str> = told.flat_map(|text| text.split(',')).map(str::trim).collect();
     for text in told.into_iter().rev() {
         // Beyond what can't be read anybody could have written anything.
@@ -168,6 +171,10 @@ mod tests {
         assert_eq!(of("10.0.0.1", &[(NAME, "1.1.1.1:5678")]), "1.1.1.1");
         assert_eq!(of("10.0.0.1", &[(NAME, "[2001:db8::1]:5678")]), "2001:db8::1");
         assert_eq!(of("10.0.0.1", &[]), "10.0.0.1");
+        let mut odd = headers(&[(NAME, "7.7.7.7")]);
+        odd.append(HeaderName::from_static(NAME), HeaderValue::from_bytes(b"\xff, 1.1.1.1").unwrap());
+        let peer = "10.0.0.1".parse().ok();
+        assert_eq!(address(peer, &odd, &trusted), peer, "what can't be read is not passed over");
         assert_eq!(address(None, &headers(&[]), &trusted), None::<IpAddr>);
     }
 

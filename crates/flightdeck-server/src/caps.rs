@@ -2,6 +2,7 @@
 //!
 //! What an event is belongs to the log, whichever server writes it: there a server can be told to take less than the log would, and not more.
 
+use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -58,12 +59,12 @@ const HOUR: usize = 3_600;
 const MANY: usize = 10_000_000;
 
 caps! {
-    EventDataBytes "event_data_bytes" = EVENT_DATA_BYTES_MAX, KIB, EVENT_DATA_BYTES_MAX, "the data of an event, in bytes of JSON";
+    EventDataBytes "event_data_bytes" = EVENT_DATA_BYTES_MAX, KIB, EVENT_DATA_BYTES_MAX, "the data of an event of an append, in bytes of JSON";
     JsonDepth "json_depth" = JSON_DEPTH_MAX, 8, JSON_DEPTH_MAX, "how deep JSON may nest";
     StreamNameBytes "stream_name_bytes" = STREAM_NAME_BYTES_MAX, 64, STREAM_NAME_BYTES_MAX, "the name of a stream that is appended to";
-    EventTypeBytes "event_type_bytes" = EVENT_TYPE_BYTES_MAX, 32, EVENT_TYPE_BYTES_MAX, "the type of an event";
-    TagBytes "tag_bytes" = TAG_BYTES_MAX, 64, TAG_BYTES_MAX, "a tag of an event";
-    Tags "tags" = TAGS_MAX, 1, TAGS_MAX, "tags an event";
+    EventTypeBytes "event_type_bytes" = EVENT_TYPE_BYTES_MAX, 32, EVENT_TYPE_BYTES_MAX, "the type of an event of an append";
+    TagBytes "tag_bytes" = TAG_BYTES_MAX, 64, TAG_BYTES_MAX, "a tag of such an event";
+    Tags "tags" = TAGS_MAX, 1, TAGS_MAX, "tags of such an event";
     AppendEvents "append_events" = APPEND_EVENTS_MAX, 1, APPEND_EVENTS_MAX, "events an append";
     AppendBytes "append_bytes" = APPEND_BYTES_MAX, KIB, APPEND_BYTES_MAX, "data, metadata and tags of an append, in bytes";
     AppendBodyBytes "append_body_bytes" = 5 * MIB, KIB, 16 * MIB, "the body of an append";
@@ -75,14 +76,23 @@ caps! {
     HeadSeconds "head_seconds" = 5, 1, HOUR, "how long the head of a request may take to come";
     BodySeconds "body_seconds" = 10, 1, HOUR, "how long its body may take to come";
     BodyBytesPerSecond "body_bytes_per_second" = KIB, 1, MIB, "and a second longer for each of so many bytes that have come";
-    KeepAliveSeconds "keep_alive_seconds" = 15, 1, HOUR, "how long a connection stays open with nothing on it";
+    KeepAliveSeconds "keep_alive_seconds" = 15, 1, HOUR, "how long a connection stays open with nothing on it; with what is no request, as long as a head may take more";
     StalledSeconds "stalled_seconds" = 30, 1, HOUR, "how long nothing of what was sent may be taken before a connection is given up";
     WaitSeconds "wait_seconds" = 60, 0, 60, "how long a page waits for something to come (`wait`)";
     PositionWaitSeconds "position_wait_seconds" = 2, 0, HOUR, "how long a read waits for `FlightDeck-Min-Position`";
     DrainSeconds "drain_seconds" = 8, 0, 9, "how long requests that run may take when the server is told to stop";
-    Connections "connections" = 10_000, 1, MANY, "connections at once; whoever comes then waits for one to end. Never more than the files that the process may open, less 256";
-    CallerConnections "caller_connections" = 256, 1, MANY, "connections of one caller at once; not counted while `auth` is `open`";
+    Connections "connections" = 16_384, 1, MANY, "connections at once, shared out among the threads; whoever comes then waits for one to end. Each is two files: never more than half the files that the process may open, less 256";
+    CallerConnections "caller_connections" = 256, 1, MANY, "connections of one caller at once; whoever has more hears so, and beyond twice as many they are cut off. Not counted while `auth` is `open`";
     CallerRequestsPerSecond "caller_requests_per_second" = 1_000, 1, MANY, "requests of one caller a second, and twice as many at once; not counted while `auth` is `open`";
+}
+
+impl Cap {
+    /// Whether it is counted how often it was met. A peer that takes nothing is given up by the machine, and what is still running at the end is
+    /// cut off with the program that counts.
+    #[must_use]
+    pub const fn is_counted(self) -> bool {
+        !matches!(self, Self::StalledSeconds | Self::DrainSeconds)
+    }
 }
 
 /// Why something is no limit.
@@ -120,6 +130,13 @@ impl Default for Caps {
 }
 
 impl Caps {
+    /// What they are when nobody says.
+    #[must_use]
+    pub fn built_in() -> &'static Self {
+        static BUILT_IN: LazyLock<Caps> = LazyLock::new(Caps::default);
+        &BUILT_IN
+    }
+
     /// What a limit is.
     #[must_use]
     pub const fn get(&self, cap: Cap) -> usize {

@@ -3,13 +3,13 @@
 //! The subject is the stream. An event of ours goes out and comes back as the same event. Of somebody else's, source and id
 //! together name it once and for ever, and what we have no place for is kept in the metadata.
 
-use flightdeck_core::{EventId, EventType, Metadata, StreamId, Tag, Tags};
+use flightdeck_core::{EventId, EventType, Further, Metadata, StreamId, Tag, Tags};
 use flightdeck_store::chain::sha256;
 use flightdeck_store::{NewEvent, Recorded};
 
 use crate::caps::{Cap, Caps};
 use crate::event::{Breaks, Source, put_number, put_text, put_time, references, schema};
-use crate::members::{Members, Wrong, text, value, word, word_within};
+use crate::members::{Members, Wrong, not_too_deep, text, value, word, word_within};
 
 /// One event in JSON.
 pub const ONE: &str = "application/cloudevents+json";
@@ -115,7 +115,10 @@ pub fn read(json: &str, from: Source<'_>, caps: &Caps) -> Result<NewEvent, Wrong
         known.map(|(((id, event_type), stream), data)| NewEvent::new(stream, event_type, data).with_id(id));
     match (ours, source) {
         (true, _) => own(members, from, event, caps),
-        (false, source) => foreign(members, source.as_deref(), event),
+        (false, source) => {
+            not_too_deep(json.as_bytes(), caps)?;
+            foreign(members, source.as_deref(), event)
+        }
     }
 }
 
@@ -133,7 +136,11 @@ fn own(
         correlation: members.optional("correlationid", word),
         causation: members.optional("causationid", word),
         occurred: members.optional("occurredat", word),
-        further: members.optional("metadata", |json| Ok(flightdeck_core::Further::new(text(json)?)?)),
+        further: members.optional("metadata", |json| {
+            let text = text(json)?;
+            not_too_deep(text.as_bytes(), caps)?;
+            Ok(Further::new(text)?)
+        }),
     };
     let tags = members.optional("tags", |json| {
         let text = text(json)?;
@@ -188,7 +195,7 @@ mod tests {
     use super::{Breaks, Caps, NewEvent, Source, Wrong, write};
 
     fn read(json: &str, source: Source<'_>) -> Result<NewEvent, Wrong> {
-        super::read(json, source, &Caps::default())
+        super::read(json, source, Caps::built_in())
     }
 
     #[tokio::test]

@@ -2,8 +2,7 @@
 
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
-use std::os::fd::AsFd;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -11,9 +10,12 @@ use flightdeck_core::Timestamp;
 use rustix::net::sockopt::{
     set_socket_keepalive, set_tcp_keepcnt, set_tcp_keepidle, set_tcp_keepintvl, set_tcp_user_timeout,
 };
+use rustix::net::{Shutdown, shutdown};
 
 use crate::caps::{Cap, Caps, Met};
 
+/// How often connections are looked at.
+const LOOK: Duration = Duration::from_secs(1);
 /// By how much the clock of actix may be behind.
 const CLOCK: Duration = Duration::from_millis(500);
 
@@ -22,13 +24,15 @@ const CLOCK: Duration = Duration::from_millis(500);
 pub struct Connections {
     inner: Arc<Mutex<Inner>>,
     caps: Caps,
+    /// How many there may be.
+    most: usize,
     met: Arc<Met>,
 }
 
 #[derive(Debug, Default)]
 struct Inner {
     accepted: u64,
-    open: BTreeMap<u64, Connection>,
+    open: BTreeMap<u64, (Connection, Arc<Use>)>,
     /// How many each caller has, of those whose connections are counted.
     callers: HashMap<String, usize>,
 }
@@ -54,7 +58,51 @@ pub struct Open {
     local: bool,
     beyond: usize,
     begun: Instant,
-    has_asked: AtomicBool,
+    used: Arc<Use>,
+}
+
+/// What a connection is used for.
+#[derive(Debug)]
+struct Use {
+    /// By what it is cut off.
+    end: Option<OwnedFd>,
+    now: Mutex<Now>,
+}
+
+#[derive(Debug)]
+struct Now {
+    /// Requests that are being answered.
+    busy: usize,
+    /// Since when there are none.
+    idle: Instant,
+    has_asked: bool,
+}
+
+impl Use {
+    fn now(&self) -> MutexGuard<'_, Now> {
+        self.now.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Cuts it off. Whatever is left of it hears so.
+    fn cut(&self) {
+        if let Some(end) = &self.end
+            && let Err(error) = shutdown(end, Shutdown::Both)
+        {
+            tracing::debug!(%error, "a connection could not be cut off");
+        }
+    }
+}
+
+/// A request is being answered as long as this is there.
+#[derive(Debug)]
+pub(crate) struct Busy(Arc<Use>);
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        let mut now = self.0.now();
+        now.busy -= 1;
+        now.idle = Instant::now();
+    }
 }
 
 impl Open {
@@ -64,23 +112,56 @@ impl Open {
         self.local
     }
 
-    /// A request came by it. Whether its caller has more connections than may be.
-    pub(crate) fn asks(&self) -> bool {
-        self.has_asked.store(true, Ordering::Relaxed);
+    /// A request came by it.
+    pub(crate) fn begins(&self) -> Busy {
+        let mut now = self.used.now();
+        (now.busy, now.has_asked) = (now.busy + 1, true);
+        Busy(Arc::clone(&self.used))
+    }
+
+    /// Whether its caller has more connections than may be.
+    pub(crate) const fn is_crowded(&self) -> bool {
         self.beyond > 0
     }
 
-    /// Whether its caller has so many more that nothing is answered any more.
-    pub(crate) fn is_far_beyond(&self) -> bool {
-        self.beyond > self.of.caps.get(Cap::CallerConnections)
+    /// Cuts it off if its caller has so many more that nothing is answered any more.
+    pub(crate) fn cut_if_far_beyond(&self) {
+        if self.beyond > self.of.caps.get(Cap::CallerConnections) {
+            self.of.met.note(Cap::CallerConnections);
+            self.used.cut();
+        }
     }
 }
 
 impl Connections {
-    /// None yet, of a server that takes so much.
+    /// None yet, of a server that takes so much, with so many threads.
     #[must_use]
-    pub fn new(caps: Caps, met: Arc<Met>) -> Self {
-        Self { inner: Arc::default(), caps, met }
+    pub fn new(caps: Caps, workers: usize, met: Arc<Met>) -> Self {
+        let most = each(&caps, workers) * workers.max(1);
+        Self { inner: Arc::default(), caps, most, met }
+    }
+
+    /// Cuts off those on which nothing was answered for so long that whatever comes there is no request: actix looks at the time of
+    /// the first alone. For as long as anybody holds them.
+    pub(crate) async fn watch(self) {
+        let (inner, met) = (Arc::downgrade(&self.inner), Arc::clone(&self.met));
+        let most = self.caps.time(Cap::KeepAliveSeconds) + self.caps.time(Cap::HeadSeconds);
+        drop(self);
+        loop {
+            tokio::time::sleep(LOOK).await;
+            let Some(inner) = inner.upgrade() else { return };
+            let inner = inner.lock().unwrap_or_else(PoisonError::into_inner);
+            for (_, used) in inner.open.values() {
+                let mut now = used.now();
+                if now.busy == 0 && now.idle.elapsed() > most {
+                    // It goes soon; if it can't, the next look is as far away.
+                    now.idle = Instant::now();
+                    drop(now);
+                    met.note(Cap::KeepAliveSeconds);
+                    used.cut();
+                }
+            }
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -90,7 +171,7 @@ impl Connections {
 
     /// One is opened.
     #[must_use]
-    pub fn opened(&self, connection: Connection) -> Open {
+    pub fn opened(&self, connection: Connection, end: Option<OwnedFd>) -> Open {
         let mut inner = self.lock();
         inner.accepted += 1;
         let (number, local) = (inner.accepted, connection.local);
@@ -99,13 +180,15 @@ impl Connections {
             *has += 1;
             *has
         });
-        inner.open.insert(number, connection);
-        if inner.open.len() == self.caps.get(Cap::Connections) {
+        let (begun, busy) = (Instant::now(), 0);
+        let now = Mutex::new(Now { busy, idle: begun, has_asked: false });
+        let used = Arc::new(Use { end, now });
+        inner.open.insert(number, (connection, Arc::clone(&used)));
+        if inner.open.len() >= self.most {
             self.met.note(Cap::Connections);
         }
         let beyond = has.saturating_sub(self.caps.get(Cap::CallerConnections));
-        let (begun, has_asked) = (Instant::now(), AtomicBool::new(false));
-        Open { number, of: self.clone(), local, beyond, begun, has_asked }
+        Open { number, of: self.clone(), local, beyond, begun, used }
     }
 
     /// How many are open, and how many there were.
@@ -120,10 +203,18 @@ impl Connections {
     pub fn list(&self, after: u64, most: usize) -> (Vec<(u64, Connection)>, bool) {
         let inner = self.lock();
         let mut behind = inner.open.range(after.saturating_add(1)..);
-        let some =
-            behind.by_ref().take(most).map(|(number, connection)| (*number, connection.clone())).collect();
+        let some = behind
+            .by_ref()
+            .take(most)
+            .map(|(number, (connection, _))| (*number, connection.clone()))
+            .collect();
         (some, behind.next().is_some())
     }
+}
+
+/// How many connections each thread takes.
+pub(crate) fn each(caps: &Caps, workers: usize) -> usize {
+    (caps.get(Cap::Connections) / workers.max(1)).max(1)
 }
 
 /// Sees to it that a connection ends when there is nobody at the other end any more, or nobody who takes what is sent.
@@ -138,7 +229,7 @@ pub(crate) fn end_when_gone(connection: impl AsFd, stalled: Duration) -> rustix:
 impl Drop for Open {
     fn drop(&mut self) {
         let mut inner = self.of.lock();
-        let caller = inner.open.remove(&self.number).and_then(|connection| connection.caller);
+        let caller = inner.open.remove(&self.number).and_then(|(connection, _)| connection.caller);
         if let Some(Entry::Occupied(mut has)) = caller.map(|caller| inner.callers.entry(caller)) {
             *has.get_mut() -= 1;
             if *has.get() == 0 {
@@ -147,7 +238,7 @@ impl Drop for Open {
         }
         drop(inner);
         // Whoever opens one and says nothing is given up by then.
-        let is_silent = !self.has_asked.load(Ordering::Relaxed);
+        let is_silent = !self.used.now().has_asked;
         if is_silent && self.begun.elapsed() + CLOCK >= self.of.caps.time(Cap::HeadSeconds) {
             self.of.met.note(Cap::HeadSeconds);
         }
@@ -158,15 +249,15 @@ impl Drop for Open {
 mod tests {
     use std::sync::Arc;
 
-    use super::{Connection, Connections};
+    use super::{Connection, Connections, Open};
     use crate::caps::{Cap, Caps, Met};
 
     #[test]
     fn a_connection_is_listed_for_as_long_as_it_is_open() {
-        let all = Connections::new(Caps::default(), Arc::default());
+        let all = Connections::new(Caps::default(), 1, Arc::default());
         let since = flightdeck_core::Timestamp::from_micros(0).unwrap();
         let open = |peer: &str| {
-            all.opened(Connection { peer: Some(peer.to_owned()), local: false, since, caller: None })
+            all.opened(Connection { peer: Some(peer.to_owned()), local: false, since, caller: None }, None)
         };
         let (first, second, third) = (open("a"), open("b"), open("c"));
         assert_eq!(all.count(), (3, 3));
@@ -184,18 +275,20 @@ mod tests {
     fn whoever_has_too_many_is_told_and_nobody_else() {
         let (caps, met) =
             (Caps::default().with(Cap::CallerConnections, 2).unwrap(), Arc::new(Met::default()));
-        let all = Connections::new(caps.with(Cap::Connections, 5).unwrap(), Arc::clone(&met));
+        let all = Connections::new(caps.with(Cap::Connections, 5).unwrap(), 1, Arc::clone(&met));
         let since = flightdeck_core::Timestamp::from_micros(0).unwrap();
         let open = |caller: &str| {
             let caller = Some(caller.to_owned());
-            all.opened(Connection { peer: None, local: false, since, caller })
+            all.opened(Connection { peer: None, local: false, since, caller }, None)
         };
         let of_a: Vec<_> = (0..5).map(|_| open("a")).collect();
-        let told: Vec<_> = of_a.iter().map(|open| (open.asks(), open.is_far_beyond())).collect();
-        assert_eq!(told, [(false, false), (false, false), (true, false), (true, false), (true, true)]);
-        assert!(!open("b").asks());
-        assert_eq!((met.count(Cap::Connections), met.count(Cap::HeadSeconds)), (1, 0));
+        let told: Vec<_> = of_a.iter().map(Open::is_crowded).collect();
+        assert_eq!(told, [false, false, true, true, true]);
+        of_a.iter().for_each(Open::cut_if_far_beyond);
+        assert!(!open("b").is_crowded());
+        let counted = [Cap::Connections, Cap::HeadSeconds, Cap::CallerConnections].map(|cap| met.count(cap));
+        assert_eq!(counted, [2, 0, 1]);
         drop(of_a);
-        assert!(!open("a").asks() && all.lock().callers.is_empty());
+        assert!(!open("a").is_crowded() && all.lock().callers.is_empty());
     }
 }

@@ -1,126 +1,56 @@
 //! The door: what happens to every request before its route, and to every answer behind it.
 
-use std::pin::Pin;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
-use actix_web::body::{BodySize, BoxBody, EitherBody, MessageBody};
-use actix_web::dev::{Payload, ServiceRequest, ServiceResponse};
+use actix_web::body::{EitherBody, MessageBody};
+use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
-use actix_web::http::{ConnectionType, Method, StatusCode};
+use actix_web::http::{Method, StatusCode};
 use actix_web::middleware::Next;
 use actix_web::web::Data;
 use actix_web::{Error, HttpMessage as _, HttpRequest, HttpResponse, ResponseError as _};
-use bytes::Bytes;
 use flightdeck_core::{Ids as _, Reference};
 use flightdeck_store::Outcome;
 use flightdeck_store::system::SystemIds;
 use futures_util::future::LocalBoxFuture;
 
 use crate::authorise::{Principal, Shown};
-use crate::call::{CORRELATION, Correlation, Unread, header_of};
+use crate::call::{CORRELATION, Correlation, header_of};
 use crate::caller;
-use crate::caps::Cap;
 use crate::connections::Open;
 use crate::host::Host;
+use crate::measure::word_of;
 use crate::problem::{Code, Problem};
 use crate::trace::{Parent, Requested};
 
-/// How long whoever asks too often waits to hear so.
-const PAUSE: Duration = Duration::from_millis(100);
-
-/// Lets a request in, and keeps what nobody reads of its body until the answer is on its way.
-pub(crate) async fn door<B: MessageBody + 'static>(
-    mut request: ServiceRequest,
-    next: Next<B>,
-) -> Result<ServiceResponse<impl MessageBody>, Error> {
-    let unread = Unread::of(request.take_payload());
-    request.extensions_mut().insert(unread.clone());
-    let answer = let_in(request, next).await?;
-    Ok(match unread.take() {
-        None => answer.map_into_left_body(),
-        Some(unread) => {
-            answer.map_body(|_, body| Kept { body: body.boxed(), _unread: unread }).map_into_right_body()
-        }
-    })
-}
-
-/// The body of an answer, with what nobody has read of the request's.
-struct Kept {
-    body: BoxBody,
-    _unread: Payload,
-}
-
-impl MessageBody for Kept {
-    type Error = <BoxBody as MessageBody>::Error;
-
-    fn size(&self) -> BodySize {
-        self.body.size()
-    }
-
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Self::Error>>> {
-        Pin::new(&mut self.body).poll_next(cx)
-    }
-}
+/// How long whoever asks too often waits to hear so, in milliseconds: not all of its connections for the same time, or they would come back at once.
+const PAUSE_MS: std::ops::Range<u64> = 150..350;
 
 /// Lets a request in: it belongs to something, and its body is not packed. What goes out says what it belongs to, and is taken by
 /// nobody for anything but what it is.
-async fn let_in<B: MessageBody + 'static>(
+pub(crate) async fn door<B: MessageBody + 'static>(
     request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<impl MessageBody>, Error> {
     let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
-    let (correlation, refused) = match correlation(request.headers()) {
-        Ok(correlation) => (correlation, not_packed(request.headers()).err()),
+    let (correlation, wrong) = match correlation(request.headers()) {
+        Ok(correlation) => (correlation, None),
         Err(problem) => (made(), Some(problem)),
     };
-    if let Some(problem) = refused {
-        return Ok(turned_away(request, problem, is_read, &correlation));
-    }
     request.extensions_mut().insert(Correlation(correlation.clone()));
-    let is_crowded = request.conn_data::<Open>().is_some_and(Open::asks);
-    if is_crowded {
-        let problem =
-            Problem::new(Code::TooManyRequests, "That is more connections than one caller may have.");
-        let problem = problem.retry_after(1).met(Cap::CallerConnections);
-        let mut answer = turned_away(request, problem, is_read, &correlation);
-        answer.response_mut().head_mut().set_connection_type(ConnectionType::Close);
-        return Ok(answer);
-    }
-    if let Err(problem) = of_this_site(&request, is_read) {
-        return Ok(turned_away(request, problem, is_read, &correlation));
-    }
-    if let Err(problem) = who(&request).await {
-        if problem.code() == Code::TooManyRequests {
-            // Whoever does not care is answered by each of its connections only so often.
-            tokio::time::sleep(PAUSE).await;
-        }
-        return Ok(turned_away(request, problem, is_read, &correlation));
-    }
-    let known = request.headers().get(header::IF_NONE_MATCH).cloned();
     let traces = request.app_data::<Data<Host>>().is_some_and(|host| host.options.traces);
-    let (method, span) = (request.method().clone(), traces.then(|| Requested::begin(&request, &correlation)));
-    let called = next.call(request);
-    let called: LocalBoxFuture<'static, _> = match &span {
-        Some(span) => Box::pin(span.within(called)),
-        None => Box::pin(called),
-    };
-    let mut answer = match is_read {
-        true => called.await?,
-        // Whoever goes away leaves no write half done: it comes to its end without them.
-        false => actix_web::rt::spawn(called).await.map_err(|panic| {
-            let problem = Problem::new(Code::Internal, "The server failed; its log says why.");
-            problem.outcome(Outcome::Unknown).because(&panic)
-        })??,
-    };
+    let span = traces.then(|| Requested::begin(&request, &correlation));
+    let method = word_of(request.method());
+    let answered = let_in(request, next, wrong, span.as_ref());
+    let mut answer = answered.await?;
     if let Some(span) = span {
-        span.end(method.as_str(), answer.request().match_pattern(), answer.status());
+        span.end(method, answer.request().match_pattern(), answer.status());
     }
     note(answer.request(), answer.status());
-    let headers = answer.headers_mut();
-    finish(headers, &correlation);
-    let tag = headers.get(header::ETAG).filter(|_| may_be_kept(headers)).cloned();
-    let is_known = known.zip(tag).is_some_and(|(known, tag)| is_among(&known, &tag));
+    finish(answer.headers_mut(), &correlation);
+    let tag = answer.headers().get(header::ETAG).filter(|_| may_be_kept(answer.headers())).cloned();
+    let known = answer.request().headers().get(header::IF_NONE_MATCH);
+    let is_known = known.zip(tag).is_some_and(|(known, tag)| is_among(known, &tag));
     if is_read && is_known && answer.status() == StatusCode::OK {
         let mut unchanged = HttpResponse::build(StatusCode::NOT_MODIFIED).finish();
         for (name, value) in answer.headers().iter().filter(|(name, _)| **name != header::CONTENT_TYPE) {
@@ -131,18 +61,49 @@ async fn let_in<B: MessageBody + 'static>(
     Ok(answer.map_into_left_body())
 }
 
-/// Answers a request of which nothing was looked at yet.
-fn turned_away<L: MessageBody + 'static>(
+/// Lets it in unless something is wrong with it, or with who makes it. Whatever is wrong, it is counted first.
+async fn let_in<B: MessageBody + 'static>(
     request: ServiceRequest,
-    problem: Problem,
-    is_read: bool,
-    correlation: &Reference,
-) -> ServiceResponse<EitherBody<L>> {
-    let problem = if is_read { problem } else { problem.outcome(Outcome::NotCommitted) };
-    let mut answer = request.into_response(problem.error_response());
-    finish(answer.headers_mut(), correlation);
-    note(answer.request(), answer.status());
-    answer.map_into_right_body()
+    next: Next<B>,
+    wrong: Option<Problem>,
+    span: Option<&Requested>,
+) -> Result<ServiceResponse<EitherBody<B>>, Error> {
+    let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
+    let who = match span {
+        Some(span) => span.within(who(&request)).await,
+        None => who(&request).await,
+    };
+    let refused = match who {
+        Err(problem) if problem.code() == Code::TooManyRequests => {
+            // Whoever does not care is answered on each of its connections only so often.
+            let chance = u64::try_from(SystemIds::default().random() % 1_000).unwrap_or(0);
+            let pause = PAUSE_MS.start + chance * (PAUSE_MS.end - PAUSE_MS.start) / 1_000;
+            tokio::time::sleep(Duration::from_millis(pause)).await;
+            Some(problem)
+        }
+        who => {
+            let packed = || not_packed(request.headers()).err();
+            wrong.or_else(packed).or_else(|| of_this_site(&request, is_read).err()).or(who.err())
+        }
+    };
+    if let Some(problem) = refused {
+        let problem = if is_read { problem } else { problem.outcome(Outcome::NotCommitted) };
+        return Ok(request.into_response(problem.error_response()).map_into_right_body());
+    }
+    let called = next.call(request);
+    let called: LocalBoxFuture<'static, _> = match span {
+        Some(span) => Box::pin(span.within(called)),
+        None => Box::pin(called),
+    };
+    let answer = match is_read {
+        true => called.await?,
+        // Whoever goes away leaves no write half done: it comes to its end without them.
+        false => actix_web::rt::spawn(called).await.map_err(|panic| {
+            let problem = Problem::new(Code::Internal, "The server failed; its log says why.");
+            problem.outcome(Outcome::Unknown).because(&panic)
+        })??,
+    };
+    Ok(answer.map_into_left_body())
 }
 
 /// Writes down that somebody was refused.
@@ -157,7 +118,7 @@ fn note(request: &HttpRequest, status: StatusCode) {
     };
     // Whoever thinks up paths is not written down with them.
     let route = request.match_pattern().unwrap_or_default();
-    host.audit.denied(&caller, status.as_u16(), request.method().as_str(), &route);
+    host.audit.denied(&caller, status.as_u16(), word_of(request.method()), &route);
 }
 
 /// Refuses what the page of another site has a browser send: where everyone may everything it would do whatever that page likes.
@@ -184,9 +145,10 @@ async fn who(request: &ServiceRequest) -> Result<(), Problem> {
         return Ok(());
     }
     let Some(host) = request.app_data::<Data<Host>>().cloned() else { return Ok(()) };
-    let shown = match header_of(request.headers(), header::AUTHORIZATION.as_str())? {
-        Some(text) => bearer(text).map(Some),
-        None => Ok(None),
+    let shown = match header_of(request.headers(), header::AUTHORIZATION.as_str()) {
+        Ok(Some(text)) => bearer(text).map(Some),
+        Ok(None) => Ok(None),
+        Err(problem) => Err(problem),
     };
     let who = match shown {
         Ok(bearer) => host.identify.who(Shown { bearer }).await,

@@ -8,7 +8,7 @@ use flightdeck_core::{
 use flightdeck_store::{NewEvent, Recorded};
 
 use crate::caps::{Cap, Caps};
-use crate::members::{Members, Wrong, list, number, text, value, word, word_within};
+use crate::members::{Members, Wrong, list, not_too_deep, number, text, value, word, word_within};
 
 /// What becomes of line ends, which can only be between the tokens of what was sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -237,7 +237,7 @@ pub fn read(json: &str, source: Source<'_>, caps: &Caps) -> Result<NewEvent, Wro
         Source::Stream(_) | Source::Request => word(json),
     });
     let tags = members.optional("tags", |json| tags(json, caps)).unwrap_or_default();
-    let metadata = members.optional("metadata", |json| metadata(json, source)).unwrap_or_default();
+    let metadata = members.optional("metadata", |json| metadata(json, source, caps)).unwrap_or_default();
     if source == Source::File {
         for name in OF_THE_STORE {
             members.take(name);
@@ -278,7 +278,8 @@ fn tags(json: &str, caps: &Caps) -> Result<Tags, Wrong> {
 ///
 /// # Errors
 /// With all that is wrong with it.
-pub fn metadata(json: &str, source: Source<'_>) -> Result<Metadata, Wrong> {
+pub fn metadata(json: &str, source: Source<'_>, caps: &Caps) -> Result<Metadata, Wrong> {
+    not_too_deep(json.as_bytes(), caps)?;
     if json.len() > EVENT_METADATA_BYTES_MAX {
         let problem = format!("is {} bytes, and {EVENT_METADATA_BYTES_MAX} is the most", json.len());
         return Err(Wrong::too_large("", problem));

@@ -38,6 +38,7 @@ pub mod registry;
 mod routes;
 pub mod server;
 mod stock;
+mod threshold;
 mod trace;
 mod visitor;
 

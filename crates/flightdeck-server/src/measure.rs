@@ -97,7 +97,7 @@ pub(crate) async fn measure<B: MessageBody + 'static>(
 }
 
 /// A method as a label: nor does whoever thinks up methods.
-const fn word_of(method: &Method) -> &'static str {
+pub(crate) const fn word_of(method: &Method) -> &'static str {
     match *method {
         Method::GET => "GET",
         Method::HEAD => "HEAD",
@@ -203,7 +203,7 @@ fn store(facts: &StoreFacts, text: &mut Text) {
         let (sizes, times) = ("flightdeck_commit_appends", "flightdeck_commit_duration_seconds");
         text.family(sizes, "histogram", "Appends that were committed together.");
         text.histogram(sizes, &[], &groups.appends, |appends| appends.to_string());
-        text.family(times, "histogram", "How long such a commit took until it was on the disk.");
+        text.family(times, "histogram", "How long such a commit took until it was on the disk; of PostgreSQL, the call that appends and commits.");
         text.histogram(times, &[], &groups.commits, seconds);
     }
     if let Some(bytes) = facts.size_bytes {
@@ -222,7 +222,7 @@ fn limits(host: &Host, text: &mut Text) {
         text.value(value, &[("limit", cap.as_str())], host.options.caps.get(*cap));
     }
     text.family(met, "counter", "How often each limit was met.");
-    for cap in Cap::ALL {
+    for cap in Cap::ALL.iter().filter(|cap| cap.is_counted()) {
         text.value(met, &[("limit", cap.as_str())], host.met.count(*cap));
     }
 }

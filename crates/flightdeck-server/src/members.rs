@@ -357,14 +357,19 @@ pub(crate) fn value(json: &str, caps: &Caps, cap: Cap) -> Result<Json, Wrong> {
 
 /// What was read, unless it nests too deep.
 pub(crate) fn not_deep(read: Result<Json, JsonError>, json: &[u8], caps: &Caps) -> Result<Json, Wrong> {
-    let most = caps.get(Cap::JsonDepth);
-    let is_deep = || depth(json) > most;
     match read {
-        Ok(_) if most < Cap::JsonDepth.default() && is_deep() => {
-            Err(Wrong::field("", format!("is nested more than {most} deep")).met(Cap::JsonDepth))
-        }
-        Err(error) if is_deep() => Err(Wrong::from(error).met(Cap::JsonDepth)),
-        read => Ok(read?),
+        Ok(read) => not_too_deep(json, caps).map(|()| read),
+        Err(error) if depth(json) > caps.get(Cap::JsonDepth) => Err(Wrong::from(error).met(Cap::JsonDepth)),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Refuses JSON that nests deeper than it may here. Deeper than it ever may is refused by whoever reads it.
+pub(crate) fn not_too_deep(json: &[u8], caps: &Caps) -> Result<(), Wrong> {
+    let most = caps.get(Cap::JsonDepth);
+    match most < Cap::JsonDepth.default() && depth(json) > most {
+        true => Err(Wrong::field("", format!("is nested more than {most} deep")).met(Cap::JsonDepth)),
+        false => Ok(()),
     }
 }
 

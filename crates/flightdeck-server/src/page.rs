@@ -15,14 +15,16 @@ use serde::de::value::{Error as Unknown, StrDeserializer};
 
 use crate::authorise::{Action, Object};
 use crate::call::{Call, json};
-use crate::caps::Cap;
+use crate::caps::{Cap, Met};
 use crate::next_link;
 use crate::params::{Params, pattern_param, place};
 use crate::problem::{Code, Problem};
 use crate::trace;
 
-/// Rows that are asked for at once, so that no page is held whole before it is known how large it is.
-const ROWS_AT_ONCE: usize = 50;
+/// Rows that are asked for at first, when it is not known how large they are,
+const ROWS_AT_FIRST: usize = 3;
+/// and at once at the most.
+const ROWS_AT_ONCE: usize = 100;
 
 impl Params {
     /// `after`: behind where the page of a list before ended.
@@ -154,17 +156,19 @@ pub async fn list(call: &Call, query: ViewQuery, at: Option<&Moment>) -> Result<
     if let Some((_, table)) = view.plan().table(&query.table) {
         query.check(table).map_err(refused)?;
     }
-    let bytes_max = call.options.caps.get(Cap::PageBytes);
+    let bytes_max = call.caps().get(Cap::PageBytes);
     match at {
         None => {
             call.wait_for(view).await?;
-            page(query, bytes_max, async |query| Ok(trace::part("ask view", call.views.ask(query)).await?))
-                .await
+            page(query, bytes_max, &call.met, async |query| {
+                Ok(trace::part("ask view", call.views.ask(query)).await?)
+            })
+            .await
         }
         Some(moment) => {
             call.wait_for_log().await?;
             let past = call.as_of.at(view, moment, Beyond::Refuse).await?;
-            let listed = page(query, bytes_max, async |query| asked(&past, query).await).await;
+            let listed = page(query, bytes_max, &call.met, async |query| asked(&past, query).await).await;
             past.end().await;
             listed
         }
@@ -178,19 +182,27 @@ async fn asked(past: &Past, query: &ViewQuery) -> Result<ViewPage, Problem> {
 async fn page(
     query: ViewQuery,
     bytes_max: usize,
+    met: &Met,
     ask: impl AsyncFn(&ViewQuery) -> Result<ViewPage, Problem>,
 ) -> Result<Listed, Problem> {
     let (mut left, mut bytes, mut rows) = (query.limit.get(), 0, Vec::new());
     let mut query = query;
+    let mut at_once = ROWS_AT_FIRST;
     loop {
-        query.limit = Limit::new(left.min(ROWS_AT_ONCE)).unwrap_or_default();
+        query.limit = Limit::new(left.min(at_once)).unwrap_or_default();
         let mut some = ask(&query).await?;
         left -= some.rows.len().min(left);
         bytes += some.rows.iter().map(Row::bytes).sum::<usize>();
+        // As many as fit, if they are like those that have come.
+        let each = (bytes / (rows.len() + some.rows.len()).max(1)).max(1);
+        at_once = (bytes_max.saturating_sub(bytes) / each).clamp(1, ROWS_AT_ONCE);
         rows.append(&mut some.rows);
         match some.next {
             Some(next) if left > 0 && bytes < bytes_max => query.after = Some(next),
             next => {
+                if next.is_some() && left > 0 {
+                    met.note(Cap::PageBytes);
+                }
                 let next = next.map(|next| URL_SAFE_NO_PAD.encode(next.to_text()));
                 return Ok(Listed { rows, next });
             }

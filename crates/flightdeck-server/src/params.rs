@@ -2,13 +2,14 @@
 
 use std::fmt::Display;
 use std::str::FromStr;
+use std::time::Duration;
 
 use flightdeck_core::limits::PAGE_EVENTS_MAX;
 use flightdeck_core::{Cursor, Invalid, Position};
 use flightdeck_store::{After, Limit};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
-use crate::caps::Cap;
+use crate::caps::{Cap, Caps};
 use crate::problem::Problem;
 
 /// How many of a list come when nobody says.
@@ -118,6 +119,22 @@ impl Params {
         self.read(name, place)
     }
 
+    /// How long to wait, such as `20s`, up to a limit that is told in seconds; not at all when it is not there.
+    pub fn time(&mut self, name: &str, cap: Cap, caps: &Caps) -> Duration {
+        let (most, mut is_more) = (caps.time(cap), false);
+        let read = |text: &str| {
+            let digits =
+                text.strip_suffix('s').filter(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()));
+            let time = digits.and_then(|digits| digits.parse().ok()).map(Duration::from_secs);
+            is_more = time.is_some_and(|time| time > most);
+            time.filter(|time| *time <= most)
+                .ok_or_else(|| format!("is not between 0s and {}s", most.as_secs()))
+        };
+        let time = self.read(name, read).unwrap_or_default();
+        self.met = self.met.or(is_more.then_some(cap));
+        time
+    }
+
     /// Notes that a parameter is wrong.
     pub fn refuse(&mut self, name: &str, problem: impl Into<String>) {
         self.wrong.extend(Invalid::field(name, problem));
@@ -211,7 +228,9 @@ pattern_param! {
 
 #[cfg(test)]
 mod tests {
-    use super::Params;
+    use std::time::Duration;
+
+    use super::{Cap, Caps, Params};
 
     #[test]
     fn all_that_is_wrong_is_told_at_once() {
@@ -222,6 +241,20 @@ mod tests {
         let problem = params.finish().unwrap_err();
         let wrong: Vec<&str> = problem.told().invalid.keys().map(String::as_str).collect();
         assert_eq!(wrong, ["a\0b", "after", "backward", "limit", "what"]);
+    }
+
+    #[test]
+    fn a_wait_has_an_end() {
+        let wait = |text: &str| {
+            let mut params = Params::of(&format!("wait={text}"));
+            let time = params.time("wait", Cap::WaitSeconds, &Caps::default());
+            params.finish().map(|()| time)
+        };
+        assert_eq!(wait("20s").unwrap(), Duration::from_secs(20));
+        for bad in ["", "s", "20", "61s", "-1s", "1.5s", "99999999999999999999s", "%2B1s"] {
+            let problem = wait(bad).unwrap_err();
+            assert_eq!(problem.is_met(Cap::WaitSeconds), bad == "61s", "{bad}");
+        }
     }
 
     #[test]

@@ -180,6 +180,11 @@ impl Problem {
         self
     }
 
+    /// Whether that limit was met.
+    pub(crate) fn is_met(&self, cap: Cap) -> bool {
+        self.met == Some(cap)
+    }
+
     /// The same, with an `outcome` of a write.
     #[must_use]
     pub fn outcome(mut self, outcome: Outcome) -> Self {

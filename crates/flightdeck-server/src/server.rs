@@ -36,6 +36,7 @@ use crate::host::{AskStore, Host, Options, StoreFacts};
 use crate::measure::{self, Measured};
 use crate::operation::{Answer, Operation};
 use crate::problem::{Code, Problem};
+use crate::threshold::threshold;
 use crate::{openapi, routes};
 
 /// How long the start waits for views that were never built before.
@@ -199,7 +200,11 @@ impl Server {
             document: openapi::document(&all).into(),
             stopping,
             rates,
-            connections: Connections::new(self.options.caps.clone(), Arc::clone(&met)),
+            connections: Connections::new(
+                self.options.caps.clone(),
+                workers(&self.options),
+                Arc::clone(&met),
+            ),
             met,
             options: self.options,
             measured: Measured::default(),
@@ -208,6 +213,7 @@ impl Server {
             store: self.store,
             views: self.views,
         });
+        tokio::spawn(host.connections.clone().watch());
         let addresses = self.listeners.iter().map(TcpListener::local_addr).collect::<Result<Vec<_>, _>>()?;
         let http = serve(
             &host,
@@ -240,6 +246,11 @@ struct Doors {
     sockets: Vec<UnixListener>,
 }
 
+/// Threads that take requests: no more than there may be connections.
+fn workers(options: &Options) -> usize {
+    options.workers.clamp(1, options.caps.get(Cap::Connections))
+}
+
 /// Begins to take requests.
 fn serve(host: &Data<Host>, operations: Vec<Operations>, doors: Doors) -> Result<Http, std::io::Error> {
     let app_host = host.clone();
@@ -248,20 +259,23 @@ fn serve(host: &Data<Host>, operations: Vec<Operations>, doors: Doors) -> Result
         App::new()
             .app_data(app_host.clone())
             .wrap(middleware::from_fn(door))
-            .wrap(middleware::from_fn(measure::measure))
             .wrap(cors(&app_host.options.origins))
+            .wrap(middleware::from_fn(measure::measure))
+            .wrap(middleware::from_fn(threshold))
             .configure(|config| Operation::serve(all, config))
             .default_service(web::to(nothing_there))
     };
     let options = &host.options;
     let caps = &options.caps;
+    let workers = workers(options);
+    let each = connections::each(caps, workers);
     let connected = host.clone();
     let mut http = HttpServer::new(app)
         .on_connect(move |connection, more| {
             let tls = || connection.downcast_ref::<TlsStream<TcpStream>>().map(|tls| tls.get_ref().0);
             let tcp = connection.downcast_ref::<TcpStream>().or_else(tls);
-            if let Some(Err(error)) =
-                tcp.map(|tcp| connections::end_when_gone(tcp, connected.options.caps.time(Cap::StalledSeconds)))
+            if let Some(Err(error)) = tcp
+                .map(|tcp| connections::end_when_gone(tcp, connected.options.caps.time(Cap::StalledSeconds)))
             {
                 tracing::debug!(%error, "nobody will see when the other end of a connection is gone");
             }
@@ -271,18 +285,17 @@ fn serve(host: &Data<Host>, operations: Vec<Operations>, doors: Doors) -> Result
                 counted.and_then(|peer| caller::of_connection(peer, &connected.options.trusted_proxies));
             let peer = peer.map(|address| address.to_string());
             let (local, since) = (connection.is::<UnixStream>(), connected.clock.now());
-            let open = connected.connections.opened(Connection { peer, local, since, caller });
-            if let Some(tcp) = tcp.filter(|_| open.is_far_beyond()) {
-                connected.met.note(Cap::CallerConnections);
-                if let Err(error) = rustix::net::shutdown(tcp, rustix::net::Shutdown::Both) {
-                    tracing::debug!(%error, "a connection beyond what its caller may have could not be cut off");
-                }
-            }
+            let end = tcp.and_then(|tcp| rustix::io::fcntl_dupfd_cloexec(tcp, 0).ok());
+            let open = connected.connections.opened(Connection { peer, local, since, caller }, end);
+            open.cut_if_far_beyond();
             // It is dropped with the connection.
             more.insert(open);
         })
-        .workers(options.workers)
-        .max_connections((caps.get(Cap::Connections) / options.workers.max(1)).max(1))
+        .workers(workers)
+        .max_connections(each)
+        // Of connections that are being made over TLS there may be as many.
+        .max_connection_rate(each)
+        .tls_handshake_timeout(caps.time(Cap::HeadSeconds))
         .keep_alive(caps.time(Cap::KeepAliveSeconds))
         .client_request_timeout(caps.time(Cap::HeadSeconds))
         .h1_allow_half_closed(false)

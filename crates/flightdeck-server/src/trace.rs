@@ -1,7 +1,8 @@
 //! What a request was part of and what it did, for OpenTelemetry: a span for the request, and one for each thing of the store's that it waited for.
 //!
 //! Spans go to whatever tracer provider the program has set for all; this crate knows the API alone. Nothing is made of them unless
-//! [`Options::traces`](crate::Options) asks for it. No span has a query, a header, a body, or who asked.
+//! [`Options::traces`](crate::Options) asks for it. No span has a query, a body, or who asked; of headers it has what
+//! the request belongs to.
 
 use std::borrow::Cow;
 
@@ -13,6 +14,8 @@ use opentelemetry::trace::{
     TraceState, Tracer as _,
 };
 use opentelemetry::{Context, KeyValue, global};
+
+use crate::measure::word_of;
 
 /// By what the spans of this crate are known.
 const NAME: &str = "flightdeck";
@@ -65,8 +68,8 @@ impl Requested {
         let parent = headers.get("traceparent").and_then(|value| value.to_str().ok()).and_then(Parent::read);
         let parent = parent.map_or_else(Context::new, |parent| parent.context());
         let tracer = global::tracer(NAME);
-        let method = request.method().as_str().to_owned();
-        let span = tracer.span_builder(method.clone()).with_kind(SpanKind::Server).with_attributes([
+        let method = word_of(request.method());
+        let span = tracer.span_builder(method).with_kind(SpanKind::Server).with_attributes([
             KeyValue::new("http.request.method", method),
             KeyValue::new("flightdeck.correlation_id", correlation.as_str().to_owned()),
         ]);

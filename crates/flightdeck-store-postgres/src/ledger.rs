@@ -76,6 +76,13 @@ pub(crate) enum Settled {
     Before(Done),
 }
 
+impl Settled {
+    /// Whether it was written now.
+    pub(crate) const fn is_new(&self) -> bool {
+        matches!(self, Self::Fresh(_))
+    }
+}
+
 /// A group, column by column.
 #[derive(Default)]
 pub(crate) struct Call<'g> {

@@ -179,9 +179,14 @@ impl Writer {
         let Some(answer) = Answer::read(&row) else {
             return Err(Fate::Lost("the database's answer makes no sense".to_owned()));
         };
-        self.groups.committed(group.asked.len(), begun.elapsed());
+        let took = begun.elapsed();
         self.history.saw(&answer.epoch, answer.head, answer.hash);
-        Ok(answer.settle(&call, &group.asked))
+        let settled = answer.settle(&call, &group.asked);
+        let is_new = |one: &&Result<Settled, AppendError>| one.as_ref().is_ok_and(Settled::is_new);
+        if let new @ 1.. = settled.iter().filter(is_new).count() {
+            self.groups.committed(new, took);
+        }
+        Ok(settled)
     }
 }
 

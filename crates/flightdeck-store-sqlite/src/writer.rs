@@ -275,7 +275,8 @@ impl Writer<'_> {
             return self.fail(rest.into_iter().map(|(job, _)| job).collect(), &error.into(), Stage::Commit);
         }
         kill_point!("after-commit");
-        self.groups.committed(group.len(), begun.elapsed());
+        let is_new = |result: &&Result1| matches!(result, Result1::Append(Ok(done)) if !done.duplicate);
+        self.groups.committed(results.iter().filter(is_new).count(), begun.elapsed());
         let (added, head) = self.ledger.keep();
         self.newest.lock().unwrap_or_else(PoisonError::into_inner).take_in(added, head);
         self.head.send_replace(self.ledger.committed().position);

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use flightdeck_core::limits::{APPEND_BYTES_MAX, APPEND_EVENTS_MAX, EVENT_DATA_BYTES_MAX};
 use flightdeck_core::{EventId, EventType, Json, SchemaNumber, StreamId, Version};
+use flightdeck_server::Caps;
 use flightdeck_server::event::{self, Source};
 use flightdeck_store::admit::is_same;
 use flightdeck_store::archive::{ArchiveError, Lines};
@@ -94,7 +95,7 @@ fn one(arguments: Arguments) -> Result<Append, String> {
         event.id = Some(line::event_id(id)?);
     }
     if let Some(metadata) = &arguments.metadata {
-        let metadata = event::metadata(metadata, Source::File);
+        let metadata = event::metadata(metadata, Source::File, Caps::built_in());
         event.metadata = metadata.map_err(|error| format!("the metadata: {error}"))?;
     }
     // Remembered for ever, so taken over a layout that stays: the one that goes into the chain.

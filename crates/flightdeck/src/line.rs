@@ -48,7 +48,7 @@ pub(crate) fn parse(line: &[u8], kind: Kind) -> Result<Parsed, String> {
     }
     let line = std::str::from_utf8(line).map_err(|_| "is not UTF-8".to_owned())?;
     let read = if cloud_event::is_one(line) { cloud_event::read } else { event::read };
-    read(line, Source::File, &Caps::default()).map(Parsed::Event).map_err(|wrong| wrong.to_string())
+    read(line, Source::File, Caps::built_in()).map(Parsed::Event).map_err(|wrong| wrong.to_string())
 }
 
 /// A recorded event, to be appended afresh.

@@ -33,10 +33,14 @@ use std::process::ExitCode;
 use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
 use serde_json::json;
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::exit::Failure;
 use crate::eyes::Eyes;
-use crate::settings::{Given, Settings};
+use crate::settings::{Given, Log, Settings};
 
 #[derive(Parser)]
 #[command(name = "flightdeck", version, about = "An event-sourced platform in one binary")]
@@ -117,15 +121,7 @@ fn begin(cli: Cli) -> Result<(), Failure> {
         Command::CheckBackup { .. } => Settings::built_in()?,
         _ => Settings::read(&cli.given)?,
     };
-    let log = tracing_subscriber::fmt()
-        .with_max_level(settings.log.value.level)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_target(false);
-    match settings.log.value.json {
-        true => log.json().init(),
-        false => log.init(),
-    }
+    begin_to_log(settings.log.value);
     flightdeck_store_sqlite::survive_file_size_limit();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
@@ -133,6 +129,21 @@ fn begin(cli: Cli) -> Result<(), Failure> {
         .build()
         .map_err(|error| Failure::machine(&error))?;
     runtime.block_on(run(command, &settings, &eyes))
+}
+
+/// What is said on standard error, panics among it. What actix says of requests that are none is for whoever looks closer: strangers have it said as often as they like.
+fn begin_to_log(Log { level, json }: Log) {
+    let of_others = if level >= tracing::Level::DEBUG { level.into() } else { LevelFilter::OFF };
+    let targets = Targets::new().with_default(level).with_target("actix_http", of_others);
+    let log = tracing_subscriber::fmt::layer()
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_target(false);
+    match json {
+        true => tracing_subscriber::registry().with(log.json().with_filter(targets)).init(),
+        false => tracing_subscriber::registry().with(log.with_filter(targets)).init(),
+    }
+    std::panic::set_hook(Box::new(|panic| tracing::error!(%panic, "the program has met a fault of its own")));
 }
 
 async fn run(command: Command, settings: &Settings, eyes: &Eyes) -> Result<(), Failure> {

@@ -116,15 +116,11 @@ fn options(settings: &Settings, files: u64, speaks_tls: bool) -> Result<Options,
         true => flightdeck_server::Policy::AskFirst,
         false => flightdeck_server::Policy::UnlessDeclined,
     };
-    // Each is a file. Where nobody says, there may be as many as there can be.
-    let room = usize::try_from(files.saturating_sub(OWN_FILES)).unwrap_or(usize::MAX).max(1);
+    // Each is two files: the connection, and by what it is cut off.
+    let room = usize::try_from(files.saturating_sub(OWN_FILES) / 2).unwrap_or(usize::MAX).max(1);
     let mut caps = Caps::default();
     for (cap, setting) in &settings.limits {
-        let value = match cap {
-            Cap::Connections if setting.source == "default" => room.min(cap.range().1),
-            Cap::Connections => setting.value.min(room),
-            _ => setting.value,
-        };
+        let value = if *cap == Cap::Connections { setting.value.min(room) } else { setting.value };
         caps = caps.with(*cap, value).map_err(|error| Failure::setting(error.to_string()))?;
     }
     Ok(Options {

@@ -7,10 +7,14 @@ use flightdeck_core::{
 use flightdeck_store::{Append, EventStore as _, LogQuery, MemoryStore, NewEvent, Recorded};
 use flightdeck_wire::event as wire;
 
-use super::{Breaks, Caps, Source, Wrong, metadata, write};
+use super::{Breaks, Caps, Source, Wrong, write};
+
+fn metadata(json: &str, source: Source<'_>) -> Result<Metadata, Wrong> {
+    super::metadata(json, source, Caps::built_in())
+}
 
 fn read(json: &str, source: Source<'_>) -> Result<NewEvent, Wrong> {
-    super::read(json, source, &Caps::default())
+    super::read(json, source, Caps::built_in())
 }
 
 /// An event with something odd in every part of it.

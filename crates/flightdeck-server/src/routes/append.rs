@@ -78,7 +78,7 @@ async fn to_stream(call: Call, body: Body) -> Answer {
     call.may(Action::Write, Object::Stream(&stream))?;
     let if_match = call.if_match()?;
     let body = body.bytes(&call, &[JSON], Cap::AppendBodyBytes).await?;
-    let caps = &call.options.caps;
+    let caps = call.caps();
     fits(&stream, caps)?;
     let mut asked = Asked::of_stream(&body, &stream, caps)?;
     if if_match != Expected::Any {
@@ -131,7 +131,7 @@ async fn append(call: Call, body: Body) -> Answer {
     let kind = call.media_type();
     let media = [JSON, cloud_event::ONE, cloud_event::BATCH];
     let body = body.bytes(&call, &media, Cap::AppendBodyBytes).await?;
-    let caps = &call.options.caps;
+    let caps = call.caps();
     let asked = match kind.as_str() {
         cloud_event::ONE => Asked::cloud_event(&body, caps)?,
         cloud_event::BATCH => Asked::cloud_events(&body, caps)?,

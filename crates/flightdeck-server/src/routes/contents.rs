@@ -221,7 +221,8 @@ async fn list(call: Call) -> Answer {
     }
     let query = ViewQuery { after, limit, ..query };
     let Listed { rows, next } = page::list(&call, query, at.as_ref()).await?;
-    let items = rows.iter().map(listed).collect::<Result<_, _>>()?;
+    // One after the other, so that no text is held twice for longer than it takes.
+    let items = rows.into_iter().map(|row| listed(&row)).collect::<Result<_, _>>()?;
     let told = wire::Contents { items, next };
     Ok(page::linked(&call, told.next.as_deref(), &told))
 }

@@ -50,7 +50,7 @@ pub(super) fn operations() -> Vec<Operation> {
 
 async fn read(call: Call) -> Answer {
     let representation = representation(call.request().headers())?;
-    let asked = Asked::read(call.params(), representation)?;
+    let asked = Asked::read(call.params(), representation, call.caps())?;
     call.may(Action::Read, Object::Log)?;
     let asked = asked.placed(&call).await?;
     let mut answer = match representation {

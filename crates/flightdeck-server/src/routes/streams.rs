@@ -224,7 +224,8 @@ async fn events(call: Call) -> Answer {
     // Before the page: what it does not have was not there yet then.
     let head = call.store.head().await?.cursor;
     let mut page = call.store.read_stream(&query).await?;
-    if shorten(&mut page.events, call.options.caps.get(Cap::PageBytes)).is_some() {
+    if shorten(&mut page.events, call.caps().get(Cap::PageBytes)).is_some() {
+        call.met.note(Cap::PageBytes);
         page.end = false;
     }
     if page.version.is_none() {

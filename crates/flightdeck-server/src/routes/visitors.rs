@@ -109,7 +109,7 @@ async fn record(call: Call, body: Body) -> Answer {
     let code = params.read("ref", code);
     params.finish()?;
     call.may(Action::Capture, Object::Category(Visitor::CATEGORY))?;
-    let caps = &call.options.caps;
+    let caps = call.caps();
     // Its facts, and what stands between them.
     let most = (caps.get(Cap::Facts) + 1) * caps.get(Cap::FactBytes);
     let bytes = body.bytes_of(&call, &[JSON, TEXT], most, Cap::Facts).await?;

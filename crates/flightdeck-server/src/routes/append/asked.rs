@@ -174,7 +174,7 @@ mod tests {
     fn all_that_is_wrong_with_an_append_is_told_by_its_place() {
         let body = br#"{"events":[{"streamId":"a-1","eventType":"A","data":1},{"streamId":"a-1","eventType":"1","x":2}],
             "expected":{"b b":1,"b-1":0,"b-2":"none"},"condition":{"after":"x","any":[{"tags":["t"]},{"type":["A"]}]},"if":1}"#;
-        let problem = Asked::of_any(body, &Caps::default()).unwrap_err();
+        let problem = Asked::of_any(body, Caps::built_in()).unwrap_err();
         assert_eq!(problem.told().missing, ["events[1].data"]);
         let told: Vec<&str> = problem.told().invalid.keys().map(String::as_str).collect();
         let places = [
@@ -195,15 +195,15 @@ mod tests {
         let stream = StreamId::new("a-1").unwrap();
         let event = r#"{"eventType":"A","data":1}"#;
         let body = |count: usize| format!("{{\"events\":[{}]}}", vec![event; count].join(","));
-        assert!(Asked::of_stream(body(1000).as_bytes(), &stream, &Caps::default()).is_ok());
+        assert!(Asked::of_stream(body(1000).as_bytes(), &stream, Caps::built_in()).is_ok());
         assert_eq!(
-            Asked::of_stream(body(1001).as_bytes(), &stream, &Caps::default()).unwrap_err().code(),
+            Asked::of_stream(body(1001).as_bytes(), &stream, Caps::built_in()).unwrap_err().code(),
             Code::TooLarge
         );
         assert_eq!(
-            Asked::of_stream(body(0).as_bytes(), &stream, &Caps::default()).unwrap_err().code(),
+            Asked::of_stream(body(0).as_bytes(), &stream, Caps::built_in()).unwrap_err().code(),
             Code::Malformed
         );
-        assert_eq!(Asked::of_stream(b"\xff", &stream, &Caps::default()).unwrap_err().code(), Code::Malformed);
+        assert_eq!(Asked::of_stream(b"\xff", &stream, Caps::built_in()).unwrap_err().code(), Code::Malformed);
     }
 }

@@ -1,10 +1,11 @@
 //! What is asked of the log: the same parameters for every representation, and who may see what of it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::authorise::{Action, Object};
 use crate::call::Call;
-use crate::caps::Cap;
+use crate::caps::{Cap, Caps, Met};
 use crate::negotiate::Representation;
 use crate::params::{Params, pattern_param, place};
 use crate::problem::{Code, Problem};
@@ -40,21 +41,26 @@ pub(super) struct Asked {
     page: Limit,
     pub(super) wait: Duration,
     pub(super) follow: bool,
-    /// What a page has at most, in bytes.
+    /// What a page has at most, in bytes, and where it is counted that it would have had more.
     page_bytes: usize,
+    met: Option<Arc<Met>>,
     visible: Visible,
 }
 
 impl Asked {
     /// Reads all of it.
-    pub(super) fn read(mut params: Params, representation: Representation) -> Result<Self, Problem> {
+    pub(super) fn read(
+        mut params: Params,
+        representation: Representation,
+        caps: &Caps,
+    ) -> Result<Self, Problem> {
         let filter = Filter {
             streams: params.list("streams", StreamPattern::parse),
             types: params.list("types", TypePattern::parse),
             tags: params.list("tags", |text| Tag::new(text)),
         };
         let mut asked = Self::part(&mut params, filter);
-        asked.wait = params.read("wait", wait).unwrap_or_default();
+        asked.wait = params.time("wait", Cap::WaitSeconds, caps);
         asked.follow = params.flag("follow");
         params.finish()?;
         let refused = asked.refused(representation);
@@ -102,14 +108,26 @@ impl Asked {
         let limit = is_limited.then_some(page);
         let (wait, visible) = (Duration::ZERO, Visible::default());
         let page_bytes = Cap::PageBytes.default();
-        Self { start, until, filter, direction, limit, page, wait, follow: false, page_bytes, visible }
+        Self {
+            start,
+            until,
+            filter,
+            direction,
+            limit,
+            page,
+            wait,
+            follow: false,
+            page_bytes,
+            met: None,
+            visible,
+        }
     }
 
     /// The same, of the log as it is now and as far as the caller may see it.
     pub(super) async fn placed(mut self, call: &Call) -> Result<Self, Problem> {
         self.filter.check().map_err(StoreError::from)?;
         self.visible = Visible::of(call, &self.filter)?;
-        self.page_bytes = call.options.caps.get(Cap::PageBytes);
+        (self.page_bytes, self.met) = (call.caps().get(Cap::PageBytes), Some(Arc::clone(&call.met)));
         self.filter.streams = self.visible.narrowed(std::mem::take(&mut self.filter.streams));
         self.filter.check().map_err(StoreError::from)?;
         if self.start == Start::Head {
@@ -165,6 +183,7 @@ impl Asked {
         }
         page.events.retain(|event| self.shows(event));
         if let Some(last) = shorten(&mut page.events, self.page_bytes) {
+            self.met.iter().for_each(|met| met.note(Cap::PageBytes));
             page.end = false;
             page.scanned_to = match self.direction {
                 Direction::Forward => last,
@@ -210,16 +229,6 @@ fn stretch(text: &str) -> Result<(Start, Option<After>), String> {
     match text.split_once(TO) {
         None => Ok((Start::Behind(place(text)?), None)),
         Some((after, until)) => Ok((Start::Behind(place(after)?), Some(place(until)?))),
-    }
-}
-
-/// Reads `20s`, up to a minute.
-fn wait(text: &str) -> Result<Duration, &'static str> {
-    const SECONDS_MAX: u64 = 60;
-    let seconds = text.strip_suffix('s').filter(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()));
-    match seconds.and_then(|digits| digits.parse().ok()) {
-        Some(seconds @ 0..=SECONDS_MAX) => Ok(Duration::from_secs(seconds)),
-        _ => Err("is not between 0s and 60s"),
     }
 }
 
@@ -294,9 +303,7 @@ pattern_param! {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
-    use super::{Start, stretch, wait};
+    use super::{Start, stretch};
 
     #[test]
     fn a_stretch_is_read_from_what_a_page_says() {
@@ -306,14 +313,6 @@ mod tests {
         assert_eq!(until.unwrap().position().get(), 41);
         for bad in ["", "~", "e-1~", "~e-1", "e-1~e-2~e-3", "tail", "head~e-1"] {
             assert!(stretch(bad).is_err(), "{bad}");
-        }
-    }
-
-    #[test]
-    fn a_wait_has_an_end() {
-        assert_eq!(wait("20s"), Ok(Duration::from_secs(20)));
-        for bad in ["", "s", "20", "61s", "-1s", "1.5s", "99999999999999999999s", "+1s"] {
-            assert!(wait(bad).is_err(), "{bad}");
         }
     }
 }

@@ -9,7 +9,6 @@ use flightdeck_store::{LogPage, Recorded};
 use tokio::time::{Instant, timeout_at};
 
 use crate::call::Call;
-use crate::caps::Cap;
 use crate::cloud_event;
 use crate::event::{self, Breaks, put_text};
 use crate::next_link::linked;
@@ -87,7 +86,7 @@ pub(in crate::routes) fn answered(
 /// Reads a page. When there is nothing on it, waits for something to come as long as was asked, or until the server stops.
 async fn read(call: &Call, asked: &Asked) -> Result<LogPage, Problem> {
     let wait = if call.request().method() == Method::HEAD { Duration::ZERO } else { asked.wait };
-    let until = Instant::now() + wait.min(call.options.caps.time(Cap::WaitSeconds));
+    let until = Instant::now() + wait;
     let (mut changes, mut stopping) = (call.store.watch(), call.stopping.clone());
     let (mut query, mut granted) = (asked.page(), call.granted());
     loop {
