@@ -17,6 +17,7 @@ mod limits;
 mod log;
 mod odd;
 mod presentations;
+mod push;
 mod secrets;
 mod socket;
 mod stop;
@@ -123,6 +124,11 @@ impl Site {
     /// A server on a store that is there already.
     pub(crate) fn on(store: &str) -> Self {
         Self::run(store, tempfile::tempdir().unwrap(), &[])
+    }
+
+    /// The same, with arguments more.
+    pub(crate) fn on_with(store: &str, arguments: &[&str]) -> Self {
+        Self::run(store, tempfile::tempdir().unwrap(), arguments)
     }
 
     fn run(store: &str, folder: tempfile::TempDir, arguments: &[&str]) -> Self {

@@ -395,7 +395,17 @@ impl Call {
     }
 }
 
+/// Why what was granted is not, any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ended {
+    /// The credential has run out.
+    RanOut,
+    /// It was taken back, or something of it.
+    TakenBack,
+}
+
 /// What was granted to whoever made a request, which may be taken away while it is answered.
+#[derive(Clone)]
 pub(crate) struct Granted {
     host: Arc<Host>,
     principal: Principal,
@@ -410,13 +420,29 @@ impl Granted {
 
     /// Whether it is still so, as of a second ago or later.
     pub(crate) async fn is_so(&mut self) -> bool {
-        if self.is_local || self.looked.elapsed() < Self::LOOK {
-            return true;
+        self.looked.elapsed() < Self::LOOK || self.ended().await.is_none()
+    }
+
+    /// When it is to be looked at again; never, where everyone may everything.
+    pub(crate) fn look_at(&self) -> Instant {
+        let is_open = self.is_local || self.host.identify.is_open();
+        self.looked + if is_open { Self::NEVER } else { Self::LOOK }
+    }
+
+    /// Why it is not so any more, if it is not.
+    pub(crate) async fn ended(&mut self) -> Option<Ended> {
+        if self.is_local {
+            return None;
+        }
+        if self.principal.until.is_some_and(|until| self.host.clock.now() >= until) {
+            return Some(Ended::RanOut);
         }
         let now = self.host.identify.who(Shown { bearer: self.bearer.as_deref() }).await;
         self.looked = Instant::now();
-        now.is_ok_and(|now| now == self.principal)
+        (!now.is_ok_and(|now| now == self.principal)).then_some(Ended::TakenBack)
     }
+
+    const NEVER: std::time::Duration = std::time::Duration::from_secs(24 * 3_600);
 }
 
 /// What is told of a position that was not reached.

@@ -73,6 +73,7 @@ caps! {
     Facts "facts" = BATCH_FACTS_MAX, 1, BATCH_FACTS_MAX, "what a visitor did, in one request";
     PageEvents "page_events" = PAGE_EVENTS_MAX, 1, PAGE_EVENTS_MAX, "events or items a page (`limit`)";
     PageBytes "page_bytes" = PAGE_BYTES_MAX, KIB, PAGE_BYTES_MAX, "a page in bytes, about: beyond that it ends sooner, and goes on behind its `next`";
+    RingBytes "ring_bytes" = 64 * MIB, 64 * KIB, 4096 * MIB, "the newest part of the log that is held for those who follow it, about";
     HeadSeconds "head_seconds" = 5, 1, HOUR, "how long the head of a request may take to come";
     BodySeconds "body_seconds" = 10, 1, HOUR, "how long its body may take to come";
     BodyBytesPerSecond "body_bytes_per_second" = KIB, 1, MIB, "and a second longer for each of so many bytes that have come";
@@ -87,11 +88,11 @@ caps! {
 }
 
 impl Cap {
-    /// Whether it is counted how often it was met. A peer that takes nothing is given up by the machine, and what is still running at the end is
+    /// Whether it is counted how often it was met. What is beyond the ring is in the log; a peer that takes nothing is given up by the machine, and what is still running at the end is
     /// cut off with the program that counts.
     #[must_use]
     pub const fn is_counted(self) -> bool {
-        !matches!(self, Self::StalledSeconds | Self::DrainSeconds)
+        !matches!(self, Self::RingBytes | Self::StalledSeconds | Self::DrainSeconds)
     }
 }
 

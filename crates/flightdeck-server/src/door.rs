@@ -8,7 +8,7 @@ use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use actix_web::http::{Method, StatusCode};
 use actix_web::middleware::Next;
 use actix_web::web::Data;
-use actix_web::{Error, HttpMessage as _, HttpRequest, HttpResponse, ResponseError as _};
+use actix_web::{Error, HttpMessage as _, HttpRequest, HttpResponse};
 use flightdeck_core::{Ids as _, Reference};
 use flightdeck_store::Outcome;
 use flightdeck_store::system::SystemIds;
@@ -21,6 +21,7 @@ use crate::connections::Open;
 use crate::host::Host;
 use crate::measure::word_of;
 use crate::problem::{Code, Problem};
+use crate::push::sse;
 use crate::trace::{Parent, Requested};
 
 /// How long whoever asks too often waits to hear so, in milliseconds: not all of its connections for the same time, or they would come back at once.
@@ -88,7 +89,8 @@ async fn let_in<B: MessageBody + 'static>(
     };
     if let Some(problem) = refused {
         let problem = if is_read { problem } else { problem.outcome(Outcome::NotCommitted) };
-        return Ok(request.into_response(problem.error_response()).map_into_right_body());
+        let answer = sse::answer(&problem, request.headers());
+        return Ok(request.into_response(answer).map_into_right_body());
     }
     let called = next.call(request);
     let called: LocalBoxFuture<'static, _> = match span {

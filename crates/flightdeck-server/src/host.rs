@@ -19,6 +19,7 @@ use crate::caps::{Caps, Met};
 use crate::connections::Connections;
 use crate::desk::Desk;
 use crate::measure::Measured;
+use crate::push::Push;
 
 /// How a server goes about it.
 #[derive(Debug, Clone)]
@@ -108,6 +109,8 @@ pub struct Host {
     pub measured: Measured,
     /// Since when it runs.
     pub begun: Instant,
+    /// What those who follow the log pull from.
+    pub(crate) push: Arc<Push>,
     /// How often each caller may ask.
     pub(crate) rates: Rates,
     /// Who was refused, and who was let in.

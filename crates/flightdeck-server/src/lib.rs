@@ -34,6 +34,7 @@ pub mod operation;
 pub mod page;
 pub mod params;
 pub mod problem;
+mod push;
 pub mod registry;
 mod routes;
 pub mod server;

@@ -21,6 +21,7 @@ use tokio::time::timeout;
 
 use crate::caps::Cap;
 use crate::host::{Host, StoreFacts};
+use crate::push::Counted;
 
 /// The format of what `/metrics` answers.
 pub(crate) const FORMAT: &str = "text/plain";
@@ -175,6 +176,7 @@ pub(crate) async fn answer(host: &Host) -> HttpResponse {
     {
         store(&facts, &mut text);
     }
+    pushed(host, &mut text);
     limits(host, &mut text);
     HttpResponse::Ok().content_type("text/plain; version=0.0.4; charset=utf-8").body(text.0)
 }
@@ -212,6 +214,24 @@ fn store(facts: &StoreFacts, text: &mut Text) {
     if let Some(bytes) = facts.wal_bytes {
         text.one("flightdeck_store_wal_bytes", "gauge", "What its write-ahead log takes.", bytes);
     }
+}
+
+/// How those who follow the log get it.
+fn pushed(host: &Host, text: &mut Text) {
+    let Counted { following, delivered, fell_behind, reads } = &host.push.counted;
+    let of = |count: &AtomicU64| count.load(Ordering::Relaxed);
+    text.one("flightdeck_followers", "gauge", "Those who follow the log just now.", of(following));
+    text.one(
+        "flightdeck_delivered_events_total",
+        "counter",
+        "Events that were handed to them.",
+        of(delivered),
+    );
+    let about = "How often one was too slow for what is held of the log, and went on from the log itself.";
+    text.one("flightdeck_fell_behind_total", "counter", about, of(fell_behind));
+    let about = "Reads of the log, for those who are behind what is held of it.";
+    text.one("flightdeck_catch_up_reads_total", "counter", about, of(reads));
+    text.one("flightdeck_ring_bytes", "gauge", "What is held of the log, about.", host.push.ring.bytes());
 }
 
 /// What each limit is, and how often it was met.

@@ -5,6 +5,7 @@ use actix_web::http::header::{self, HeaderMap};
 use crate::cloud_event;
 use crate::operation::{JSON, NDJSON};
 use crate::problem::{Code, Problem};
+use crate::push::sse;
 
 /// A representation of the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,6 +16,8 @@ pub(crate) enum Representation {
     Lines,
     /// A page, as CloudEvents.
     CloudEvents,
+    /// Server-Sent Events.
+    Events,
 }
 
 /// How a representation is asked for.
@@ -32,9 +35,12 @@ const TABLE: [(Asked, Option<Representation>); 5] = [
     (Asked::Media(JSON), Some(Representation::Page)),
     (Asked::Media(NDJSON), Some(Representation::Lines)),
     (Asked::Media(cloud_event::BATCH), Some(Representation::CloudEvents)),
-    (Asked::Media("text/event-stream"), None),
+    (Asked::Media(sse::MEDIA), Some(Representation::Events)),
     (Asked::Protocol("websocket"), None),
 ];
+
+/// How exactly a media type is named that is named itself.
+const NAMED: u8 = 3;
 
 /// The representation that is asked for. A protocol comes before a media type.
 ///
@@ -54,6 +60,9 @@ pub(crate) fn representation(headers: &HeaderMap) -> Result<Representation, Prob
     for (asked, given) in TABLE {
         let (Asked::Media(media), Some(representation)) = (asked, given) else { continue };
         let wanted = if said { wanted(&ranges, media) } else { Some((1000, 0)) };
+        // What never ends is for whoever names it.
+        let wanted =
+            wanted.filter(|(_, exactness)| representation != Representation::Events || *exactness == NAMED);
         // Of what is wanted equally, what was named more exactly, and then what stands first.
         if let Some(wanted) = wanted.filter(|(quality, _)| *quality > 0)
             && best.is_none_or(|(before, _)| wanted > before)
@@ -89,7 +98,7 @@ fn wanted(ranges: &[Range<'_>], media: &str) -> Option<(u16, u8)> {
     let exactness = |range: &Range<'_>| match (range.kind, range.subkind) {
         ("*", "*") => Some(1),
         (own, "*") if own.eq_ignore_ascii_case(kind) => Some(2),
-        (own, sub) if own.eq_ignore_ascii_case(kind) && sub.eq_ignore_ascii_case(subkind) => Some(3),
+        (own, sub) if own.eq_ignore_ascii_case(kind) && sub.eq_ignore_ascii_case(subkind) => Some(NAMED),
         _ => None,
     };
     let named = ranges.iter().filter_map(|range| Some((exactness(range)?, range.quality)));
@@ -174,7 +183,6 @@ mod tests {
     #[test]
     fn what_is_not_there_is_not_given_as_something_else() {
         for nothing in [
-            "text/event-stream",
             "text/html",
             "text/*",
             "application/json;q=0",
@@ -186,6 +194,14 @@ mod tests {
         ] {
             check(&[nothing], None);
         }
+    }
+
+    #[test]
+    fn what_never_ends_is_for_whoever_names_it() {
+        check(&["text/event-stream"], Some(Representation::Events));
+        check(&["text/event-stream, */*;q=0.1"], Some(Representation::Events));
+        check(&["text/*, application/json;q=0.1"], Some(Representation::Page));
+        check(&["*/*"], Some(Representation::Page));
     }
 
     #[test]

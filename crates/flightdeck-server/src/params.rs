@@ -62,6 +62,12 @@ impl Params {
         self.given.iter().any(|(own, _)| own == name)
     }
 
+    /// A parameter as text, if it is there; it is still to be read.
+    #[must_use]
+    pub fn peek(&self, name: &str) -> Option<&str> {
+        self.given.iter().find(|(own, _)| own == name).map(|(_, value)| value.as_str())
+    }
+
     /// A parameter as text, if it is there.
     pub fn text(&mut self, name: &str) -> Option<String> {
         let place = self.given.iter().position(|(own, _)| own == name)?;

@@ -180,6 +180,13 @@ impl Problem {
         self
     }
 
+    /// Has it counted, behind the door, that a limit was met.
+    pub(crate) fn count(&self, answer: &mut HttpResponse) {
+        if let Some(cap) = self.met {
+            answer.extensions_mut().insert(cap);
+        }
+    }
+
     /// Whether that limit was met.
     pub(crate) fn is_met(&self, cap: Cap) -> bool {
         self.met == Some(cap)
@@ -277,10 +284,7 @@ impl ResponseError for Problem {
             answer.insert_header((header::WWW_AUTHENTICATE, "Bearer"));
         }
         let mut answer = answer.body(serde_json::to_vec(&told).unwrap_or_default());
-        if let Some(cap) = self.met {
-            // It is counted behind the door.
-            answer.extensions_mut().insert(cap);
-        }
+        self.count(&mut answer);
         answer
     }
 }

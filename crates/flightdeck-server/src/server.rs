@@ -36,6 +36,7 @@ use crate::host::{AskStore, Host, Options, StoreFacts};
 use crate::measure::{self, Measured};
 use crate::operation::{Answer, Operation};
 use crate::problem::{Code, Problem};
+use crate::push::Push;
 use crate::threshold::threshold;
 use crate::{openapi, routes};
 
@@ -200,6 +201,7 @@ impl Server {
             document: openapi::document(&all).into(),
             stopping,
             rates,
+            push: Push::start(&self.store, self.options.caps.get(Cap::RingBytes)),
             connections: Connections::new(
                 self.options.caps.clone(),
                 workers(&self.options),

@@ -11,7 +11,7 @@ use actix_web::dev::{Payload, ServiceRequest, ServiceResponse};
 use actix_web::http::{ConnectionType, Method};
 use actix_web::middleware::Next;
 use actix_web::web::Data;
-use actix_web::{Error, HttpMessage as _, ResponseError as _};
+use actix_web::{Error, HttpMessage as _};
 use bytes::Bytes;
 use flightdeck_store::Outcome;
 
@@ -21,6 +21,7 @@ use crate::caps::Cap;
 use crate::connections::{Busy, Open};
 use crate::host::Host;
 use crate::problem::{Code, Problem};
+use crate::push::sse;
 
 /// Lets a request come to whoever looks at it.
 pub(crate) async fn threshold<B: MessageBody + 'static>(
@@ -34,7 +35,8 @@ pub(crate) async fn threshold<B: MessageBody + 'static>(
         None => next.call(request).await?.map_into_boxed_body(),
         Some(problem) => {
             let is_crowded = problem.is_met(Cap::CallerConnections);
-            let mut answer = request.into_response(problem.error_response());
+            let answer = sse::answer(&problem, request.headers());
+            let mut answer = request.into_response(answer);
             if is_crowded {
                 answer.response_mut().head_mut().set_connection_type(ConnectionType::Close);
             }

@@ -1,9 +1,11 @@
 //! `GET /api/events`: the log, in every representation that there is.
 
 pub(super) mod asked;
+mod events;
 mod lines;
 pub(in crate::routes) mod page;
 
+use actix_web::HttpResponse;
 use actix_web::http::header;
 use flightdeck_core::Tag;
 use flightdeck_store::Filter;
@@ -14,6 +16,7 @@ use crate::call::Call;
 use crate::cloud_event;
 use crate::negotiate::{Representation, representation};
 use crate::operation::{Answer, NDJSON, Operation};
+use crate::push::sse;
 
 use self::asked::{AfterParam, Asked, PatternsParam, TagsParam, WaitParam};
 
@@ -29,9 +32,10 @@ pub(super) fn operations() -> Vec<Operation> {
             .query::<crate::params::PlaceParam>("until", "Up to this, itself included.")
             .query::<WaitParam>("wait", "How long a page waits for something to come when there is nothing: `20s`.")
             .query::<bool>("follow", "Goes on with what comes, for ever. Only of lines.")
-            .answers::<Events>(200, "A page of it; every event a line, up to the head; or a page as CloudEvents.")
+            .answers::<Events>(200, "A page of it; every event a line, up to the head; a page as CloudEvents; or every event as it comes, for ever.")
             .answers_as::<Event>(200, NDJSON, "")
             .answers_as::<Vec<CloudEvent>>(200, cloud_event::BATCH, "")
+            .answers_as::<String>(200, sse::MEDIA, "")
             .with(&["Link"])
             .refuses(&[406, 410, 422])
             .to(read),
@@ -50,15 +54,24 @@ pub(super) fn operations() -> Vec<Operation> {
 
 async fn read(call: Call) -> Answer {
     let representation = representation(call.request().headers())?;
+    if representation == Representation::Events {
+        let followed = events::following(&call).await;
+        return vary(followed.unwrap_or_else(|problem| sse::answer(&problem, call.request().headers())));
+    }
     let asked = Asked::read(call.params(), representation, call.caps())?;
     call.may(Action::Read, Object::Log)?;
     let asked = asked.placed(&call).await?;
-    let mut answer = match representation {
+    vary(match representation {
         Representation::Page => page::json(&call, asked).await,
         Representation::CloudEvents => page::cloud_events(&call, asked).await,
         Representation::Lines if asked.follow => lines::following(&call, asked).await,
         Representation::Lines => lines::to_the_head(&call, asked).await,
-    }?;
+        Representation::Events => events::following(&call).await,
+    }?)
+}
+
+/// The answer, which depends on what is asked for.
+fn vary(mut answer: HttpResponse) -> Answer {
     answer.headers_mut().insert(header::VARY, header::HeaderValue::from_static("accept"));
     Ok(answer)
 }

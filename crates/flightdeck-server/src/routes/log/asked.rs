@@ -10,7 +10,7 @@ use crate::negotiate::Representation;
 use crate::params::{Params, pattern_param, place};
 use crate::problem::{Code, Problem};
 use flightdeck_core::limits::{FILTER_STREAMS_MAX, TAGS_MAX, TYPES_MAX};
-use flightdeck_core::{Cursor, Invalid, Position, Tag};
+use flightdeck_core::{Cursor, Epoch, Invalid, Position, Tag};
 use flightdeck_store::page::page_bytes;
 use flightdeck_store::{
     After, Direction, Filter, Limit, LogPage, LogQuery, Recorded, StoreError, StreamPattern, TypePattern,
@@ -81,6 +81,14 @@ impl Asked {
                     refuse("wait", "is for pages; lines are followed with follow=true");
                 }
             }
+            Representation::Events => {
+                if is_backward {
+                    refuse("backward", "is for pages");
+                }
+                if waits {
+                    refuse("wait", "is for pages; events are followed anyway");
+                }
+            }
             Representation::Page | Representation::CloudEvents => {
                 if self.follow {
                     refuse("follow", "is for application/x-ndjson; a page waits with wait=20s");
@@ -121,6 +129,25 @@ impl Asked {
             met: None,
             visible,
         }
+    }
+
+    /// The same, from another place on.
+    pub(super) fn behind(self, after: After) -> Self {
+        Self { start: Start::Behind(after), ..self }
+    }
+
+    /// Whether it is asked for up to somewhere in that epoch, if up to anywhere.
+    pub(super) fn until_is_of(&self, epoch: &Epoch) -> bool {
+        self.until.as_ref().is_none_or(|until| until.is_of(epoch))
+    }
+
+    /// What passes, by the filter alone: what is the system's own only if it is named.
+    pub(super) fn shown(&self) -> Filter {
+        let mut filter = self.filter.clone();
+        if filter.streams.is_empty() {
+            filter.streams = Visible::patterns();
+        }
+        filter
     }
 
     /// The same, of the log as it is now and as far as the caller may see it.
@@ -219,6 +246,11 @@ pub(in crate::routes) fn shorten(events: &mut Vec<Recorded>, bytes_max: usize) -
     let is_shorter = fits < events.len();
     events.truncate(fits);
     events.last().filter(|_| is_shorter).map(|last| last.position)
+}
+
+/// Whether that is where something can begin.
+pub(super) fn is_start(text: &str) -> bool {
+    stretch(text).is_ok()
 }
 
 /// Reads `after`: `head`, a place, or the two ends of a stretch.

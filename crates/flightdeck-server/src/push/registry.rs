@@ -1,0 +1,274 @@
+//! Who waits on this thread, and for what: an event wakes those it may be for, and nobody else.
+//!
+//! Each thread that takes requests has one, and one task that looks at each new event once, whoever waits. Whoever was not woken has no match in
+//! what was looked at, so its number may be what was looked at, at no cost.
+
+use std::cell::RefCell;
+use std::collections::{HashMap, HashSet};
+use std::rc::Rc;
+use std::sync::{Arc, Weak};
+use std::task::Waker;
+use std::time::Duration;
+
+use flightdeck_core::{Epoch, EventType, Position, StreamId};
+use flightdeck_store::{Filter, StreamPattern, TypePattern};
+use tokio::sync::watch;
+use tokio::time::{Instant, MissedTickBehavior, interval};
+
+use super::ring::{Found, Frame, Ring};
+
+/// How often those are looked for whose time has come.
+const TICK: Duration = Duration::from_secs(1);
+
+/// When somebody is woken once more who was woken for its time, and did not look.
+const FAR: Duration = Duration::from_secs(5);
+
+/// What somebody waits for.
+#[derive(Debug)]
+struct Waiting {
+    waker: Waker,
+    filter: Arc<Filter>,
+    /// When it is woken although nothing came.
+    due: Instant,
+}
+
+/// Those who wait on one thread.
+#[derive(Debug, Default)]
+struct Inner {
+    next: u64,
+    waiting: HashMap<u64, Waiting>,
+    /// Those whom every event is for.
+    all: HashSet<u64>,
+    /// Those who named streams, each under all of them.
+    streams: HashMap<StreamId, HashSet<u64>>,
+    /// Those who named categories, and so on.
+    categories: HashMap<String, HashSet<u64>>,
+    /// Those who named types, and no streams.
+    types: HashMap<EventType, HashSet<u64>>,
+    /// All others: each is asked for every event.
+    others: HashSet<u64>,
+    /// Up to where every event was looked at, and of which epoch.
+    looked: Option<(Epoch, Position)>,
+}
+
+/// A handle on those who wait on this thread.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Registry(Rc<RefCell<Inner>>);
+
+/// Where somebody stands in the registry.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum Place {
+    All,
+    Stream(StreamId),
+    Category(String),
+    Type(EventType),
+    Others,
+}
+
+/// Where a filter is looked for: under what at least one of must be so for an event to pass.
+fn places(filter: &Filter) -> Vec<Place> {
+    if filter.is_all() || super::subscriber::is_every(filter) {
+        return vec![Place::All];
+    }
+    let of_stream = |pattern: &StreamPattern| match pattern {
+        StreamPattern::Exact(stream) => Some(Place::Stream(stream.clone())),
+        StreamPattern::Category(category) => Some(Place::Category(category.as_str().to_owned())),
+        StreamPattern::Prefix(_) => None,
+    };
+    let of_type = |pattern: &TypePattern| match pattern {
+        TypePattern::Exact(event_type) => Some(Place::Type(event_type.clone())),
+        TypePattern::Prefix(_) => None,
+    };
+    let places: Option<Vec<Place>> = match filter.streams.is_empty() {
+        false => filter.streams.iter().map(of_stream).collect(),
+        true if !filter.types.is_empty() => filter.types.iter().map(of_type).collect(),
+        true => None,
+    };
+    places.unwrap_or_else(|| vec![Place::Others])
+}
+
+impl Inner {
+    fn at(&mut self, place: Place) -> &mut HashSet<u64> {
+        match place {
+            Place::All => &mut self.all,
+            Place::Stream(stream) => self.streams.entry(stream).or_default(),
+            Place::Category(category) => self.categories.entry(category).or_default(),
+            Place::Type(event_type) => self.types.entry(event_type).or_default(),
+            Place::Others => &mut self.others,
+        }
+    }
+
+    fn take(&mut self, id: u64) -> Option<Waiting> {
+        let waiting = self.waiting.remove(&id)?;
+        for place in places(&waiting.filter) {
+            self.at(place.clone()).remove(&id);
+            // Nobody waits for it any more.
+            match place {
+                Place::Stream(stream) if self.streams[&stream].is_empty() => {
+                    drop(self.streams.remove(&stream))
+                }
+                Place::Category(category) if self.categories[&category].is_empty() => {
+                    drop(self.categories.remove(&category));
+                }
+                Place::Type(event_type) if self.types[&event_type].is_empty() => {
+                    drop(self.types.remove(&event_type));
+                }
+                _ => {}
+            }
+        }
+        Some(waiting)
+    }
+
+    /// Those whom an event may be for, beside those whom every event is for.
+    fn whom(&self, frame: &Frame, found: &mut HashSet<u64>) {
+        let under = |ids: Option<&HashSet<u64>>, found: &mut HashSet<u64>| {
+            let passes = |id: &&u64| self.waiting.get(id).is_some_and(|one| frame.passes(&one.filter));
+            found.extend(ids.into_iter().flatten().filter(passes));
+        };
+        under(self.streams.get(&frame.stream), found);
+        under(self.categories.get(frame.stream.category_str()), found);
+        under(self.types.get(&frame.event_type), found);
+        under(Some(&self.others), found);
+    }
+
+    /// Wakes those.
+    fn wake(&mut self, ids: impl IntoIterator<Item = u64>) {
+        for id in ids {
+            if let Some(waiting) = self.take(id) {
+                waiting.waker.wake();
+            }
+        }
+    }
+}
+
+impl Registry {
+    /// The one of this thread, for that ring. Begins to look at what comes when nobody waited before.
+    pub(crate) fn of(ring: &Arc<Ring>, stopping: &watch::Receiver<bool>) -> Self {
+        thread_local! {
+            static OF: RefCell<Vec<(Weak<Ring>, Registry)>> = const { RefCell::new(Vec::new()) };
+        }
+        OF.with_borrow_mut(|all| {
+            // Those of servers that are gone.
+            all.retain(|(own, _)| own.strong_count() > 0);
+            let is_it = |own: &Weak<Ring>| own.ptr_eq(&Arc::downgrade(ring));
+            if let Some((_, known)) = all.iter().find(|(own, _)| is_it(own)) {
+                return known.clone();
+            }
+            let made = Self::default();
+            let look = made.clone().look(ring.bell(), Arc::downgrade(ring), stopping.clone());
+            actix_web::rt::spawn(look);
+            all.push((Arc::downgrade(ring), made.clone()));
+            made
+        })
+    }
+
+    /// Looks at what comes, and at the time, until the ring is gone.
+    async fn look(
+        self,
+        mut bell: watch::Receiver<Position>,
+        ring: Weak<Ring>,
+        mut stopping: watch::Receiver<bool>,
+    ) {
+        let mut stops = false;
+        let mut tick = interval(TICK);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let is_time = tokio::select! {
+                rung = bell.changed() => match rung {
+                    Ok(()) => false,
+                    Err(_gone) => return,
+                },
+                _ = tick.tick() => true,
+                _ = stopping.wait_for(|stopping| *stopping), if !stops => {
+                    stops = true;
+                    let mut inner = self.0.borrow_mut();
+                    let all: Vec<u64> = inner.waiting.keys().copied().collect();
+                    inner.wake(all);
+                    false
+                }
+            };
+            if is_time {
+                let now = Instant::now();
+                let mut inner = self.0.borrow_mut();
+                // They wait on: nothing has come for them.
+                for one in inner.waiting.values_mut().filter(|one| one.due <= now) {
+                    one.due = now + FAR;
+                    one.waker.wake_by_ref();
+                }
+            } else if let Some(ring) = ring.upgrade() {
+                self.look_at(&ring);
+            }
+        }
+    }
+
+    /// Looks at what has come, once for all who wait.
+    fn look_at(&self, ring: &Ring) {
+        let mut inner = self.0.borrow_mut();
+        let Some(head) = ring.head() else { return };
+        let mut found = HashSet::new();
+        let looked = match inner.looked.take() {
+            Some((epoch, at)) if epoch == *head.epoch() => {
+                let mut at = at;
+                loop {
+                    match ring.behind(&epoch, at) {
+                        Found::Segment(segment) => {
+                            let new = segment.frames.iter().filter(|frame| frame.position > at);
+                            new.for_each(|frame| inner.whom(frame, &mut found));
+                            at = segment.last;
+                        }
+                        Found::Nothing => break Some((epoch, at)),
+                        Found::Behind | Found::OtherEpoch(_) => break None,
+                    }
+                }
+            }
+            _ => None,
+        };
+        // An event of the system's own wakes them for nothing.
+        found.extend(&inner.all);
+        match looked {
+            Some(looked) => inner.looked = Some(looked),
+            // What has come can't be told: everybody looks for itself.
+            None => {
+                found.extend(inner.waiting.keys());
+                let at = head.position();
+                inner.looked = Some((head.epoch().clone(), at));
+            }
+        }
+        inner.wake(found);
+    }
+
+    /// Waits for what passes the filter, until `due` at the latest. Whoever waits has everything that the ring held when it looked last, on this
+    /// thread, with nothing in between.
+    pub(crate) fn wait(&self, filter: &Arc<Filter>, waker: Waker, due: Instant) -> Wait {
+        let mut inner = self.0.borrow_mut();
+        let id = inner.next;
+        inner.next += 1;
+        for place in places(filter) {
+            inner.at(place).insert(id);
+        }
+        inner.waiting.insert(id, Waiting { waker, filter: Arc::clone(filter), due });
+        Wait { of: self.clone(), id }
+    }
+}
+
+/// Somebody who waits, for as long as this is there.
+#[derive(Debug)]
+pub(crate) struct Wait {
+    of: Registry,
+    id: u64,
+}
+
+impl Wait {
+    /// Up to where nothing was for it, if it was not woken for anything that came.
+    pub(crate) fn looked(&self, epoch: &Epoch) -> Option<Position> {
+        let inner = self.of.0.borrow();
+        let is_there = inner.waiting.contains_key(&self.id);
+        inner.looked.as_ref().filter(|(own, _)| is_there && own == epoch).map(|(_, at)| *at)
+    }
+}
+
+impl Drop for Wait {
+    fn drop(&mut self) {
+        self.of.0.borrow_mut().take(self.id);
+    }
+}

@@ -1,0 +1,297 @@
+//! The newest events of the log, encoded once for everybody who follows it.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use bytes::Bytes;
+use flightdeck_core::{Cursor, Epoch, EventType, Position, StreamId, Tags};
+use flightdeck_store::{Filter, Recorded};
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use crate::event::{Breaks, put_number, write};
+
+/// A segment has so many events at the most,
+const SEGMENT_EVENTS: usize = 64;
+/// or about so many bytes, so that what a stalled reader has in its hands is small.
+const SEGMENT_BYTES: usize = 16 * 1024;
+/// For how long an event is held: what is erased in the log is gone here after that as well.
+const AGE: Duration = Duration::from_secs(60);
+
+/// An event as it goes out, with what filters look at.
+#[derive(Debug, Clone)]
+pub(crate) struct Frame {
+    pub(crate) position: Position,
+    pub(crate) stream: StreamId,
+    pub(crate) event_type: EventType,
+    pub(crate) tags: Tags,
+    /// As Server-Sent Events have it: an id, one line of data, and an empty line.
+    pub(crate) sse: Bytes,
+}
+
+impl Frame {
+    /// Whether it passes a filter.
+    pub(crate) fn passes(&self, filter: &Filter) -> bool {
+        let Filter { streams, types, tags } = filter;
+        (streams.is_empty() || streams.iter().any(|pattern| pattern.matches(&self.stream)))
+            && (types.is_empty() || types.iter().any(|pattern| pattern.matches(&self.event_type)))
+            && tags.iter().all(|tag| self.tags.contains(tag))
+    }
+}
+
+/// Events that stand next to each other.
+#[derive(Debug)]
+pub(crate) struct Segment {
+    /// Behind this.
+    pub(crate) after: Position,
+    /// Up to this, itself included.
+    pub(crate) last: Position,
+    pub(crate) frames: Vec<Frame>,
+    /// Whether some are of streams of the system's own.
+    pub(crate) has_system: bool,
+    /// All of them together.
+    pub(crate) sse: Bytes,
+}
+
+/// Encodes events, which stand next to each other in the log or passed the same filter, in segments.
+pub(crate) fn encode(events: &[Recorded], epoch: &Epoch, mut after: Position) -> Vec<Arc<Segment>> {
+    let mut segments = Vec::new();
+    let mut left = events;
+    while !left.is_empty() {
+        let (mut out, mut ends) = (Vec::new(), Vec::new());
+        for event in left {
+            let begin = out.len();
+            out.extend_from_slice(b"id: ");
+            out.extend_from_slice(epoch.as_str().as_bytes());
+            out.push(b'-');
+            put_number(&mut out, event.position.get());
+            out.extend_from_slice(b"\ndata: ");
+            write(&mut out, event, epoch, Breaks::Spaces);
+            out.extend_from_slice(b"\n\n");
+            ends.push((begin, out.len()));
+            if ends.len() == SEGMENT_EVENTS || out.len() >= SEGMENT_BYTES {
+                break;
+            }
+        }
+        let (these, rest) = left.split_at(ends.len());
+        let sse = Bytes::from(out);
+        let frames = these.iter().zip(ends).map(|(event, (begin, end))| Frame {
+            position: event.position,
+            stream: event.stream.clone(),
+            event_type: event.event_type.clone(),
+            tags: event.tags.clone(),
+            sse: sse.slice(begin..end),
+        });
+        let frames: Vec<Frame> = frames.collect();
+        let last = these.last().map_or(after, |event| event.position);
+        let has_system = frames.iter().any(|frame| frame.stream.is_system());
+        segments.push(Arc::new(Segment { after, last, frames, has_system, sse }));
+        (after, left) = (last, rest);
+    }
+    segments
+}
+
+/// What somebody at a position finds.
+#[derive(Debug)]
+pub(crate) enum Found {
+    /// The log began another epoch than the one that it knows.
+    OtherEpoch(Cursor),
+    /// It is before all that is held.
+    Behind,
+    /// It has everything.
+    Nothing,
+    /// The segment that begins behind it, or has it within.
+    Segment(Arc<Segment>),
+}
+
+/// The ring.
+#[derive(Debug)]
+pub(crate) struct Ring {
+    held: RwLock<Held>,
+    bytes_max: usize,
+    /// Rings when there is something new: up to where.
+    bell: watch::Sender<Position>,
+}
+
+#[derive(Debug, Default)]
+struct Held {
+    /// The epoch that it is of; `None` before anything was read.
+    epoch: Option<Epoch>,
+    segments: VecDeque<(Instant, Arc<Segment>)>,
+    bytes: usize,
+    /// Everything behind this is held,
+    base: Position,
+    /// up to this.
+    head: Position,
+}
+
+impl Held {
+    fn forget(&mut self, bytes_max: usize, now: Instant) {
+        while let Some((since, first)) = self.segments.front() {
+            if self.bytes <= bytes_max && now.duration_since(*since) <= AGE {
+                break;
+            }
+            let (weight, last) = (weight(first), first.last);
+            (self.bytes, self.base) = (self.bytes - weight, last);
+            self.segments.pop_front();
+        }
+    }
+}
+
+impl Ring {
+    pub(crate) fn new(bytes_max: usize) -> Self {
+        Self { held: RwLock::default(), bytes_max, bell: watch::Sender::new(Position::START) }
+    }
+
+    /// Rings when there is something new, of whichever epoch.
+    pub(crate) fn bell(&self) -> watch::Receiver<Position> {
+        self.bell.subscribe()
+    }
+
+    /// Begins anew, at that head.
+    pub(crate) fn begin(&self, head: &Cursor) {
+        let mut held = self.held.write().unwrap_or_else(PoisonError::into_inner);
+        let (epoch, at) = (Some(head.epoch().clone()), head.position());
+        *held = Held { epoch, base: at, head: at, ..Held::default() };
+        drop(held);
+        self.bell.send_replace(at);
+    }
+
+    /// Takes in what is behind its head.
+    pub(crate) fn take_in(&self, segments: Vec<Arc<Segment>>) {
+        let now = Instant::now();
+        let mut held = self.held.write().unwrap_or_else(PoisonError::into_inner);
+        for segment in segments {
+            assert_eq!(segment.after, held.head, "what is taken in stands behind what is held");
+            held.bytes += weight(&segment);
+            held.head = segment.last;
+            held.segments.push_back((now, segment));
+        }
+        held.forget(self.bytes_max, now);
+        let head = held.head;
+        drop(held);
+        self.bell.send_replace(head);
+    }
+
+    /// Forgets what was held for long enough.
+    pub(crate) fn forget_old(&self) {
+        self.held.write().unwrap_or_else(PoisonError::into_inner).forget(self.bytes_max, Instant::now());
+    }
+
+    /// What somebody finds who has everything up to there.
+    pub(crate) fn behind(&self, epoch: &Epoch, after: Position) -> Found {
+        let held = self.held.read().unwrap_or_else(PoisonError::into_inner);
+        match &held.epoch {
+            None => return Found::Behind,
+            Some(own) if own != epoch => return Found::OtherEpoch(Cursor::new(own.clone(), held.head)),
+            Some(_) => {}
+        }
+        if after < held.base {
+            return Found::Behind;
+        }
+        let place = held.segments.partition_point(|(_, segment)| segment.last <= after);
+        held.segments.get(place).map_or(Found::Nothing, |(_, segment)| Found::Segment(Arc::clone(segment)))
+    }
+
+    /// The head of what is held, once something was read.
+    pub(crate) fn head(&self) -> Option<Cursor> {
+        let held = self.held.read().unwrap_or_else(PoisonError::into_inner);
+        held.epoch.clone().map(|epoch| Cursor::new(epoch, held.head))
+    }
+
+    /// What is held, in bytes.
+    pub(crate) fn bytes(&self) -> usize {
+        self.held.read().unwrap_or_else(PoisonError::into_inner).bytes
+    }
+}
+
+/// What a segment takes, about.
+fn weight(segment: &Segment) -> usize {
+    segment.sse.len() + segment.frames.len() * (size_of::<Frame>() + 64)
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use std::sync::Arc;
+
+    use flightdeck_core::{Cursor, EventType, Json, Position, StreamId};
+    use flightdeck_store::{Append, EventStore as _, Filter, LogQuery, MemoryStore, NewEvent, Recorded};
+
+    use super::{Found, Ring, encode};
+
+    /// So many events in so many streams.
+    pub(crate) async fn events(count: usize) -> (Vec<Recorded>, Cursor) {
+        let store = MemoryStore::new();
+        for number in 0..count {
+            let stream = StreamId::new(format!("a-{}", number % 3)).unwrap();
+            let data = Json::new(format!("{{\"number\":{number}}}"), 100).unwrap();
+            let event = NewEvent::new(stream, EventType::new("A").unwrap(), data);
+            store.append(Append::of([event])).await.unwrap();
+        }
+        let page = store.read_log(&LogQuery::default()).await.unwrap();
+        (page.events, page.head)
+    }
+
+    fn at(position: i64) -> Position {
+        Position::new(position).unwrap()
+    }
+
+    #[tokio::test]
+    async fn whoever_is_on_the_ring_finds_what_is_behind_it() {
+        let (events, head) = events(200).await;
+        let ring = Ring::new(1 << 20);
+        let epoch = head.epoch();
+        assert!(matches!(ring.behind(epoch, at(0)), Found::Behind));
+        ring.begin(&Cursor::new(epoch.clone(), at(10)));
+        ring.take_in(encode(&events[10..], epoch, at(10)));
+        assert!(matches!(ring.behind(epoch, at(9)), Found::Behind));
+        assert!(matches!(ring.behind(epoch, at(200)), Found::Nothing));
+        let (mut cursor, mut seen) = (at(10), Vec::new());
+        while let Found::Segment(segment) = ring.behind(epoch, cursor) {
+            assert!(segment.frames.len() <= 64 && segment.after <= cursor);
+            seen.extend(
+                segment.frames.iter().map(|frame| frame.position).filter(|position| *position > cursor),
+            );
+            cursor = segment.last;
+        }
+        assert_eq!(seen, (11..=200).map(at).collect::<Vec<_>>());
+        // In the middle of a segment as well.
+        let Found::Segment(segment) = ring.behind(epoch, at(15)) else { panic!("nothing") };
+        assert!(segment.after < at(15) && segment.last > at(15));
+        let other = "other".parse().unwrap();
+        assert!(matches!(ring.behind(&other, at(15)), Found::OtherEpoch(cursor) if cursor == head));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_ring_forgets_what_is_beyond_its_bytes_and_what_is_old() {
+        let (events, head) = events(300).await;
+        let ring = Ring::new(20_000);
+        ring.begin(&Cursor::new(head.epoch().clone(), at(0)));
+        for (place, event) in events.iter().enumerate() {
+            let after = at(i64::try_from(place).unwrap());
+            ring.take_in(encode(std::slice::from_ref(event), head.epoch(), after));
+            assert!(ring.bytes() <= 20_000);
+        }
+        assert!(matches!(ring.behind(head.epoch(), at(100)), Found::Behind));
+        assert!(matches!(ring.behind(head.epoch(), at(299)), Found::Segment(_)));
+        tokio::time::advance(std::time::Duration::from_secs(61)).await;
+        ring.forget_old();
+        assert!(matches!(ring.behind(head.epoch(), at(299)), Found::Behind));
+        assert!(matches!(ring.behind(head.epoch(), at(300)), Found::Nothing));
+    }
+
+    #[tokio::test]
+    async fn an_event_is_one_id_and_one_line() {
+        let (event, epoch) = crate::event::tests::odd().await;
+        let segments = encode(&[event], &epoch, at(0));
+        let text = String::from_utf8(segments[0].sse.to_vec()).unwrap();
+        let lines: Vec<&str> = text.split('\n').collect();
+        assert_eq!(lines[0], format!("id: {epoch}-1"));
+        let told: serde_json::Value = serde_json::from_str(lines[1].strip_prefix("data: ").unwrap()).unwrap();
+        assert_eq!((&told["position"], segments[0].frames[0].sse.len()), (&serde_json::json!(1), text.len()));
+        assert_eq!((&lines[2..], text.contains('\r')), (&["", ""][..], false));
+        assert!(segments[0].frames[0].passes(&Filter::ALL));
+        assert_eq!(Arc::strong_count(&segments[0]), 1);
+    }
+}

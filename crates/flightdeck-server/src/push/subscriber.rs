@@ -1,0 +1,301 @@
+//! Whoever follows: a number, and what comes next behind it. Knows no transport.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use flightdeck_core::{Cursor, Position};
+use flightdeck_store::{After, EventStore, Filter, ResetReason, StoreError, StreamPattern};
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use super::Push;
+use super::pager::Page;
+use super::registry::{Registry, Wait};
+use super::ring::{Found, Frame, Segment};
+
+/// A checkpoint comes after so many events that did not pass.
+const CHECKPOINT_EVENTS: i64 = 10_000;
+/// How long it is waited for a log that is behind the number that somebody brings: a node that lags.
+const AHEAD: Duration = Duration::from_secs(5);
+/// How often it looks meanwhile.
+const AHEAD_LOOK: Duration = Duration::from_millis(250);
+
+/// What comes next.
+#[derive(Debug)]
+pub(crate) enum Step {
+    /// A whole segment, as everybody gets it.
+    Whole(Arc<Segment>),
+    /// Some events of one.
+    Some(Vec<Frame>),
+    /// History has ended: what comes now is new. Once.
+    CaughtUp(Cursor),
+    /// Nothing up to here was for it that was not handed out.
+    Checkpoint(Cursor),
+    /// It was on the ring, and is back at the log.
+    FellBehind,
+    /// The number is not good for this log; where the log is now. The last.
+    Reset(ResetReason, Cursor),
+    /// The log can't be read. The last.
+    Failed,
+}
+
+/// Where somebody begins.
+#[derive(Debug)]
+pub(crate) enum Begun {
+    /// Behind the first; what the log has up to the second is history.
+    At(Cursor, Position),
+    /// Nowhere: the number that it brings is not good for this log, whose head is there.
+    Reset(ResetReason, Cursor),
+}
+
+/// Looks where somebody begins who brings that. A log that is behind it may be that of a node that lags: it is waited for.
+///
+/// # Errors
+/// When the log can't be asked.
+pub(crate) async fn begin(store: &dyn EventStore, after: &After) -> Result<Begun, StoreError> {
+    let until = Instant::now() + AHEAD;
+    loop {
+        let head = store.head().await?.cursor;
+        if !after.is_of(head.epoch()) {
+            return Ok(Begun::Reset(ResetReason::Epoch, head));
+        }
+        if after.position() <= head.position() {
+            return Ok(Begun::At(Cursor::new(head.epoch().clone(), after.position()), head.position()));
+        }
+        if Instant::now() >= until {
+            return Ok(Begun::Reset(ResetReason::Ahead, head));
+        }
+        tokio::time::sleep(AHEAD_LOOK).await;
+    }
+}
+
+type Asked = Pin<Box<dyn Future<Output = Result<Arc<Page>, StoreError>>>>;
+
+/// Where it takes from.
+enum From {
+    /// A page of the log that is on its way.
+    Asked(Asked),
+    /// A page, and the segment of it that is next.
+    Page(Arc<Page>, usize),
+    /// The ring.
+    Ring,
+    /// It has ended.
+    End,
+}
+
+/// Whoever follows.
+pub(crate) struct Subscriber {
+    push: Arc<Push>,
+    registry: Registry,
+    filter: Arc<Filter>,
+    /// Whether everything passes but what is the system's own.
+    is_every: bool,
+    cursor: Cursor,
+    /// The last number that whoever follows knows of.
+    told: Position,
+    /// What the log had when it began is history.
+    history: Position,
+    caught_up: bool,
+    /// Whether it was on the ring when it looked last.
+    was_on_ring: bool,
+    from: From,
+    wait: Option<Wait>,
+    /// When it is woken although nothing came.
+    due: Instant,
+}
+
+impl Subscriber {
+    /// Behind a number, with what passes the filter. It belongs to the thread that makes it.
+    pub(crate) fn new(
+        push: &Arc<Push>,
+        stopping: &watch::Receiver<bool>,
+        (cursor, history): (Cursor, Position),
+        filter: Filter,
+    ) -> Self {
+        push.counted.following.fetch_add(1, Ordering::Relaxed);
+        Self {
+            registry: Registry::of(&push.ring, stopping),
+            push: Arc::clone(push),
+            is_every: is_every(&filter),
+            filter: Arc::new(filter),
+            told: cursor.position(),
+            cursor,
+            history,
+            caught_up: false,
+            was_on_ring: false,
+            from: From::Ring,
+            wait: None,
+            due: Instant::now(),
+        }
+    }
+
+    /// Up to where it has everything.
+    pub(crate) const fn cursor(&self) -> &Cursor {
+        &self.cursor
+    }
+
+    /// Wakes it then, if nothing comes before.
+    pub(crate) fn wake_at(&mut self, due: Instant) {
+        self.due = due;
+    }
+
+    /// How far it is, if whoever follows does not know that yet: for when nothing was sent for long.
+    pub(crate) fn checkpoint(&mut self) -> Option<Cursor> {
+        let is_new = self.cursor.position() > self.told && matches!(self.from, From::Ring | From::Page(..));
+        self.told = self.told.max(self.cursor.position());
+        is_new.then(|| self.cursor.clone())
+    }
+
+    /// What comes next. Everything is handed out once, in order; whatever it was woken for, it looks for itself.
+    pub(crate) fn poll_step(&mut self, cx: &mut Context<'_>) -> Poll<Step> {
+        loop {
+            match &mut self.from {
+                From::Asked(page) => match ready!(page.as_mut().poll(cx)) {
+                    Ok(page) => self.from = From::Page(page, 0),
+                    Err(error) => return Poll::Ready(self.end(error)),
+                },
+                From::Page(page, next) => match page.segments.get(*next).cloned() {
+                    Some(segment) => {
+                        *next += 1;
+                        if let Some(step) = self.take(segment, true) {
+                            return Poll::Ready(step);
+                        }
+                    }
+                    None => {
+                        if let Some(step) = self.page_ends() {
+                            return Poll::Ready(step);
+                        }
+                    }
+                },
+                From::Ring => {
+                    if let Some(step) = ready!(self.poll_ring(cx)) {
+                        return Poll::Ready(step);
+                    }
+                }
+                From::End => return Poll::Pending,
+            }
+        }
+    }
+
+    /// A page is through. Everything up to where it looked was handed out, or did not pass.
+    fn page_ends(&mut self) -> Option<Step> {
+        let From::Page(page, _) = std::mem::replace(&mut self.from, From::Ring) else { return None };
+        let to = self.cursor.position().max(page.scanned_to);
+        self.cursor = Cursor::new(page.head.epoch().clone(), to);
+        if page.end && self.is_history_over() {
+            return Some(self.catches_up());
+        }
+        (to.get() - self.told.get() >= CHECKPOINT_EVENTS)
+            .then(|| self.checkpoint().map(Step::Checkpoint))
+            .flatten()
+    }
+
+    /// Whether all that there was is handed out, and was not told so. The ring may be a moment behind what there was.
+    fn is_history_over(&self) -> bool {
+        !self.caught_up && self.cursor.position() >= self.history
+    }
+
+    fn catches_up(&mut self) -> Step {
+        (self.caught_up, self.told) = (true, self.cursor.position());
+        Step::CaughtUp(self.cursor.clone())
+    }
+
+    /// What of a segment is behind its number and passes. `passed` when all of it does.
+    fn take(&mut self, segment: Arc<Segment>, passed: bool) -> Option<Step> {
+        let (after, last) = (self.cursor.position(), segment.last);
+        if last <= after {
+            return None;
+        }
+        self.cursor = Cursor::new(self.cursor.epoch().clone(), last);
+        let is_whole = passed || self.filter.is_all() || self.is_every && !segment.has_system;
+        if segment.after >= after && is_whole {
+            return self.hands_out(segment.frames.len(), Step::Whole(segment));
+        }
+        let behind = segment.frames.iter().filter(|frame| frame.position > after);
+        let some: Vec<Frame> = behind.filter(|frame| passed || frame.passes(&self.filter)).cloned().collect();
+        if some.is_empty() {
+            return None;
+        }
+        self.hands_out(some.len(), Step::Some(some))
+    }
+
+    fn hands_out(&mut self, count: usize, step: Step) -> Option<Step> {
+        self.push.counted.delivered.fetch_add(count as u64, Ordering::Relaxed);
+        // Whoever follows has the number of the last event.
+        self.told = match &step {
+            Step::Whole(segment) => segment.frames.last().map_or(self.told, |frame| frame.position),
+            Step::Some(frames) => frames.last().map_or(self.told, |frame| frame.position),
+            _ => self.told,
+        };
+        Some(step)
+    }
+
+    /// Takes from the ring, or finds that what is wanted is not there.
+    fn poll_ring(&mut self, cx: &Context<'_>) -> Poll<Option<Step>> {
+        if let Some(wait) = self.wait.take()
+            && let Some(looked) = wait.looked(self.cursor.epoch())
+            && looked > self.cursor.position()
+        {
+            // It was not woken for anything up to there.
+            self.cursor = Cursor::new(self.cursor.epoch().clone(), looked);
+        }
+        match self.push.ring.behind(self.cursor.epoch(), self.cursor.position()) {
+            Found::Segment(segment) => {
+                self.was_on_ring = true;
+                let step = self.take(segment, false);
+                Poll::Ready(step)
+            }
+            Found::Nothing if self.is_history_over() => Poll::Ready(Some(self.catches_up())),
+            Found::Nothing => {
+                self.was_on_ring = true;
+                self.wait = Some(self.registry.wait(&self.filter, cx.waker().clone(), self.due));
+                Poll::Pending
+            }
+            Found::Behind => {
+                let (push, filter, after) =
+                    (Arc::clone(&self.push), Arc::clone(&self.filter), self.cursor.clone());
+                let head = push.ring.head().filter(|head| head.epoch() == after.epoch());
+                let head = head.map(|head| head.position());
+                self.from = From::Asked(Box::pin(async move {
+                    push.pager.page(&filter, &after, head, &push.counted).await
+                }));
+                if std::mem::take(&mut self.was_on_ring) {
+                    self.push.counted.fell_behind.fetch_add(1, Ordering::Relaxed);
+                    return Poll::Ready(Some(Step::FellBehind));
+                }
+                Poll::Ready(None)
+            }
+            Found::OtherEpoch(head) => {
+                self.from = From::End;
+                Poll::Ready(Some(Step::Reset(ResetReason::Epoch, head)))
+            }
+        }
+    }
+
+    fn end(&mut self, error: StoreError) -> Step {
+        self.from = From::End;
+        match error {
+            StoreError::EpochChanged { head } => Step::Reset(ResetReason::Epoch, head),
+            error => {
+                tracing::warn!(%error, "somebody who follows the log was cut off");
+                Step::Failed
+            }
+        }
+    }
+}
+
+/// Whether everything passes but what is the system's own.
+pub(super) fn is_every(filter: &Filter) -> bool {
+    let is_prefix =
+        |pattern: &StreamPattern| matches!(pattern, StreamPattern::Prefix(prefix) if prefix.is_empty());
+    filter.types.is_empty() && filter.tags.is_empty() && filter.streams.iter().any(is_prefix)
+}
+
+impl Drop for Subscriber {
+    fn drop(&mut self) {
+        self.push.counted.following.fetch_sub(1, Ordering::Relaxed);
+    }
+}
