@@ -135,7 +135,7 @@ impl Call {
         let bearer = self.request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
         let bearer = bearer.and_then(|text| text.split_once(' ')).map(|(_, shown)| shown.trim().to_owned());
         let (host, principal) = (Arc::clone(&self.host), self.principal.clone());
-        Granted { host, principal, bearer, is_local, looked: Instant::now() }
+        Granted { host, principal, bearer, is_local, looked: Instant::now(), known: Instant::now() }
     }
 
     /// Goes on only if whoever makes it may do that.
@@ -402,6 +402,8 @@ pub(crate) enum Ended {
     RanOut,
     /// It was taken back, or something of it.
     TakenBack,
+    /// Nobody could say for long whether it is.
+    Unknown,
 }
 
 /// What was granted to whoever made a request, which may be taken away while it is answered.
@@ -412,6 +414,8 @@ pub(crate) struct Granted {
     bearer: Option<String>,
     is_local: bool,
     looked: Instant,
+    /// When it was known last.
+    known: Instant,
 }
 
 impl Granted {
@@ -439,9 +443,19 @@ impl Granted {
         }
         let now = self.host.identify.who(Shown { bearer: self.bearer.as_deref() }).await;
         self.looked = Instant::now();
-        (!now.is_ok_and(|now| now == self.principal)).then_some(Ended::TakenBack)
+        match now {
+            Ok(now) if now == self.principal => self.known = self.looked,
+            Ok(_) => return Some(Ended::TakenBack),
+            Err(problem) if problem.code().status().is_client_error() => return Some(Ended::TakenBack),
+            // A store that does not answer for a moment takes nothing back.
+            Err(_) if self.known.elapsed() > Self::UNKNOWN => return Some(Ended::Unknown),
+            Err(_) => {}
+        }
+        None
     }
 
+    /// For how long it is taken to be so when nobody can say.
+    const UNKNOWN: std::time::Duration = std::time::Duration::from_secs(5);
     const NEVER: std::time::Duration = std::time::Duration::from_secs(24 * 3_600);
 }
 

@@ -21,7 +21,7 @@ use crate::connections::Open;
 use crate::host::Host;
 use crate::measure::word_of;
 use crate::problem::{Code, Problem};
-use crate::push::sse;
+use crate::push::sse::{self, Refused};
 use crate::trace::{Parent, Requested};
 
 /// How long whoever asks too often waits to hear so, in milliseconds: not all of its connections for the same time, or they would come back at once.
@@ -47,7 +47,8 @@ pub(crate) async fn door<B: MessageBody + 'static>(
     if let Some(span) = span {
         span.end(method, answer.request().match_pattern(), answer.status());
     }
-    note(answer.request(), answer.status());
+    let refused = answer.response().extensions().get::<Refused>().map(|refused| refused.0);
+    note(answer.request(), refused.unwrap_or(answer.status()));
     finish(answer.headers_mut(), &correlation);
     let tag = answer.headers().get(header::ETAG).filter(|_| may_be_kept(answer.headers())).cloned();
     let known = answer.request().headers().get(header::IF_NONE_MATCH);
@@ -89,7 +90,7 @@ async fn let_in<B: MessageBody + 'static>(
     };
     if let Some(problem) = refused {
         let problem = if is_read { problem } else { problem.outcome(Outcome::NotCommitted) };
-        let answer = sse::answer(&problem, request.headers());
+        let answer = sse::answer(&problem, request.method(), request.path(), request.headers());
         return Ok(request.into_response(answer).map_into_right_body());
     }
     let called = next.call(request);

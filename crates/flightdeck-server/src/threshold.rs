@@ -35,7 +35,7 @@ pub(crate) async fn threshold<B: MessageBody + 'static>(
         None => next.call(request).await?.map_into_boxed_body(),
         Some(problem) => {
             let is_crowded = problem.is_met(Cap::CallerConnections);
-            let answer = sse::answer(&problem, request.headers());
+            let answer = sse::answer(&problem, request.method(), request.path(), request.headers());
             let mut answer = request.into_response(answer);
             if is_crowded {
                 answer.response_mut().head_mut().set_connection_type(ConnectionType::Close);

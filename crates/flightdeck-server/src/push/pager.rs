@@ -17,6 +17,8 @@ const PAGE: i64 = 512;
 const READS: usize = 3;
 /// What is kept, in bytes, about.
 const KEPT_BYTES: usize = 32 << 20;
+/// What each word of its filter takes.
+const WORD_BYTES: usize = 256;
 /// What a page takes before anything is on it.
 const EMPTY_BYTES: usize = 512;
 
@@ -45,10 +47,18 @@ pub(crate) struct Pager {
 
 #[derive(Default)]
 struct Kept {
-    /// Each with what it takes.
-    pages: HashMap<Key, (Read, usize)>,
-    /// In the order in which they were asked for.
-    order: VecDeque<(Key, Read)>,
+    pages: HashMap<Key, One>,
+    /// In the order in which they were asked for, by their numbers.
+    order: VecDeque<(Key, u64)>,
+    bytes: usize,
+    next: u64,
+}
+
+/// A page that is kept, or on its way.
+struct One {
+    number: u64,
+    read: Read,
+    /// What is on it.
     bytes: usize,
 }
 
@@ -117,14 +127,17 @@ impl Kept {
         let is_good = |read: &Read| {
             read.get().is_none_or(|page| !page.end || head.is_none_or(|head| page.scanned_to >= head))
         };
-        if let Some((read, _)) = self.pages.get(key).filter(|(read, _)| is_good(read)) {
-            return Arc::clone(read);
+        if let Some(one) = self.pages.get(key).filter(|one| is_good(&one.read)) {
+            return Arc::clone(&one.read);
         }
-        let read = Read::default();
-        self.order.push_back((key.clone(), Arc::clone(&read)));
-        self.bytes += EMPTY_BYTES;
-        if let Some((_, bytes)) = self.pages.insert(key.clone(), (Arc::clone(&read), 0)) {
-            self.bytes -= bytes;
+        let (read, number) = (Read::default(), self.next);
+        self.next += 1;
+        self.order.push_back((key.clone(), number));
+        self.bytes += empty(key);
+        if let Some(before) =
+            self.pages.insert(key.clone(), One { number, read: Arc::clone(&read), bytes: 0 })
+        {
+            self.bytes -= before.bytes;
         }
         self.let_go();
         read
@@ -134,8 +147,8 @@ impl Kept {
     fn takes(&mut self, key: &Key, read: &Read, page: &Page) {
         let of = |segment: &Arc<Segment>| segment.sse.len() + segment.frames.len() * 256;
         let bytes = page.segments.iter().map(of).sum();
-        if let Some((_, takes)) = self.pages.get_mut(key).filter(|(own, _)| Arc::ptr_eq(own, read)) {
-            self.bytes += bytes - std::mem::replace(takes, bytes);
+        if let Some(one) = self.pages.get_mut(key).filter(|one| Arc::ptr_eq(&one.read, read)) {
+            self.bytes += bytes - std::mem::replace(&mut one.bytes, bytes);
         }
         self.let_go();
     }
@@ -143,16 +156,24 @@ impl Kept {
     /// Lets go of those that were asked for first.
     fn let_go(&mut self) {
         while self.bytes > KEPT_BYTES
-            && let Some((key, read)) = self.order.pop_front()
+            && let Some((key, number)) = self.order.pop_front()
         {
-            self.bytes -= EMPTY_BYTES;
-            if self.pages.get(&key).is_some_and(|(own, _)| Arc::ptr_eq(own, &read))
-                && let Some((_, bytes)) = self.pages.remove(&key)
+            self.bytes -= empty(&key);
+            // One that was asked for anew since has another number.
+            if self.pages.get(&key).is_some_and(|one| one.number == number)
+                && let Some(one) = self.pages.remove(&key)
             {
-                self.bytes -= bytes;
+                self.bytes -= one.bytes;
             }
         }
     }
+}
+
+/// What a page takes before anything is on it: most of it is the filter.
+fn empty((filter, _): &Key) -> usize {
+    let Filter { streams, types, tags } = &**filter;
+    // As long as each may be.
+    EMPTY_BYTES + (streams.len() + types.len() + tags.len()) * WORD_BYTES
 }
 
 #[cfg(test)]
@@ -231,13 +252,24 @@ mod tests {
         }
         let is_right = |pager: &Pager| {
             let kept = pager.lock();
-            let bytes: usize = kept.pages.values().map(|(_, bytes)| bytes + 512).sum();
-            assert_eq!((kept.bytes, kept.pages.len()), (bytes, kept.order.len()));
-            assert!(bytes <= KEPT_BYTES && kept.pages.len() < 70_000);
+            let pages: usize = kept.pages.values().map(|one| one.bytes).sum();
+            let order: usize = kept.order.iter().map(|(key, _)| super::empty(key)).sum();
+            assert_eq!(kept.bytes, pages + order);
+            assert!(kept.bytes <= KEPT_BYTES && kept.order.len() < 70_000);
         };
         is_right(&pager);
         let begin = Cursor::new(head.epoch().clone(), Position::START);
         pager.page(&Arc::new(Filter::ALL), &begin, None, &counted).await.unwrap();
+        is_right(&pager);
+        // One that is asked for again and again, as the log grows, is there once.
+        let before = pager.lock().pages.len();
+        for head in 1..200 {
+            pager
+                .page(&Arc::new(Filter::ALL), &begin, Position::new(600 + head).ok(), &counted)
+                .await
+                .unwrap();
+        }
+        assert_eq!(pager.lock().pages.len(), before);
         is_right(&pager);
     }
 }

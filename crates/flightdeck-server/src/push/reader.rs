@@ -12,20 +12,32 @@ use super::ring::{Ring, encode};
 const LINGER: Duration = Duration::from_millis(2);
 /// How often it looks although nothing told of the log.
 const POLL: Duration = Duration::from_millis(500);
+/// After so long of reads that fail, those who follow are told.
+const FAILED: Duration = Duration::from_secs(10);
 /// Events that are read at once.
 const PAGE: usize = 512;
 
 /// Fills the ring, for ever.
 pub(super) async fn fill(store: Arc<dyn EventStore>, ring: Arc<Ring>) {
     let mut head = store.watch();
+    let mut failing: Option<Instant> = None;
     loop {
         head.mark_unchanged();
         let next = Instant::now() + LINGER;
         match read(&*store, &ring).await {
-            Ok(true) => continue,
-            Ok(false) => {}
-            // Whoever follows falls off the ring, and sees why the log can't be read.
-            Err(error) => tracing::warn!(%error, "the end of the log can't be read for those who follow it"),
+            Ok(true) => {
+                failing = None;
+                continue;
+            }
+            Ok(false) => failing = None,
+            Err(error) => {
+                tracing::warn!(%error, "the end of the log can't be read for those who follow it");
+                let since = *failing.get_or_insert_with(Instant::now);
+                // What is damaged stays so.
+                if matches!(error, StoreError::Corrupt(_)) || since.elapsed() >= FAILED {
+                    ring.fail();
+                }
+            }
         }
         if let Ok(Err(_closed)) = timeout(POLL, head.changed()).await {
             sleep_until(Instant::now() + POLL).await;
@@ -56,7 +68,7 @@ async fn read(store: &dyn EventStore, ring: &Ring) -> Result<bool, StoreError> {
         },
     };
     if page.head.position() < after {
-        // It is another log, or has lost its end: whoever has more than there is hears so.
+        // It is another log, or has lost its end.
         ring.begin(&page.head);
         return Ok(true);
     }

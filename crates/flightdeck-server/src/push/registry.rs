@@ -3,7 +3,7 @@
 //! Each thread that takes requests has one, and one task that looks at each new event once, whoever waits. Whoever was not woken has no match in
 //! what was looked at, so its number may be what was looked at, at no cost.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 use std::sync::{Arc, Weak};
@@ -16,6 +16,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::ring::{Found, Frame, Ring};
+use super::subscriber::is_every;
 
 /// How often those are looked for whose time has come.
 const TICK: Duration = Duration::from_secs(1);
@@ -27,9 +28,12 @@ const FAR: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 struct Waiting {
     waker: Waker,
-    filter: Arc<Filter>,
+    /// Nobody's: it waits for its time alone.
+    filter: Option<Arc<Filter>>,
     /// When it is woken although nothing came.
     due: Instant,
+    /// Up to where nothing was for it, once something is.
+    before: Rc<Cell<Option<Position>>>,
 }
 
 /// Those who wait on one thread.
@@ -66,8 +70,9 @@ enum Place {
 }
 
 /// Where a filter is looked for: under what at least one of must be so for an event to pass.
-fn places(filter: &Filter) -> Vec<Place> {
-    if filter.is_all() || super::subscriber::is_every(filter) {
+fn places(filter: Option<&Filter>) -> Vec<Place> {
+    let Some(filter) = filter else { return Vec::new() };
+    if filter.is_all() || is_every(filter) {
         return vec![Place::All];
     }
     let of_stream = |pattern: &StreamPattern| match pattern {
@@ -79,12 +84,11 @@ fn places(filter: &Filter) -> Vec<Place> {
         TypePattern::Exact(event_type) => Some(Place::Type(event_type.clone())),
         TypePattern::Prefix(_) => None,
     };
-    let places: Option<Vec<Place>> = match filter.streams.is_empty() {
-        false => filter.streams.iter().map(of_stream).collect(),
-        true if !filter.types.is_empty() => filter.types.iter().map(of_type).collect(),
-        true => None,
-    };
-    places.unwrap_or_else(|| vec![Place::Others])
+    let Filter { streams, types, .. } = filter;
+    let by_streams =
+        || streams.iter().map(of_stream).collect::<Option<Vec<_>>>().filter(|all| !all.is_empty());
+    let by_types = || types.iter().map(of_type).collect::<Option<Vec<_>>>().filter(|all| !all.is_empty());
+    by_streams().or_else(by_types).unwrap_or_else(|| vec![Place::Others])
 }
 
 impl Inner {
@@ -100,7 +104,7 @@ impl Inner {
 
     fn take(&mut self, id: u64) -> Option<Waiting> {
         let waiting = self.waiting.remove(&id)?;
-        for place in places(&waiting.filter) {
+        for place in places(waiting.filter.as_deref()) {
             self.at(place.clone()).remove(&id);
             // Nobody waits for it any more.
             match place {
@@ -120,10 +124,15 @@ impl Inner {
     }
 
     /// Those whom an event may be for, beside those whom every event is for.
-    fn whom(&self, frame: &Frame, found: &mut HashSet<u64>) {
-        let under = |ids: Option<&HashSet<u64>>, found: &mut HashSet<u64>| {
-            let passes = |id: &&u64| self.waiting.get(id).is_some_and(|one| frame.passes(&one.filter));
-            found.extend(ids.into_iter().flatten().filter(passes));
+    fn whom(&self, frame: &Frame, found: &mut HashMap<u64, Position>) {
+        let under = |ids: Option<&HashSet<u64>>, found: &mut HashMap<u64, Position>| {
+            let filter = |id: &u64| self.waiting.get(id).and_then(|one| one.filter.as_ref());
+            for id in ids.into_iter().flatten() {
+                if filter(id).is_some_and(|filter| frame.passes(filter)) {
+                    // The first counts.
+                    found.entry(*id).or_insert_with(|| frame.position.previous());
+                }
+            }
         };
         under(self.streams.get(&frame.stream), found);
         under(self.categories.get(frame.stream.category_str()), found);
@@ -205,7 +214,7 @@ impl Registry {
     fn look_at(&self, ring: &Ring) {
         let mut inner = self.0.borrow_mut();
         let Some(head) = ring.head() else { return };
-        let mut found = HashSet::new();
+        let mut found = HashMap::new();
         let looked = match inner.looked.take() {
             Some((epoch, at)) if epoch == *head.epoch() => {
                 let mut at = at;
@@ -217,37 +226,53 @@ impl Registry {
                             at = segment.last;
                         }
                         Found::Nothing => break Some((epoch, at)),
-                        Found::Behind | Found::OtherEpoch(_) => break None,
+                        Found::Behind | Found::Failed | Found::OtherEpoch(_) => break None,
                     }
                 }
             }
             _ => None,
         };
         // An event of the system's own wakes them for nothing.
-        found.extend(&inner.all);
+        let all: Vec<u64> = inner.all.iter().copied().collect();
         match looked {
             Some(looked) => inner.looked = Some(looked),
             // What has come can't be told: everybody looks for itself.
             None => {
-                found.extend(inner.waiting.keys());
                 let at = head.position();
                 inner.looked = Some((head.epoch().clone(), at));
+                let everybody: Vec<u64> = inner.waiting.keys().copied().collect();
+                return inner.wake(everybody);
             }
         }
-        inner.wake(found);
+        for (id, before) in &found {
+            if let Some(one) = inner.waiting.get(id) {
+                one.before.set(Some(*before));
+            }
+        }
+        inner.wake(found.into_keys().chain(all));
     }
 
     /// Waits for what passes the filter, until `due` at the latest. Whoever waits has everything that the ring held when it looked last, on this
     /// thread, with nothing in between.
     pub(crate) fn wait(&self, filter: &Arc<Filter>, waker: Waker, due: Instant) -> Wait {
+        self.enter(Some(Arc::clone(filter)), waker, due)
+    }
+
+    /// Waits for a time, and for the server to stop.
+    pub(crate) fn wait_until(&self, due: Instant, waker: Waker) -> Wait {
+        self.enter(None, waker, due)
+    }
+
+    fn enter(&self, filter: Option<Arc<Filter>>, waker: Waker, due: Instant) -> Wait {
         let mut inner = self.0.borrow_mut();
-        let id = inner.next;
+        let (id, before) = (inner.next, Rc::<Cell<_>>::default());
         inner.next += 1;
-        for place in places(filter) {
+        for place in places(filter.as_deref()) {
             inner.at(place).insert(id);
         }
-        inner.waiting.insert(id, Waiting { waker, filter: Arc::clone(filter), due });
-        Wait { of: self.clone(), id }
+        let is_for_events = filter.is_some();
+        inner.waiting.insert(id, Waiting { waker, filter, due, before: Rc::clone(&before) });
+        Wait { of: self.clone(), id, is_for_events, before }
     }
 }
 
@@ -256,14 +281,22 @@ impl Registry {
 pub(crate) struct Wait {
     of: Registry,
     id: u64,
+    is_for_events: bool,
+    before: Rc<Cell<Option<Position>>>,
 }
 
 impl Wait {
-    /// Up to where nothing was for it, if it was not woken for anything that came.
+    /// Whether it waits for more than its time.
+    pub(crate) const fn is_for_events(&self) -> bool {
+        self.is_for_events
+    }
+
+    /// Up to where nothing was for it.
     pub(crate) fn looked(&self, epoch: &Epoch) -> Option<Position> {
         let inner = self.of.0.borrow();
         let is_there = inner.waiting.contains_key(&self.id);
-        inner.looked.as_ref().filter(|(own, _)| is_there && own == epoch).map(|(_, at)| *at)
+        let looked = inner.looked.as_ref().filter(|(own, _)| own == epoch)?;
+        if is_there { Some(looked.1) } else { self.before.get() }
     }
 }
 

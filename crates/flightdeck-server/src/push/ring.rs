@@ -74,6 +74,7 @@ pub(crate) fn encode(events: &[Recorded], epoch: &Epoch, mut after: Position) ->
                 break;
             }
         }
+        out.shrink_to_fit();
         let (these, rest) = left.split_at(ends.len());
         let sse = Bytes::from(out);
         let frames = these.iter().zip(ends).map(|(event, (begin, end))| Frame {
@@ -101,6 +102,8 @@ pub(crate) enum Found {
     Behind,
     /// It has everything.
     Nothing,
+    /// What comes can't be read.
+    Failed,
     /// The segment that begins behind it, or has it within.
     Segment(Arc<Segment>),
 }
@@ -124,6 +127,8 @@ struct Held {
     base: Position,
     /// up to this.
     head: Position,
+    /// What is behind that can't be read.
+    failed: bool,
 }
 
 impl Held {
@@ -162,6 +167,7 @@ impl Ring {
     pub(crate) fn take_in(&self, segments: Vec<Arc<Segment>>) {
         let now = Instant::now();
         let mut held = self.held.write().unwrap_or_else(PoisonError::into_inner);
+        held.failed = false;
         for segment in segments {
             assert_eq!(segment.after, held.head, "what is taken in stands behind what is held");
             held.bytes += weight(&segment);
@@ -174,16 +180,28 @@ impl Ring {
         self.bell.send_replace(head);
     }
 
+    /// What comes can't be read: whoever has everything else hears so.
+    pub(crate) fn fail(&self) {
+        let mut held = self.held.write().unwrap_or_else(PoisonError::into_inner);
+        held.failed = true;
+        let head = held.head;
+        drop(held);
+        self.bell.send_replace(head);
+    }
+
     /// Forgets what was held for long enough.
     pub(crate) fn forget_old(&self) {
-        self.held.write().unwrap_or_else(PoisonError::into_inner).forget(self.bytes_max, Instant::now());
+        let mut held = self.held.write().unwrap_or_else(PoisonError::into_inner);
+        held.failed = false;
+        held.forget(self.bytes_max, Instant::now());
     }
 
     /// What somebody finds who has everything up to there.
     pub(crate) fn behind(&self, epoch: &Epoch, after: Position) -> Found {
         let held = self.held.read().unwrap_or_else(PoisonError::into_inner);
         match &held.epoch {
-            None => return Found::Behind,
+            // It begins in a moment, and rings then.
+            None => return if held.failed { Found::Failed } else { Found::Nothing },
             Some(own) if own != epoch => return Found::OtherEpoch(Cursor::new(own.clone(), held.head)),
             Some(_) => {}
         }
@@ -191,7 +209,11 @@ impl Ring {
             return Found::Behind;
         }
         let place = held.segments.partition_point(|(_, segment)| segment.last <= after);
-        held.segments.get(place).map_or(Found::Nothing, |(_, segment)| Found::Segment(Arc::clone(segment)))
+        match held.segments.get(place) {
+            Some((_, segment)) => Found::Segment(Arc::clone(segment)),
+            None if held.failed => Found::Failed,
+            None => Found::Nothing,
+        }
     }
 
     /// The head of what is held, once something was read.
@@ -242,7 +264,7 @@ pub(crate) mod tests {
         let (events, head) = events(200).await;
         let ring = Ring::new(1 << 20);
         let epoch = head.epoch();
-        assert!(matches!(ring.behind(epoch, at(0)), Found::Behind));
+        assert!(matches!(ring.behind(epoch, at(0)), Found::Nothing));
         ring.begin(&Cursor::new(epoch.clone(), at(10)));
         ring.take_in(encode(&events[10..], epoch, at(10)));
         assert!(matches!(ring.behind(epoch, at(9)), Found::Behind));

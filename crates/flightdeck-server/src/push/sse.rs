@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use actix_web::body::{BodySize, MessageBody};
 use actix_web::http::header::{CACHE_CONTROL, HeaderMap, HeaderValue};
+use actix_web::http::{Method, StatusCode};
 use actix_web::{HttpResponse, ResponseError as _};
 use bytes::{Bytes, BytesMut};
 use flightdeck_core::{Cursor, Ids as _, Position};
@@ -34,6 +35,10 @@ const RETRY_MS: (u64, u64) = (1_000, 5_000);
 /// The same of those whom the server sends away.
 const AWAY_MS: (u64, u64) = (500, 8_000);
 
+/// What would have been answered to anybody else.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Refused(pub(crate) StatusCode);
+
 /// A number between two, by chance.
 pub(crate) fn jitter((least, most): (u64, u64), random: u128) -> u64 {
     least + u64::try_from(random % u128::from(most - least + 1)).unwrap_or(0)
@@ -52,18 +57,20 @@ pub(crate) fn reset(reason: &str, head: &Cursor) -> HttpResponse {
 fn reset_event(reason: &str, head: &Cursor) -> String {
     let earliest = Cursor::new(head.epoch().clone(), Position::START);
     let told = json!({ "reason": reason, "earliest": earliest.to_string(), "head": head.to_string() });
-    format!("event: reset\ndata: {told}\n\n")
+    let retry = jitter(RETRY_MS, SystemIds::default().random());
+    format!("retry: {retry}\nevent: reset\ndata: {told}\n\n")
 }
 
 /// How a problem is answered: `EventSource` comes again after a success alone, so what is only for now is told as one to whoever wants events.
-pub(crate) fn answer(problem: &Problem, headers: &HeaderMap) -> HttpResponse {
+pub(crate) fn answer(problem: &Problem, method: &Method, path: &str, headers: &HeaderMap) -> HttpResponse {
     let code = match problem.code() {
         Code::TooManyRequests => 4029,
         Code::Unavailable => 4001,
         _ => return problem.error_response(),
     };
+    let is_read = matches!(*method, Method::GET | Method::HEAD) && path == "/api/events";
     match negotiate::representation(headers) {
-        Ok(Representation::Events) => later(problem, code, SystemIds::default().random()),
+        Ok(Representation::Events) if is_read => later(problem, code, SystemIds::default().random()),
         _ => problem.error_response(),
     }
 }
@@ -72,6 +79,7 @@ fn later(problem: &Problem, code: u16, random: u128) -> HttpResponse {
     let told = json!({ "code": code, "type": problem.told().kind, "detail": problem.told().detail });
     let mut answer = short(format!("retry: {}\nevent: error\ndata: {told}\n\n", jitter(AWAY_MS, random)));
     problem.count(&mut answer);
+    answer.extensions_mut().insert(Refused(problem.code().status()));
     answer
 }
 
@@ -160,6 +168,9 @@ impl Body {
             None => {}
             Some(Ended::RanOut) => self.leave(4010, "The credential has run out."),
             Some(Ended::TakenBack) => self.leave(4503, "What was granted is not, any more."),
+            Some(Ended::Unknown) => {
+                self.leave(4001, "It can't be found out whether what was granted still is.")
+            }
         }
         Poll::Ready(())
     }
@@ -192,8 +203,13 @@ impl Body {
                 self.leave(1011, "The log can't be read; the server's log says why.");
             }
         }
+        self.ended |= self.is_past() || self.left == Some(0);
+    }
+
+    /// Whether all that is asked for was looked at.
+    fn is_past(&self) -> bool {
         let cursor = self.follows.cursor().position();
-        self.ended |= self.until.is_some_and(|until| cursor >= until) || self.left == Some(0);
+        self.until.is_some_and(|until| cursor >= until)
     }
 
     /// Breaks a silence: with how far it is, if that is new.
@@ -223,7 +239,9 @@ impl Body {
             match self.follows.poll_step(cx) {
                 Poll::Ready(step) => self.take(step),
                 Poll::Pending => {
-                    if bytes == 0 && self.sent.elapsed() >= SILENCE {
+                    // It has come past that without a step, for nothing was for it.
+                    self.ended |= self.is_past();
+                    if bytes == 0 && !self.ended && self.sent.elapsed() >= SILENCE {
                         self.is_heard();
                     }
                     return;
@@ -244,10 +262,16 @@ impl MessageBody for Body {
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Self::Error>>> {
         let this = &mut *self;
         if !this.ended {
-            if this.poll_may_go_on(cx).is_pending() {
-                return Poll::Pending;
+            match this.poll_may_go_on(cx) {
+                Poll::Ready(()) => this.poll_ready(cx),
+                // Meanwhile it is to be heard as well.
+                Poll::Pending if this.sent.elapsed() >= SILENCE => this.is_heard(),
+                Poll::Pending => {}
             }
-            this.poll_ready(cx);
+            if this.ready.is_empty() && !this.ended {
+                this.follows.wake_at(this.sent + SILENCE);
+                this.follows.wait_for_its_time(cx);
+            }
         }
         let piece = match this.ready.len() {
             0 if this.ended => return Poll::Ready(None),

@@ -144,9 +144,16 @@ impl Subscriber {
 
     /// How far it is, if whoever follows does not know that yet: for when nothing was sent for long.
     pub(crate) fn checkpoint(&mut self) -> Option<Cursor> {
-        let is_new = self.cursor.position() > self.told && matches!(self.from, From::Ring | From::Page(..));
+        let is_new = self.cursor.position() > self.told;
         self.told = self.told.max(self.cursor.position());
         is_new.then(|| self.cursor.clone())
+    }
+
+    /// Waits for a time, where it does not wait for what comes.
+    pub(crate) fn wait_for_its_time(&mut self, cx: &Context<'_>) {
+        if !matches!(self.from, From::Ring) || self.wait.is_none() {
+            self.wait = Some(self.registry.wait_until(self.due, cx.waker().clone()));
+        }
     }
 
     /// What comes next. Everything is handed out once, in order; whatever it was woken for, it looks for itself.
@@ -161,6 +168,8 @@ impl Subscriber {
                     Some(segment) => {
                         *next += 1;
                         if let Some(step) = self.take(segment, true) {
+                            // Whoever stalls now holds no page: it is asked for again, and was kept or is read.
+                            self.from = From::Ring;
                             return Poll::Ready(step);
                         }
                     }
@@ -185,7 +194,7 @@ impl Subscriber {
         let From::Page(page, _) = std::mem::replace(&mut self.from, From::Ring) else { return None };
         let to = self.cursor.position().max(page.scanned_to);
         self.cursor = Cursor::new(page.head.epoch().clone(), to);
-        if page.end && self.is_history_over() {
+        if self.is_history_over() {
             return Some(self.catches_up());
         }
         (to.get() - self.told.get() >= CHECKPOINT_EVENTS)
@@ -235,12 +244,15 @@ impl Subscriber {
 
     /// Takes from the ring, or finds that what is wanted is not there.
     fn poll_ring(&mut self, cx: &Context<'_>) -> Poll<Option<Step>> {
-        if let Some(wait) = self.wait.take()
+        if let Some(wait) = self.wait.take().filter(|wait| wait.is_for_events())
             && let Some(looked) = wait.looked(self.cursor.epoch())
             && looked > self.cursor.position()
         {
             // It was not woken for anything up to there.
             self.cursor = Cursor::new(self.cursor.epoch().clone(), looked);
+        }
+        if self.is_history_over() {
+            return Poll::Ready(Some(self.catches_up()));
         }
         match self.push.ring.behind(self.cursor.epoch(), self.cursor.position()) {
             Found::Segment(segment) => {
@@ -248,7 +260,6 @@ impl Subscriber {
                 let step = self.take(segment, false);
                 Poll::Ready(step)
             }
-            Found::Nothing if self.is_history_over() => Poll::Ready(Some(self.catches_up())),
             Found::Nothing => {
                 self.was_on_ring = true;
                 self.wait = Some(self.registry.wait(&self.filter, cx.waker().clone(), self.due));
@@ -267,6 +278,10 @@ impl Subscriber {
                     return Poll::Ready(Some(Step::FellBehind));
                 }
                 Poll::Ready(None)
+            }
+            Found::Failed => {
+                self.from = From::End;
+                Poll::Ready(Some(Step::Failed))
             }
             Found::OtherEpoch(head) => {
                 self.from = From::End;

@@ -56,7 +56,9 @@ async fn read(call: Call) -> Answer {
     let representation = representation(call.request().headers())?;
     if representation == Representation::Events {
         let followed = events::following(&call).await;
-        return vary(followed.unwrap_or_else(|problem| sse::answer(&problem, call.request().headers())));
+        let request = call.request();
+        let refused = |problem| sse::answer(&problem, request.method(), request.path(), request.headers());
+        return vary(followed.unwrap_or_else(refused));
     }
     let asked = Asked::read(call.params(), representation, call.caps())?;
     call.may(Action::Read, Object::Log)?;

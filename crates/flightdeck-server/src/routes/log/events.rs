@@ -24,7 +24,10 @@ pub(super) async fn following(call: &Call) -> Answer {
     let last = call.request().headers().get(LAST_EVENT_ID).filter(|last| !last.is_empty());
     let told = match last {
         Some(last) => {
-            params.text("after");
+            // Up to where the page asked for stands there as well.
+            if params.peek("after").is_some_and(|text| !is_start(text)) {
+                params.text("after");
+            }
             Some(last.to_str().ok().and_then(|text| place(text).ok()))
         }
         None if params.peek("after").is_some_and(|text| !is_start(text)) => {
@@ -43,6 +46,10 @@ pub(super) async fn following(call: &Call) -> Answer {
         }
         None => asked,
     };
+    // Whoever comes again behind all that it asked for stays away by itself.
+    if last.is_some() && asked.until().is_some_and(|until| asked.after().position() >= until) {
+        return Ok(HttpResponse::NoContent().finish());
+    }
     let asked = asked.placed(call).await?;
     if *call.request().method() == Method::HEAD {
         return Ok(HttpResponse::Ok().content_type(sse::MEDIA).body(web::Bytes::new()));
