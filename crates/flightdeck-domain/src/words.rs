@@ -68,7 +68,7 @@ pub const LABELS_MAX: usize = 32;
 pub const SLIDES_MAX: usize = 1_000;
 
 /// The slides of a presentation as they are in JSON, in bytes: a snapshot of it always fits.
-pub const DECK_JSON_BYTES_MAX: usize = 5 * 512 * 1024;
+pub const DECK_JSON_BYTES_MAX: usize = 1024 * 1024;
 
 /// The labels of a content.
 pub type Labels = AtMost<Label, LABELS_MAX>;

@@ -475,6 +475,45 @@ fn a_list_of_large_contents_is_bounded() {
     }
 }
 
+/// So does a presentation that is as large as one may be, and it is told whole.
+#[test]
+fn a_large_presentation_is_bounded() {
+    let on = impatient();
+    let id = block_on(async {
+        let id = on.presentation(true).await;
+        let slide = serde_json::json!({ "content": { "type": "text", "text": "x".repeat(15_900) } });
+        for _ in 0..64 {
+            on.make(&format!("/api/presentations/{id}/slides"), &slide).await;
+        }
+        // Pages of the store that are kept in mind are no matter of who asks.
+        for _ in 0..12 {
+            let events = format!("/api/streams/presentation-{id}/events?limit=10");
+            let mut path = events.clone();
+            loop {
+                let page = on.ask(&on.admin, "GET", &path, "").await.is(200).json();
+                let Some(next) = page["next"].as_str() else { break };
+                path = format!("{events}&after={next}");
+            }
+        }
+        id
+    });
+    let path = format!("/api/presentations/{id}");
+    let (came, extra) = extra(&on.site, || try_it(&on.site, &Sent::Whole(get(&path, ""))));
+    println!("{came:?}, {extra} KiB more");
+    assert!(came.first == Some(200) && extra <= EXTRA_KIB, "{came:?}, {extra} KiB more");
+    block_on(async {
+        let told = on.ask("", "GET", &path, "").await.is(200);
+        assert!(told.header("etag").is_some() && told.header("content-type") == Some("application/json"));
+        let told = told.json();
+        let all = told["slides"].as_array().unwrap();
+        assert_eq!((all.len(), &told["slideCount"]), (64, &serde_json::json!(64)));
+        assert!(all.iter().enumerate().all(|(place, slide)| slide["order"] == place + 1));
+        assert_eq!(all[63]["content"]["text"].as_str().unwrap().len(), 15_900);
+        let known = on.site.request("GET", &path).header("if-none-match", "*");
+        super::send(known).await.is(304);
+    });
+}
+
 /// Connections that never come to speak TLS lock nobody out.
 #[test]
 fn unfinished_handshakes_lock_nobody_out() {

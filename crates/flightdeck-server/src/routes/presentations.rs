@@ -2,22 +2,34 @@
 
 pub(super) mod slides;
 
+use std::convert::Infallible;
+
+use actix_web::HttpResponse;
+use actix_web::http::Method;
+use actix_web::http::header::ETAG;
+use bytes::Bytes;
 use flightdeck_core::Decider as _;
 use flightdeck_domain::PresentationId;
-use flightdeck_domain::presentation::{self, Command, Created, Presentation, State, Updated};
+use flightdeck_domain::presentation::{self, Command, Created, Deck, Presentation, State, Updated};
 use flightdeck_domain::words::Author;
 use flightdeck_store::Handler;
 use flightdeck_store::view::{Compare, Row, Value, ViewQuery};
 use flightdeck_views::presentations as view;
 use flightdeck_wire::presentation as wire;
+use futures_util::{StreamExt as _, stream};
 
-use super::thing::{self, MERGE_PATCH, MomentParam, Resource, Stamp};
+use super::thing::{self, Found, MERGE_PATCH, MomentParam, Resource, Stamp};
 use crate::authorise::Action;
 use crate::call::{Body, Call};
 use crate::desk::Desk;
 use crate::operation::{Answer, JSON, Operation};
 use crate::page::{self, Cells as _, ListMoment, Listed, WordsParam};
 use crate::problem::{Code, Problem, sentence};
+
+/// So many slides are told at once,
+const SLIDES_AT_ONCE: usize = 16;
+/// and of more about so many bytes.
+const PIECE_BYTES: usize = 16 * 1024;
 
 pub(super) fn operations() -> Vec<Operation> {
     [collection(), one(), past(), slides::operations()].into_iter().flatten().collect()
@@ -60,7 +72,7 @@ fn one() -> Vec<Operation> {
         .answers::<wire::Presentation>(200, "It is there.")
         .with(&["ETag"])
         .refuses(&[404, 410, 422])
-        .to(thing::get::<Presentation>),
+        .to(get),
         Operation::patch(
             "/api/presentations/{id}",
             "changePresentation",
@@ -136,21 +148,62 @@ impl Resource for Presentation {
 
     fn shown(state: &State, stamp: Stamp) -> Result<wire::Presentation, Problem> {
         let deck = slides::deck(state)?;
-        let Created { presentation_id, title, description, author, theme, is_public } = &deck.now;
-        Ok(wire::Presentation {
-            id: presentation_id.to_string(),
-            title: title.to_string(),
-            description: description.as_ref().map(ToString::to_string),
-            author: author.to_string(),
-            theme: theme.to_string(),
-            is_public: *is_public,
-            slide_count: slides::number(deck.slides.len()),
-            slides: Some(slides::all(deck)),
-            version: Some(stamp.version),
-            created_at: stamp.created,
-            updated_at: stamp.updated,
-        })
+        Ok(wire::Presentation { slides: Some(slides::all(deck)), ..without_slides(deck, stamp) })
     }
+}
+
+/// What is told of a presentation, but for its slides.
+fn without_slides(deck: &Deck, stamp: Stamp) -> wire::Presentation {
+    let Created { presentation_id, title, description, author, theme, is_public } = &deck.now;
+    wire::Presentation {
+        id: presentation_id.to_string(),
+        title: title.to_string(),
+        description: description.as_ref().map(ToString::to_string),
+        author: author.to_string(),
+        theme: theme.to_string(),
+        is_public: *is_public,
+        slide_count: slides::number(deck.slides.len()),
+        slides: Some(Vec::new()),
+        version: Some(stamp.version),
+        created_at: stamp.created,
+        updated_at: stamp.updated,
+    }
+}
+
+/// `GET` of a presentation. It may be large, and everybody may ask for one that is public: its slides are told one after the other, as they are taken.
+async fn get(call: Call) -> Answer {
+    let mut params = call.params();
+    let at = params.moment("at");
+    params.finish()?;
+    let found = thing::seen::<Presentation>(&call, at).await?;
+    let is_small = matches!(&found.state, State::Live(deck) if deck.slides.len() <= SLIDES_AT_ONCE);
+    let State::Live(deck) = found.state else { return thing::answer::<Presentation>(&found) };
+    if is_small || *call.request().method() == Method::HEAD {
+        return thing::answer::<Presentation>(&Found { state: State::Live(deck), stamp: found.stamp });
+    }
+    const SLIDES: &str = "\"slides\":[";
+    let whole = serde_json::to_string(&without_slides(&deck, found.stamp)).unwrap_or_default();
+    // No text has a quote in it that is not escaped.
+    let (before, behind) = whole.split_once(SLIDES).unwrap_or_default();
+    let (begin, end) = (format!("{before}{SLIDES}"), behind.to_owned());
+    let told = stream::unfold((deck, 0), |(deck, mut place)| async move {
+        let mut out = Vec::new();
+        while let Some(slide) = deck.slides.get(place).filter(|_| out.len() < PIECE_BYTES) {
+            if place > 0 {
+                out.push(b',');
+            }
+            // Writing into memory does not fail.
+            drop(serde_json::to_writer(&mut out, &slides::told(place, slide)));
+            place += 1;
+        }
+        (!out.is_empty()).then(|| (Bytes::from(out), (deck, place)))
+    });
+    let pieces = stream::once(async { Bytes::from(begin) })
+        .chain(told)
+        .chain(stream::once(async { Bytes::from(end) }));
+    let mut answer = HttpResponse::Ok();
+    answer.content_type(JSON).insert_header((ETAG, format!("\"{}\"", found.stamp.version)));
+    Ok(answer.streaming(pieces.map(Ok::<_, Infallible>)))
 }
 
 /// A presentation of the view.

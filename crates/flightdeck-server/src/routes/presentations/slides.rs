@@ -149,7 +149,8 @@ pub(super) fn number(slides: usize) -> u32 {
     u32::try_from(slides).unwrap_or(u32::MAX)
 }
 
-fn told(place: usize, Slide { id, title, content, notes }: &Slide) -> wire::Slide {
+/// One of them.
+pub(super) fn told(place: usize, Slide { id, title, content, notes }: &Slide) -> wire::Slide {
     let content = match content {
         SlideContent::Text { text } => wire::SlideContent::Text { text: text.to_string() },
         SlideContent::Markdown { text } => wire::SlideContent::Markdown { text: text.to_string() },
