@@ -218,9 +218,14 @@ fn store(facts: &StoreFacts, text: &mut Text) {
 
 /// How those who follow the log get it.
 fn pushed(host: &Host, text: &mut Text) {
-    let Counted { following, delivered, fell_behind, reads } = &host.push.counted;
+    let Counted { delivered, fell_behind, reads } = &host.push.counted;
     let of = |count: &AtomicU64| count.load(Ordering::Relaxed);
-    text.one("flightdeck_followers", "gauge", "Those who follow the log just now.", of(following));
+    text.one(
+        "flightdeck_followers",
+        "gauge",
+        "Those who follow the log just now.",
+        host.push.ring.following(),
+    );
     text.one(
         "flightdeck_delivered_events_total",
         "counter",

@@ -40,8 +40,6 @@ pub(crate) struct Push {
 /// What was counted, for the metrics.
 #[derive(Debug, Default)]
 pub(crate) struct Counted {
-    /// Those who follow just now.
-    pub(crate) following: AtomicU64,
     /// Events that were handed out.
     pub(crate) delivered: AtomicU64,
     /// How often one fell off the ring, and was back at the log.

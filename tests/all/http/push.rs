@@ -254,6 +254,34 @@ fn what_passes_a_filter_comes_and_nothing_else() {
     }
 }
 
+/// Whoever comes when nobody has followed for a while gets everything, though another has had it before.
+#[test]
+fn whoever_comes_when_all_have_gone_begins_where_it_asks_to() {
+    let site = Site::start(Kind::Sqlite);
+    block_on(append(&site, "a-1", "A", 20, 1));
+    block_on(append(&site, "b-1", "B", 20, 1));
+    // Often enough that each thread of the server has had somebody.
+    for round in 0..8 {
+        let begun = Instant::now();
+        let path = if round % 2 == 0 { "/api/events?streams=a-*" } else { "/api/events?streams=b-*" };
+        let mut follower = Follower::open(&site.url, path, &[]);
+        let first = if round % 2 == 0 { 1 } else { 21 };
+        assert_eq!(follower.events(20).0, (first..first + 20).collect::<Vec<_>>(), "round {round}");
+        follower.named("caught-up");
+        assert!(begun.elapsed() < Duration::from_secs(5), "round {round}: {:?}", begun.elapsed());
+        drop(follower);
+        let is_alone = |answer: &super::Answer| {
+            String::from_utf8_lossy(&answer.bytes).lines().any(|line| line == "flightdeck_followers 0")
+        };
+        while !is_alone(&block_on(site.get("/metrics"))) {
+            assert!(begun.elapsed() < Duration::from_secs(20));
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        // The ring is let go of at the next look.
+        std::thread::sleep(Duration::from_millis(700));
+    }
+}
+
 #[test]
 fn a_number_that_is_not_good_is_told_so() {
     let site = Site::start(Kind::Sqlite);

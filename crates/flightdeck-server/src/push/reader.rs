@@ -22,6 +22,7 @@ pub(super) async fn fill(store: Arc<dyn EventStore>, ring: Arc<Ring>) {
     let mut head = store.watch();
     let mut failing: Option<Instant> = None;
     loop {
+        ring.wanted().await;
         head.mark_unchanged();
         let next = Instant::now() + LINGER;
         match read(&*store, &ring).await {

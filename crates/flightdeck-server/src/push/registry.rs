@@ -226,7 +226,7 @@ impl Registry {
                             at = segment.last;
                         }
                         Found::Nothing => break Some((epoch, at)),
-                        Found::Behind | Found::Failed | Found::OtherEpoch(_) => break None,
+                        Found::NotYet | Found::Behind | Found::Failed | Found::OtherEpoch(_) => break None,
                     }
                 }
             }
@@ -255,22 +255,26 @@ impl Registry {
     /// Waits for what passes the filter, until `due` at the latest. Whoever waits has everything that the ring held when it looked last, on this
     /// thread, with nothing in between.
     pub(crate) fn wait(&self, filter: &Arc<Filter>, waker: Waker, due: Instant) -> Wait {
-        self.enter(Some(Arc::clone(filter)), waker, due)
+        self.enter(Some(Arc::clone(filter)), true, waker, due)
+    }
+
+    /// Waits for the ring to begin. What was looked at before says nothing of what whoever waits has.
+    pub(crate) fn wait_for_the_ring(&self, waker: Waker, due: Instant) -> Wait {
+        self.enter(Some(Arc::new(Filter::ALL)), false, waker, due)
     }
 
     /// Waits for a time, and for the server to stop.
     pub(crate) fn wait_until(&self, due: Instant, waker: Waker) -> Wait {
-        self.enter(None, waker, due)
+        self.enter(None, false, waker, due)
     }
 
-    fn enter(&self, filter: Option<Arc<Filter>>, waker: Waker, due: Instant) -> Wait {
+    fn enter(&self, filter: Option<Arc<Filter>>, is_for_events: bool, waker: Waker, due: Instant) -> Wait {
         let mut inner = self.0.borrow_mut();
         let (id, before) = (inner.next, Rc::<Cell<_>>::default());
         inner.next += 1;
         for place in places(filter.as_deref()) {
             inner.at(place).insert(id);
         }
-        let is_for_events = filter.is_some();
         inner.waiting.insert(id, Waiting { waker, filter, due, before: Rc::clone(&before) });
         Wait { of: self.clone(), id, is_for_events, before }
     }
@@ -286,6 +290,11 @@ pub(crate) struct Wait {
 }
 
 impl Wait {
+    /// Whether it was not woken for anything that came.
+    pub(crate) fn is_there(&self) -> bool {
+        self.of.0.borrow().waiting.contains_key(&self.id)
+    }
+
     /// Whether it waits for more than its time.
     pub(crate) const fn is_for_events(&self) -> bool {
         self.is_for_events
@@ -294,9 +303,8 @@ impl Wait {
     /// Up to where nothing was for it.
     pub(crate) fn looked(&self, epoch: &Epoch) -> Option<Position> {
         let inner = self.of.0.borrow();
-        let is_there = inner.waiting.contains_key(&self.id);
         let looked = inner.looked.as_ref().filter(|(own, _)| own == epoch)?;
-        if is_there { Some(looked.1) } else { self.before.get() }
+        if inner.waiting.contains_key(&self.id) { Some(looked.1) } else { self.before.get() }
     }
 }
 

@@ -100,6 +100,8 @@ pub(crate) enum Found {
     OtherEpoch(Cursor),
     /// It is before all that is held.
     Behind,
+    /// Nothing is held yet; it begins in a moment, and rings then.
+    NotYet,
     /// It has everything.
     Nothing,
     /// What comes can't be read.
@@ -115,6 +117,8 @@ pub(crate) struct Ring {
     bytes_max: usize,
     /// Rings when there is something new: up to where.
     bell: watch::Sender<Position>,
+    /// How many follow. While nobody does, nothing is read and held.
+    following: watch::Sender<usize>,
 }
 
 #[derive(Debug, Default)]
@@ -146,12 +150,37 @@ impl Held {
 
 impl Ring {
     pub(crate) fn new(bytes_max: usize) -> Self {
-        Self { held: RwLock::default(), bytes_max, bell: watch::Sender::new(Position::START) }
+        let (bell, following) = (watch::Sender::new(Position::START), watch::Sender::new(0));
+        Self { held: RwLock::default(), bytes_max, bell, following }
     }
 
     /// Rings when there is something new, of whichever epoch.
     pub(crate) fn bell(&self) -> watch::Receiver<Position> {
         self.bell.subscribe()
+    }
+
+    /// Somebody follows from now on.
+    pub(crate) fn come(&self) {
+        self.following.send_modify(|following| *following += 1);
+    }
+
+    /// Somebody does not any more.
+    pub(crate) fn go(&self) {
+        self.following.send_modify(|following| *following -= 1);
+    }
+
+    /// How many follow.
+    pub(crate) fn following(&self) -> usize {
+        *self.following.borrow()
+    }
+
+    /// Waits until somebody follows, and holds nothing until then: whoever comes first waits for it to begin.
+    pub(crate) async fn wanted(&self) {
+        if self.following() == 0 {
+            *self.held.write().unwrap_or_else(PoisonError::into_inner) = Held::default();
+            // The sender is this ring's own.
+            drop(self.following.subscribe().wait_for(|following| *following > 0).await);
+        }
     }
 
     /// Begins anew, at that head.
@@ -200,8 +229,7 @@ impl Ring {
     pub(crate) fn behind(&self, epoch: &Epoch, after: Position) -> Found {
         let held = self.held.read().unwrap_or_else(PoisonError::into_inner);
         match &held.epoch {
-            // It begins in a moment, and rings then.
-            None => return if held.failed { Found::Failed } else { Found::Nothing },
+            None => return if held.failed { Found::Failed } else { Found::NotYet },
             Some(own) if own != epoch => return Found::OtherEpoch(Cursor::new(own.clone(), held.head)),
             Some(_) => {}
         }
@@ -264,7 +292,7 @@ pub(crate) mod tests {
         let (events, head) = events(200).await;
         let ring = Ring::new(1 << 20);
         let epoch = head.epoch();
-        assert!(matches!(ring.behind(epoch, at(0)), Found::Nothing));
+        assert!(matches!(ring.behind(epoch, at(0)), Found::NotYet));
         ring.begin(&Cursor::new(epoch.clone(), at(10)));
         ring.take_in(encode(&events[10..], epoch, at(10)));
         assert!(matches!(ring.behind(epoch, at(9)), Found::Behind));

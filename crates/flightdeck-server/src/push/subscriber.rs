@@ -115,7 +115,7 @@ impl Subscriber {
         (cursor, history): (Cursor, Position),
         filter: Filter,
     ) -> Self {
-        push.counted.following.fetch_add(1, Ordering::Relaxed);
+        push.ring.come();
         Self {
             registry: Registry::of(&push.ring, stopping),
             push: Arc::clone(push),
@@ -151,7 +151,9 @@ impl Subscriber {
 
     /// Waits for a time, where it does not wait for what comes.
     pub(crate) fn wait_for_its_time(&mut self, cx: &Context<'_>) {
-        if !matches!(self.from, From::Ring) || self.wait.is_none() {
+        // One that was woken waits no more.
+        let waits = matches!(self.from, From::Ring) && self.wait.as_ref().is_some_and(Wait::is_there);
+        if !waits {
             self.wait = Some(self.registry.wait_until(self.due, cx.waker().clone()));
         }
     }
@@ -260,6 +262,10 @@ impl Subscriber {
                 let step = self.take(segment, false);
                 Poll::Ready(step)
             }
+            Found::NotYet => {
+                self.wait = Some(self.registry.wait_for_the_ring(cx.waker().clone(), self.due));
+                Poll::Pending
+            }
             Found::Nothing => {
                 self.was_on_ring = true;
                 self.wait = Some(self.registry.wait(&self.filter, cx.waker().clone(), self.due));
@@ -311,6 +317,6 @@ pub(super) fn is_every(filter: &Filter) -> bool {
 
 impl Drop for Subscriber {
     fn drop(&mut self) {
-        self.push.counted.following.fetch_sub(1, Ordering::Relaxed);
+        self.push.ring.go();
     }
 }
