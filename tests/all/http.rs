@@ -20,6 +20,8 @@ mod presentations;
 mod push;
 mod secrets;
 mod socket;
+mod socket_protocol;
+mod sockets;
 mod stop;
 mod streams;
 mod tags;

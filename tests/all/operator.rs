@@ -1,6 +1,7 @@
 //! The operator's command line, as an operator uses it: the real binary, on both stores, interrupted, and handed bad files.
 //! (F26, F32–F41)
 
+mod away;
 mod filling;
 mod hostile;
 mod interrupted;

@@ -1,6 +1,7 @@
 //! The proofs with other people's programs: each installs what it needs, and talks to the binary as it is shipped, on both stores.
 
 mod cloud_events;
+mod push;
 mod schemathesis;
 
 use std::io::{BufRead as _, BufReader};
@@ -10,7 +11,7 @@ use std::process::{Child, Command, Stdio};
 use anyhow::{Context, Result, bail};
 
 use crate::cargo::{check, root, target};
-use crate::debian::install;
+use crate::debian::{install, need};
 
 /// A proof.
 struct Proof {
@@ -22,6 +23,7 @@ struct Proof {
 const PROOFS: &[Proof] = &[
     Proof { name: "schemathesis", run: schemathesis::run },
     Proof { name: "cloudevents", run: cloud_events::run },
+    Proof { name: "push", run: push::run },
 ];
 
 /// What proofs stand on.
@@ -81,6 +83,26 @@ impl Ground {
         check(pip.arg(&list))?;
         std::fs::write(installed, wanted)?;
         Ok(programs)
+    }
+
+    /// A folder where node finds what a list of packages names; `list` is a file in `tests/foreign`.
+    fn npm(&self, list: &str) -> Result<PathBuf> {
+        let list = root()?.join("tests/foreign").join(list);
+        let wanted =
+            std::fs::read_to_string(&list).with_context(|| format!("can't read {}", list.display()))?;
+        let folder = self.folder.join("node").join(list.file_stem().context("a list has a name")?);
+        let installed = folder.join("installed.json");
+        if std::fs::read_to_string(&installed).is_ok_and(|there| there == wanted) {
+            return Ok(folder);
+        }
+        std::fs::create_dir_all(&folder)?;
+        std::fs::write(folder.join("package.json"), &wanted)?;
+        need("npm")?;
+        let mut npm = Command::new("npm");
+        npm.args(["install", "--silent", "--no-audit", "--no-fund", "--ignore-scripts"]);
+        check(npm.current_dir(&folder))?;
+        std::fs::write(installed, wanted)?;
+        Ok(folder)
     }
 
     /// A server on that store, as the binary is shipped.

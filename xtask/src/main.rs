@@ -29,6 +29,7 @@ cargo xtask bench domain                 measure how fast a content of 10,000 ch
 cargo xtask bench postgres [ARGS]       measure the store on PostgreSQL beside its own function (--append, --read, --quick)
 cargo xtask bench operator [ARGS]       measure verify, read, export and their like on a million events (--quick)
 cargo xtask bench http [ARGS]           measure durable appends, reads and the start over HTTP (--sqlite, --postgres, --read, --start, --quick)
+cargo xtask bench push [ARGS]           measure how events reach those who follow (--fanout, --latency, --memory, --stalled, --storm, --drought, --no-websocket, --quick)
 cargo xtask bench projections [ARGS]    measure building views anew, and how far they are behind (--sqlite, --postgres, --events N, --quick)
 cargo xtask bench views [ARGS]          measure the views of what visitors did (--sqlite, --postgres, --facts N, --keep DIR, --only PART, --quick)
 cargo xtask torture [CYCLES]            the long form of the crash tests (default 2000 cycles)";
@@ -110,6 +111,12 @@ fn bench(rest: &[String]) -> Result<()> {
             command.args(rest).env(db::VARIABLE, server.url());
             cargo::check(command.env("FLIGHTDECK_BIN", cargo::target()?.join("release/flightdeck")))
         }
+        Some((what, rest)) if what == "push" => {
+            cargo::check(&mut cargo(["build", "--release", "--package", "flightdeck", "--locked"])?)?;
+            let mut command = cargo(["bench", "--package", "flightdeck-tests", "--bench", "push", "--"])?;
+            command.args(rest);
+            cargo::check(command.env("FLIGHTDECK_BIN", cargo::target()?.join("release/flightdeck")))
+        }
         Some((what, rest)) if what == "projections" || what == "views" => {
             let mut command = cargo(["bench", "--package", "flightdeck-tests", "--bench", what, "--"])?;
             command.args(rest);
@@ -121,7 +128,7 @@ fn bench(rest: &[String]) -> Result<()> {
             cargo::check(command.env(db::VARIABLE, server.url()))
         }
         _ => bail!(
-            "what is to be measured? There are `cargo xtask bench store`, `… domain`, `… postgres`, `… operator`, `… http`, `… projections` and `… views`"
+            "what is to be measured? There are `cargo xtask bench store`, `… domain`, `… postgres`, `… operator`, `… http`, `… push`, `… projections` and `… views`"
         ),
     }
 }

@@ -51,11 +51,12 @@ impl Access {
         self
     }
 
-    async fn of_token(&self, id: TokenId, secret: &[u8]) -> Result<Principal, Problem> {
+    /// Whose a token is. `secret` is what was shown with it; who was known by it before need not show it again.
+    async fn of_token(&self, id: TokenId, secret: Option<&[u8]>) -> Result<Principal, Problem> {
         let stream = id.stream(Token::CATEGORY)?;
         let known = self.tokens.state(&stream).await?;
         let stored::State::Live(token) = &*known else { return Err(refused()) };
-        if !token::is_secret_of(&token.digest, secret) {
+        if secret.is_some_and(|secret| !token::is_secret_of(&token.digest, secret)) {
             return Err(refused());
         }
         if token.expires_at.is_some_and(|until| self.clock.now() >= until) {
@@ -71,7 +72,12 @@ impl Access {
 
     async fn of_jwt(&self, keys: &jwt::Keys, text: &str) -> Result<Principal, Problem> {
         let claims = keys.check(text)?;
-        let user = UserId::new(&claims.sub).map_err(|_| refused())?;
+        let until = Timestamp::from_micros(claims.exp.saturating_mul(1_000_000)).ok();
+        self.of_user(&claims.sub, until).await
+    }
+
+    async fn of_user(&self, name: &str, until: Option<Timestamp>) -> Result<Principal, Problem> {
+        let user = UserId::new(name).map_err(|_| refused())?;
         // Nobody is taken for a token.
         if user.as_str().starts_with(TOKEN) {
             return Err(refused());
@@ -82,7 +88,6 @@ impl Access {
             // Whoever the issuer knows and we do not is somebody, and may what everybody may.
             user::State::Absent => Principal::nobody().grants,
         };
-        let until = Timestamp::from_micros(claims.exp.saturating_mul(1_000_000)).ok();
         Ok(Principal { actor: Some(Reference::new(user.as_str())?), grants, until, token: None })
     }
 }
@@ -124,9 +129,17 @@ impl Identify for Access {
     async fn who(&self, shown: Shown<'_>) -> Result<Principal, Problem> {
         let Some(text) = shown.bearer else { return Ok(Principal::nobody()) };
         match (token::read(text), &self.jwt) {
-            (Some((id, secret)), _) => self.of_token(id, &secret).await,
+            (Some((id, secret)), _) => self.of_token(id, Some(&secret)).await,
             (None, Some(keys)) => self.of_jwt(keys, text).await,
             (None, None) => Err(refused()),
+        }
+    }
+
+    async fn again(&self, before: &Principal) -> Result<Principal, Problem> {
+        match (&before.token, &before.actor) {
+            (Some(id), _) => self.of_token(id.clone(), None).await,
+            (None, Some(actor)) => self.of_user(actor.as_str(), before.until).await,
+            (None, None) => Ok(Principal::nobody()),
         }
     }
 

@@ -219,6 +219,13 @@ pub trait Identify: Send + Sync + 'static {
     /// When what is shown is no credential, or no good one any more.
     async fn who(&self, shown: Shown<'_>) -> Result<Principal, Problem>;
 
+    /// Who somebody is now, and what is granted to them, of whom it was said before: whoever goes on for long is asked about again and again,
+    /// also where what they showed is not known any more.
+    ///
+    /// # Errors
+    /// When what they showed is no good credential any more.
+    async fn again(&self, before: &Principal) -> Result<Principal, Problem>;
+
     /// Told when the server starts, with the end of the log: what was granted may be taken away, and that stands there.
     fn follow(&self, log: Tail) {
         drop(log);
@@ -237,6 +244,10 @@ pub struct Open;
 #[async_trait]
 impl Identify for Open {
     async fn who(&self, _: Shown<'_>) -> Result<Principal, Problem> {
+        Ok(Principal::open())
+    }
+
+    async fn again(&self, _: &Principal) -> Result<Principal, Problem> {
         Ok(Principal::open())
     }
 

@@ -26,7 +26,8 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Serialize;
 use tokio::time::{Instant, timeout_at};
 
-use crate::authorise::{Action, Object, Principal, Shown, authorise};
+use crate::authorise::{Action, Object, Principal, authorise};
+use crate::caller;
 use crate::caps::{Cap, Caps};
 use crate::connections::Open;
 use crate::host::Host;
@@ -34,6 +35,8 @@ use crate::members;
 use crate::operation::JSON;
 use crate::params::{self, Params};
 use crate::problem::{Code, Problem};
+use crate::push::seat::{Seat, Transport};
+use crate::push::stay::Stay;
 use crate::trace;
 
 /// What a write answers: up to where the log has to be read to see it.
@@ -71,6 +74,7 @@ fn read_key(text: &str) -> Option<RequestKey> {
 }
 
 /// A request, with who makes it. Whoever takes one has a route that asks `may` before anything else.
+#[derive(Clone)]
 pub struct Call {
     request: HttpRequest,
     host: Arc<Host>,
@@ -132,10 +136,40 @@ impl Call {
     /// What its answer rests on, for one that goes on for long.
     pub(crate) fn granted(&self) -> Granted {
         let is_local = self.request.conn_data::<Open>().is_some_and(Open::is_local);
-        let bearer = self.request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-        let bearer = bearer.and_then(|text| text.split_once(' ')).map(|(_, shown)| shown.trim().to_owned());
-        let (host, principal) = (Arc::clone(&self.host), self.principal.clone());
-        Granted { host, principal, bearer, is_local, looked: Instant::now(), known: Instant::now() }
+        let host = Arc::clone(&self.host);
+        // Whoever came by a ticket may as much of it as the one who was given it may still.
+        let behind = self.request.extensions().get::<Behind>().map(|behind| behind.0.clone());
+        let principal = behind.unwrap_or_else(|| self.principal.clone());
+        Granted { host, principal, is_local, looked: Instant::now(), known: Instant::now() }
+    }
+
+    /// What looks whether whoever makes it may go on following.
+    pub(crate) fn stay(&self) -> Stay {
+        Stay::new(self.granted(), self.host.stopping.clone(), self.caps())
+    }
+
+    /// Whose requests they are, where that is counted.
+    pub(crate) fn caller(&self) -> Option<String> {
+        let is_local = self.request.conn_data::<Open>().is_some_and(Open::is_local);
+        (!is_local && !self.host.identify.is_open()).then(|| match &self.principal.actor {
+            Some(actor) => actor.to_string(),
+            None => {
+                let (peer, headers) = (self.request.peer_addr(), self.request.headers());
+                caller::named(peer, headers, &self.host.options.trusted_proxies)
+            }
+        })
+    }
+
+    /// A seat for whoever follows the log, by that. `None`: the caller has as many as may be.
+    pub(crate) fn seat(&self, transport: Transport) -> Option<Seat> {
+        let most = self.caps().get(Cap::CallerFollowers);
+        let seat = self.host.push.seats.take(self.caller(), most, transport);
+        match (&seat, self.request.conn_data::<Open>()) {
+            (Some(seat), Some(open)) => open.follows(&seat.told),
+            (None, _) => self.met.note(Cap::CallerFollowers),
+            (Some(_), None) => {}
+        }
+        seat
     }
 
     /// Goes on only if whoever makes it may do that.
@@ -320,16 +354,25 @@ impl Call {
         }
         let Some(key) = self.header(KEY)? else { return Ok(None) };
         let (method, uri) = (self.request.method().as_str(), self.request.uri());
-        // Callers, methods and paths of any length, and none of them meet.
-        let scope = digest([caller, method, uri.path()].map(str::as_bytes));
-        let scope = scope.iter().fold(String::new(), |text, byte| format!("{text}{byte:02x}"));
         let told =
             |name: HeaderName| self.request.headers().get(name).map_or(&b""[..], HeaderValue::as_bytes);
         let (kind, condition) = (told(header::CONTENT_TYPE), told(header::IF_MATCH));
         let query = uri.query().unwrap_or_default().as_bytes();
-        let fingerprint = digest([query, kind, condition, body]);
-        let wrong = |_| Problem::field(KEY, "is not 1 to 200 characters of visible ASCII");
-        RequestKey::new(&scope, key, fingerprint).map(Some).map_err(wrong)
+        key_of([caller, method, uri.path()], key, [query, kind, condition, body], KEY).map(Some)
+    }
+
+    /// The same, of what does not come as a request, and is known by the same keys as one with that body would be.
+    ///
+    /// # Errors
+    /// When the key is none.
+    pub(crate) fn key_named(
+        &self,
+        method: &str,
+        path: &str,
+        key: &str,
+        body: &[u8],
+    ) -> Result<RequestKey, Problem> {
+        key_of([&self.principal.key(), method, path], key, [b"", JSON.as_bytes(), b"", body], "key")
     }
 
     /// Until when the rest of a body may take to come, of which so much is there: so much time, and a second more for so much each.
@@ -411,7 +454,6 @@ pub(crate) enum Ended {
 pub(crate) struct Granted {
     host: Arc<Host>,
     principal: Principal,
-    bearer: Option<String>,
     is_local: bool,
     looked: Instant,
     /// When it was known last.
@@ -441,7 +483,7 @@ impl Granted {
         if self.principal.until.is_some_and(|until| self.host.clock.now() >= until) {
             return Some(Ended::RanOut);
         }
-        let now = self.host.identify.who(Shown { bearer: self.bearer.as_deref() }).await;
+        let now = self.host.identify.again(&self.principal).await;
         self.looked = Instant::now();
         match now {
             Ok(now) if now == self.principal => self.known = self.looked,
@@ -467,6 +509,9 @@ fn waited_in_vain(problem: Problem) -> Problem {
     }
 }
 
+/// Who was given the ticket that a request came with, put beside it at the door.
+pub(crate) struct Behind(pub(crate) Principal);
+
 /// What a request belongs to, put beside it at the door.
 #[derive(Clone)]
 pub(crate) struct Correlation(pub(crate) Reference);
@@ -479,6 +524,15 @@ pub(crate) fn header_of<'h>(headers: &'h HeaderMap, name: &str) -> Result<Option
         return Err(Problem::field(name, "is there twice"));
     }
     value.to_str().map(Some).map_err(|_| Problem::field(name, "is not visible ASCII"))
+}
+
+/// A key of a caller, a method and a path, for what is asked there.
+fn key_of(scope: [&str; 3], key: &str, asked: [&[u8]; 4], field: &str) -> Result<RequestKey, Problem> {
+    // Callers, methods and paths of any length, and none of them meet.
+    let scope = digest(scope.map(str::as_bytes));
+    let scope = scope.iter().fold(String::new(), |text, byte| format!("{text}{byte:02x}"));
+    let wrong = |_| Problem::field(field, "is not 1 to 200 characters of visible ASCII");
+    RequestKey::new(&scope, key, digest(asked)).map_err(wrong)
 }
 
 /// A digest of parts, of which none can be taken for another.
@@ -530,6 +584,12 @@ impl Drop for Body {
 }
 
 impl Body {
+    /// All that comes behind the head, as it comes.
+    pub(crate) fn into_payload(mut self) -> Payload {
+        self.is_read = true;
+        std::mem::replace(&mut self.payload, Payload::None)
+    }
+
     /// Reads the body, of one of these media types, up to a limit.
     ///
     /// # Errors

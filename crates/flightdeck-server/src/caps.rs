@@ -74,6 +74,10 @@ caps! {
     PageEvents "page_events" = PAGE_EVENTS_MAX, 1, PAGE_EVENTS_MAX, "events or items a page (`limit`)";
     PageBytes "page_bytes" = PAGE_BYTES_MAX, KIB, PAGE_BYTES_MAX, "a page in bytes, about: beyond that it ends sooner, and goes on behind its `next`";
     RingBytes "ring_bytes" = 64 * MIB, 64 * KIB, 4096 * MIB, "the newest part of the log that is held for those who follow it, about";
+    CallerFollowers "caller_followers" = 256, 1, MANY, "those of one caller who follow the log at once, by whichever transport. Not counted while `auth` is `open`";
+    SocketMessageBytes "socket_message_bytes" = 64 * KIB, KIB, MIB, "a message to a WebSocket, whole";
+    Subscriptions "subscriptions" = 128, 1, KIB, "subscriptions of a WebSocket at once";
+    SocketControls "socket_controls" = 20, 1, MANY, "pings and pongs to a WebSocket, a second";
     HeadSeconds "head_seconds" = 5, 1, HOUR, "how long the head of a request may take to come";
     BodySeconds "body_seconds" = 10, 1, HOUR, "how long its body may take to come";
     BodyBytesPerSecond "body_bytes_per_second" = KIB, 1, MIB, "and a second longer for each of so many bytes that have come";

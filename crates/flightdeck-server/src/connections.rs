@@ -3,7 +3,7 @@
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use flightdeck_core::Timestamp;
@@ -13,6 +13,7 @@ use rustix::net::sockopt::{
 use rustix::net::{Shutdown, shutdown};
 
 use crate::caps::{Cap, Caps, Met};
+use crate::push::seat::Told;
 
 /// How often connections are looked at.
 const LOOK: Duration = Duration::from_secs(1);
@@ -50,6 +51,15 @@ pub struct Connection {
     pub caller: Option<String>,
 }
 
+/// A connection as it is listed.
+#[derive(Debug)]
+pub(crate) struct Listed {
+    pub(crate) number: u64,
+    pub(crate) connection: Connection,
+    /// What is told of who follows the log by it.
+    pub(crate) follows: Option<Arc<Told>>,
+}
+
 /// A connection is open as long as this is there.
 #[derive(Debug)]
 pub struct Open {
@@ -76,6 +86,8 @@ struct Now {
     /// Since when there are none.
     idle: Instant,
     has_asked: bool,
+    /// What is told of who follows the log by it, as long as that is there.
+    follows: Weak<Told>,
 }
 
 impl Use {
@@ -117,6 +129,11 @@ impl Open {
         let mut now = self.used.now();
         (now.busy, now.has_asked) = (now.busy + 1, true);
         Busy(Arc::clone(&self.used))
+    }
+
+    /// Somebody follows the log by it.
+    pub(crate) fn follows(&self, told: &Arc<Told>) {
+        self.used.now().follows = Arc::downgrade(told);
     }
 
     /// Whether its caller has more connections than may be.
@@ -181,7 +198,7 @@ impl Connections {
             *has
         });
         let (begun, busy) = (Instant::now(), 0);
-        let now = Mutex::new(Now { busy, idle: begun, has_asked: false });
+        let now = Mutex::new(Now { busy, idle: begun, has_asked: false, follows: Weak::new() });
         let used = Arc::new(Use { end, now });
         inner.open.insert(number, (connection, Arc::clone(&used)));
         if inner.open.len() >= self.most {
@@ -199,14 +216,16 @@ impl Connections {
     }
 
     /// Those that are open behind one, the oldest first, and whether there are more.
-    #[must_use]
-    pub fn list(&self, after: u64, most: usize) -> (Vec<(u64, Connection)>, bool) {
+    pub(crate) fn list(&self, after: u64, most: usize) -> (Vec<Listed>, bool) {
         let inner = self.lock();
         let mut behind = inner.open.range(after.saturating_add(1)..);
         let some = behind
             .by_ref()
             .take(most)
-            .map(|(number, (connection, _))| (*number, connection.clone()))
+            .map(|(number, (connection, used))| {
+                let follows = used.now().follows.upgrade();
+                Listed { number: *number, connection: connection.clone(), follows }
+            })
             .collect();
         (some, behind.next().is_some())
     }
@@ -264,11 +283,11 @@ mod tests {
         drop(second);
         assert_eq!(all.count(), (2, 3));
         let (listed, more) = all.list(0, 1);
-        assert_eq!((listed[0].0, listed.len(), more), (1, 1, true));
+        assert_eq!((listed[0].number, listed.len(), more), (1, 1, true));
         let (listed, more) = all.list(1, 1);
-        assert_eq!((listed[0].0, listed.len(), more), (3, 1, false));
+        assert_eq!((listed[0].number, listed.len(), more), (3, 1, false));
         drop((first, third));
-        assert_eq!(all.list(0, 10), (vec![], false));
+        assert!(all.list(0, 10).0.is_empty());
     }
 
     #[test]

@@ -15,13 +15,17 @@ use flightdeck_store::system::SystemIds;
 use futures_util::future::LocalBoxFuture;
 
 use crate::authorise::{Principal, Shown};
-use crate::call::{CORRELATION, Correlation, header_of};
+use crate::call::{Behind, CORRELATION, Correlation, header_of};
 use crate::caller;
 use crate::connections::Open;
 use crate::host::Host;
 use crate::measure::word_of;
+use crate::negotiate::{self, Representation, offered};
+use crate::params::Params;
 use crate::problem::{Code, Problem};
+use crate::push::protocol;
 use crate::push::sse::{self, Refused};
+use crate::ticket::{self, TICKET};
 use crate::trace::{Parent, Requested};
 
 /// How long whoever asks too often waits to hear so, in milliseconds: not all of its connections for the same time, or they would come back at once.
@@ -130,7 +134,8 @@ fn of_this_site(request: &ServiceRequest, is_read: bool) -> Result<(), Problem> 
     if request.conn_data::<Open>().is_some_and(Open::is_local) {
         return Ok(());
     }
-    if !is_read {
+    // CORS keeps no page from a WebSocket.
+    if !is_read || negotiate::upgraded(request.headers()).is_some() {
         caller::check_origin(request.headers(), &host.options.origins)?;
     }
     // A name that its owner has lead here is a page of the owner's.
@@ -154,6 +159,7 @@ async fn who(request: &ServiceRequest) -> Result<(), Problem> {
         Err(problem) => Err(problem),
     };
     let who = match shown {
+        Ok(None) => beside(request, &host).await,
         Ok(bearer) => host.identify.who(Shown { bearer }).await,
         Err(problem) => Err(problem),
     };
@@ -175,6 +181,28 @@ async fn who(request: &ServiceRequest) -> Result<(), Problem> {
         host.audit.used(actor.as_str());
     }
     refused.map_or(Ok(()), Err)
+}
+
+/// Who shows something where a page has no headers: beside the protocol of a WebSocket, or as a ticket in the URL.
+async fn beside(request: &ServiceRequest, host: &Host) -> Result<Principal, Problem> {
+    let nobody = || host.identify.who(Shown { bearer: None });
+    let is_followed = *request.method() == Method::GET && request.path() == "/api/events";
+    let representation = is_followed.then(|| negotiate::representation(request.headers()).ok()).flatten();
+    let Some(of_a_page) = representation.filter(|representation| representation.is_of_a_page()) else {
+        return nobody().await;
+    };
+    if of_a_page == Representation::Messages {
+        let protocols = offered(request.headers())?;
+        if let Some(bearer) = protocols.iter().find_map(|offered| offered.strip_prefix(protocol::BEARER)) {
+            return host.identify.who(Shown { bearer: Some(bearer) }).await;
+        }
+    }
+    let params = Params::of(request.query_string());
+    let Some(ticket) = params.peek(TICKET) else { return nobody().await };
+    let correlation = request.extensions().get::<Correlation>().map(|known| known.0.clone());
+    let holder = ticket::take(host, ticket, request.headers(), &correlation.unwrap_or_else(made)).await?;
+    request.extensions_mut().insert(Behind(holder.behind));
+    Ok(holder.principal)
 }
 
 fn bearer(text: &str) -> Result<&str, Problem> {

@@ -40,6 +40,7 @@ mod routes;
 pub mod server;
 mod stock;
 mod threshold;
+mod ticket;
 mod trace;
 mod visitor;
 

@@ -18,6 +18,15 @@ pub(crate) enum Representation {
     CloudEvents,
     /// Server-Sent Events.
     Events,
+    /// A WebSocket.
+    Messages,
+}
+
+impl Representation {
+    /// Whether it is followed from a page that can show no credential in a header.
+    pub(crate) const fn is_of_a_page(self) -> bool {
+        matches!(self, Self::Events | Self::Messages)
+    }
 }
 
 /// How a representation is asked for.
@@ -29,14 +38,13 @@ enum Asked {
     Protocol(&'static str),
 }
 
-/// All representations, the one first that is given to whoever takes any. What nothing is given for has its place here, and is not
-/// there yet: as a media type it is not acceptable, as a protocol it is not changed to.
-const TABLE: [(Asked, Option<Representation>); 5] = [
-    (Asked::Media(JSON), Some(Representation::Page)),
-    (Asked::Media(NDJSON), Some(Representation::Lines)),
-    (Asked::Media(cloud_event::BATCH), Some(Representation::CloudEvents)),
-    (Asked::Media(sse::MEDIA), Some(Representation::Events)),
-    (Asked::Protocol("websocket"), None),
+/// All representations, the one first that is given to whoever takes any.
+const TABLE: [(Asked, Representation); 5] = [
+    (Asked::Media(JSON), Representation::Page),
+    (Asked::Media(NDJSON), Representation::Lines),
+    (Asked::Media(cloud_event::BATCH), Representation::CloudEvents),
+    (Asked::Media(sse::MEDIA), Representation::Events),
+    (Asked::Protocol("websocket"), Representation::Messages),
 ];
 
 /// How exactly a media type is named that is named itself.
@@ -57,8 +65,8 @@ pub(crate) fn representation(headers: &HeaderMap) -> Result<Representation, Prob
     }
     let said = headers.get_all(header::ACCEPT).any(|value| !value.as_bytes().trim_ascii().is_empty());
     let mut best: Option<((u16, u8), Representation)> = None;
-    for (asked, given) in TABLE {
-        let (Asked::Media(media), Some(representation)) = (asked, given) else { continue };
+    for (asked, representation) in TABLE {
+        let Asked::Media(media) = asked else { continue };
         let wanted = if said { wanted(&ranges, media) } else { Some((1000, 0)) };
         // What never ends is for whoever names it.
         let wanted =
@@ -71,7 +79,7 @@ pub(crate) fn representation(headers: &HeaderMap) -> Result<Representation, Prob
         }
     }
     best.map(|(_, representation)| representation).ok_or_else(|| {
-        let there = TABLE.iter().filter(|(_, given)| given.is_some()).filter_map(|(asked, _)| match asked {
+        let there = TABLE.iter().filter_map(|(asked, _)| match asked {
             Asked::Media(media) => Some(*media),
             Asked::Protocol(_) => None,
         });
@@ -81,15 +89,25 @@ pub(crate) fn representation(headers: &HeaderMap) -> Result<Representation, Prob
 }
 
 /// What the connection is to be changed to, if that is there.
-fn upgraded(headers: &HeaderMap) -> Option<Representation> {
+pub(crate) fn upgraded(headers: &HeaderMap) -> Option<Representation> {
     let named = |name: &str| {
         let values = headers.get_all(header::UPGRADE).filter_map(|value| value.to_str().ok());
         values.flat_map(|value| value.split(',')).any(|protocol| protocol.trim().eq_ignore_ascii_case(name))
     };
     TABLE.iter().find_map(|(asked, given)| match asked {
-        Asked::Protocol(name) if named(name) => *given,
+        Asked::Protocol(name) if named(name) => Some(*given),
         Asked::Protocol(_) | Asked::Media(_) => None,
     })
+}
+
+/// The protocols that are offered for what the connection is to be changed to.
+pub(crate) fn offered(headers: &HeaderMap) -> Result<Vec<&str>, Problem> {
+    let mut all = Vec::new();
+    for value in headers.get_all(header::SEC_WEBSOCKET_PROTOCOL) {
+        let wrong = |_| Problem::field("Sec-WebSocket-Protocol", "is not visible ASCII");
+        all.extend(value.to_str().map_err(wrong)?.split(',').map(str::trim));
+    }
+    Ok(all)
 }
 
 /// How much a media type is wanted, in thousandths, and how exactly it was named; `None` when not at all.
@@ -205,9 +223,16 @@ mod tests {
     }
 
     #[test]
-    fn a_connection_is_not_changed_to_what_is_not_there_yet() {
-        let mut headers = HeaderMap::new();
-        headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
-        assert_eq!(representation(&headers).ok(), Some(Representation::Page));
+    fn a_protocol_comes_before_a_media_type() {
+        for (upgrade, given) in [
+            ("websocket", Representation::Messages),
+            ("h2c, WebSocket", Representation::Messages),
+            ("h2c", Representation::Page),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(UPGRADE, HeaderValue::from_static(upgrade));
+            headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
+            assert_eq!(representation(&headers).ok(), Some(given), "{upgrade}");
+        }
     }
 }

@@ -11,13 +11,21 @@
 //! - [`pager`]: pages of the log, one read for all who want the same;
 //! - [`registry`]: who waits on a thread, and for what, so that an event wakes those it is for;
 //! - [`subscriber`]: the number, and what comes next; knows no transport;
-//! - [`sse`]: the one, as a body; knows no store.
+//! - [`stay`]: whether somebody may go on, and [`seat`]: who follows, counted and told of;
+//! - [`body`]: what is handed out as a body that never ends, in the form of [`sse`] or as lines;
+//! - [`socket`]: the same on a WebSocket, of which [`frames`] are the frames and [`protocol`] the messages. None of these knows a store.
 
+pub(crate) mod body;
+pub(crate) mod frames;
 pub(crate) mod pager;
+pub(crate) mod protocol;
 pub(crate) mod reader;
 pub(crate) mod registry;
 pub(crate) mod ring;
+pub(crate) mod seat;
+pub(crate) mod socket;
 pub(crate) mod sse;
+pub(crate) mod stay;
 pub(crate) mod subscriber;
 
 use std::sync::Arc;
@@ -28,12 +36,14 @@ use tokio::task::AbortHandle;
 
 use self::pager::Pager;
 use self::ring::Ring;
+use self::seat::Seats;
 
 /// What a node pushes from.
 pub(crate) struct Push {
     pub(crate) ring: Arc<Ring>,
     pub(crate) pager: Pager,
     pub(crate) counted: Counted,
+    pub(crate) seats: Seats,
     reading: AbortHandle,
 }
 
@@ -53,7 +63,13 @@ impl Push {
     pub(crate) fn start(store: &Arc<dyn EventStore>, ring_bytes: usize) -> Arc<Self> {
         let ring = Arc::new(Ring::new(ring_bytes));
         let reading = tokio::spawn(reader::fill(Arc::clone(store), Arc::clone(&ring))).abort_handle();
-        Arc::new(Self { ring, pager: Pager::new(Arc::clone(store)), counted: Counted::default(), reading })
+        Arc::new(Self {
+            ring,
+            pager: Pager::new(Arc::clone(store)),
+            counted: Counted::default(),
+            seats: Seats::default(),
+            reading,
+        })
     }
 }
 

@@ -6,10 +6,12 @@ mod append;
 mod contents;
 mod docs;
 mod health;
+mod live;
 mod log;
 mod presentations;
 mod streams;
 mod thing;
+mod tickets;
 mod tokens;
 mod users;
 mod visitors;
@@ -28,10 +30,12 @@ pub(crate) fn operations() -> Vec<Operation> {
         analytics::operations(),
         admin::operations(),
         docs::operations(),
+        live::operations(),
         contents::operations(),
         presentations::operations(),
         users::operations(),
         tokens::operations(),
+        tickets::operations(),
     ]
     .into_iter()
     .flatten()

@@ -183,6 +183,55 @@ pub struct Connection {
     pub peer: Option<String>,
     /// Since when it is open.
     pub since: Timestamp,
+    /// How somebody follows the log by it; absent when nobody does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub follows: Option<Follower>,
+}
+
+/// Somebody who follows the log.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(deny_unknown_fields)]
+pub struct Follower {
+    /// By what.
+    pub by: Transport,
+    /// How many subscriptions there are.
+    pub subscriptions: u32,
+    /// From where it is handed what comes next.
+    pub mode: FollowMode,
+    /// Up to where everything was handed out; of many subscriptions, the one that is furthest behind.
+    pub position: Position,
+    /// How many positions that is behind the head.
+    #[schemars(range(min = 0))]
+    pub lag: i64,
+    /// How many bytes were handed out.
+    pub bytes: u64,
+}
+
+/// By what somebody follows the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+#[schemars(inline)]
+pub enum Transport {
+    /// Server-Sent Events.
+    Events,
+    /// Lines.
+    Lines,
+    /// A WebSocket on which every message is an event.
+    Messages,
+    /// A WebSocket with the protocol `flightdeck.v1`.
+    Protocol,
+}
+
+/// From where somebody is handed what comes next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+#[schemars(inline)]
+pub enum FollowMode {
+    /// From the newest part of the log, as it comes.
+    Live,
+    /// From the log itself.
+    CatchUp,
 }
 
 /// How a connection came in.

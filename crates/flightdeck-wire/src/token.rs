@@ -95,6 +95,33 @@ impl std::fmt::Debug for MadeToken {
     }
 }
 
+/// A ticket to be made.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct NewTicket {
+    /// The streams that it is for, and for nothing else: `order-7`, `order-*`, `or*`. Whatever its maker may, when it is absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "words::streams_or_null")]
+    pub streams: Option<Vec<String>>,
+}
+
+/// A ticket that was made.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(deny_unknown_fields)]
+pub struct Ticket {
+    /// The ticket itself, for `?ticket=`.
+    pub ticket: String,
+    /// Until when it is good.
+    pub expires_at: Timestamp,
+}
+
+impl std::fmt::Debug for Ticket {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Ticket").field("expires_at", &self.expires_at).finish_non_exhaustive()
+    }
+}
+
 /// A page of tokens.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]

@@ -4,6 +4,7 @@
 //! it, proving it, saving it, moving it. A command is a file of its own; `stores.rs` opens whichever store is meant.
 
 mod append;
+mod away;
 mod backup;
 mod config;
 mod copy;
@@ -12,6 +13,7 @@ mod door;
 mod exit;
 mod export;
 mod eyes;
+mod follow;
 mod line;
 mod migrate;
 mod projections;
@@ -20,6 +22,7 @@ mod remote;
 mod serve;
 mod settings;
 mod socket;
+mod sse;
 mod stores;
 mod target;
 mod token;

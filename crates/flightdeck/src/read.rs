@@ -4,17 +4,20 @@ use std::io::Write;
 use std::sync::Arc;
 
 use clap::Args;
-use flightdeck_core::{Cursor, Position, StreamId, Tag, Version};
+use flightdeck_core::{Cursor, EventType, Position, StreamId, Tag, Timestamp, Version};
 use flightdeck_server::event::{self, Breaks};
 use flightdeck_store::read::{After, TypePattern};
 use flightdeck_store::{
     Direction, Filter, FollowOptions, Followed, Limit, LogQuery, Recorded, StreamPattern, StreamQuery, Whole,
-    follow,
 };
+use flightdeck_wire::event::Event;
 use futures_util::StreamExt as _;
+use serde_json::value::RawValue;
 
+use crate::away;
 use crate::exit::{Failure, REFUSED};
 use crate::eyes::{DIM, Eyes, NAME, ago, fit, plain, styled};
+use crate::follow;
 use crate::settings::Settings;
 use crate::stores;
 
@@ -50,6 +53,13 @@ impl Filtered {
             tags: self.tags.iter().map(Tag::new).collect::<Result<_, _>>().map_err(wrong)?,
         })
     }
+
+    /// The same as a server is asked for it.
+    fn params(&self) -> Vec<(&'static str, String)> {
+        let all = [("streams", &self.streams), ("types", &self.types), ("tags", &self.tags)];
+        let given = all.into_iter().filter(|(_, list)| !list.is_empty());
+        given.map(|(name, list)| (name, list.join(","))).collect()
+    }
 }
 
 #[derive(Args)]
@@ -79,6 +89,8 @@ pub(crate) struct TailArguments {
     from_start: bool,
     #[command(flatten)]
     filtered: Filtered,
+    #[command(flatten)]
+    away: away::Arguments,
 }
 
 fn after(text: &str) -> Result<After, Failure> {
@@ -91,10 +103,46 @@ fn after(text: &str) -> Result<After, Failure> {
 }
 
 /// Shows events, one page after the other, each aligned within itself.
-struct Shown<W> {
+pub(crate) struct Shown<W> {
     out: W,
     eyes: Eyes,
     left: u64,
+}
+
+/// What people are shown of an event.
+struct Row<'e> {
+    position: Position,
+    stream: &'e StreamId,
+    version: Version,
+    event_type: &'e EventType,
+    recorded_at: Timestamp,
+    data: &'e [u8],
+}
+
+impl<'e> From<&'e Recorded> for Row<'e> {
+    fn from(event: &'e Recorded) -> Self {
+        Self {
+            position: event.position,
+            stream: &event.stream,
+            version: event.version,
+            event_type: &event.event_type,
+            recorded_at: event.recorded_at,
+            data: event.data_bytes(),
+        }
+    }
+}
+
+impl<'e> From<&'e Event> for Row<'e> {
+    fn from(event: &'e Event) -> Self {
+        Self {
+            position: event.position,
+            stream: &event.stream_id,
+            version: event.version,
+            event_type: &event.event_type,
+            recorded_at: event.recorded_at,
+            data: event.data.get().as_bytes(),
+        }
+    }
 }
 
 impl<W: Write> Shown<W> {
@@ -111,29 +159,52 @@ impl<W: Write> Shown<W> {
                 self.out.write_all(&line)?;
             }
         } else {
-            self.lines(events)?;
+            self.lines(&events.iter().map(Row::from).collect::<Vec<_>>())?;
         }
         self.out.flush()?;
         Ok(self.left > 0)
     }
 
-    fn lines(&mut self, events: &[Recorded]) -> Result<(), Failure> {
-        let place = |event: &Recorded| format!("{}@{}", event.stream, event.version);
-        let widest = |width: fn(&Recorded) -> usize| events.iter().map(width).max().unwrap_or(0);
-        let positions = widest(|event| event.position.to_string().len());
-        let places =
-            widest(|event| event.stream.as_str().len() + 1 + event.version.to_string().len()).min(48);
-        let types = widest(|event| event.event_type.as_str().len()).min(32);
-        for event in events {
-            let place = fit(&place(event), places);
-            let event_type = fit(event.event_type.as_str(), types);
-            let when = ago(event.recorded_at);
+    /// Shows an event that a server has told in JSON: as it is, for a program may know more of it than this one does.
+    pub(crate) fn told(&mut self, json: &str) -> Result<(), Failure> {
+        let wrong = |error: serde_json::Error| {
+            let text = format!("what was told is no event: {error}");
+            Failure::new(REFUSED, text, "look whether the URL is that of a FlightDeck, of this version")
+        };
+        if self.eyes.json {
+            let told: &RawValue = serde_json::from_str(json).map_err(wrong)?;
+            // Line ends in JSON are between its tokens.
+            writeln!(self.out, "{}", told.get().replace(['\n', '\r'], " "))?;
+        } else {
+            let event: Event = serde_json::from_str(json).map_err(wrong)?;
+            self.lines(&[Row::from(&event)])?;
+        }
+        Ok(self.out.flush()?)
+    }
+
+    /// Says that all that was there has come; programs need not be told.
+    pub(crate) fn caught_up(&self, at: &Cursor) {
+        if !self.eyes.json {
+            eprintln!("{}", styled(DIM, &format!("caught up at {at}; what comes now is new")));
+        }
+    }
+
+    fn lines(&mut self, rows: &[Row<'_>]) -> Result<(), Failure> {
+        let place = |row: &Row<'_>| format!("{}@{}", row.stream, row.version);
+        let widest = |width: fn(&Row<'_>) -> usize| rows.iter().map(width).max().unwrap_or(0);
+        let positions = widest(|row| row.position.to_string().len());
+        let places = widest(|row| row.stream.as_str().len() + 1 + row.version.to_string().len()).min(48);
+        let types = widest(|row| row.event_type.as_str().len()).min(32);
+        for row in rows {
+            let place = fit(&place(row), places);
+            let event_type = fit(row.event_type.as_str(), types);
+            let when = ago(row.recorded_at);
             let left = self.eyes.width.saturating_sub(positions + places + types + 12 + 8);
-            let data = plain(&String::from_utf8_lossy(event.data_bytes()));
+            let data = plain(&String::from_utf8_lossy(row.data));
             writeln!(
                 self.out,
                 "{:>positions$}  {}{:gap$}  {event_type:<types$}  {}  {}",
-                event.position,
+                row.position,
                 styled(NAME, &place),
                 "",
                 styled(DIM, &format!("{when:>10}")),
@@ -212,6 +283,44 @@ async fn read_stream(
 }
 
 pub(crate) async fn tail(arguments: TailArguments, settings: &Settings, eyes: &Eyes) -> Result<(), Failure> {
+    let shown = Shown { out: eyes.out(), eyes: *eyes, left: u64::MAX };
+    let following = async {
+        match arguments.away.server()? {
+            Some(server) => Box::pin(tail_away(&arguments, server, shown)).await,
+            None => Box::pin(tail_here(&arguments, settings, shown)).await,
+        }
+    };
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => Ok(()),
+        ended = following => ended,
+    }
+}
+
+/// Follows the log of a server somewhere.
+async fn tail_away(
+    arguments: &TailArguments,
+    server: away::Server,
+    shown: Shown<impl Write>,
+) -> Result<(), Failure> {
+    arguments.filtered.filter()?;
+    let mut params = arguments.filtered.params();
+    params.push(match (&arguments.after, arguments.from_start) {
+        (Some(text), _) => {
+            after(text)?;
+            ("after", text.clone())
+        }
+        (None, true) => ("after", Position::START.to_string()),
+        (None, false) => ("after", "head".to_owned()),
+    });
+    follow::run(server.asked("/api/events", &params), shown).await
+}
+
+/// Follows the log of the store.
+async fn tail_here(
+    arguments: &TailArguments,
+    settings: &Settings,
+    mut shown: Shown<impl Write>,
+) -> Result<(), Failure> {
     let store: Arc<dyn Whole> = stores::read(settings).await?;
     let filter = arguments.filtered.filter()?;
     let from: After = match (&arguments.after, arguments.from_start) {
@@ -221,31 +330,19 @@ pub(crate) async fn tail(arguments: TailArguments, settings: &Settings, eyes: &E
     };
     // Nothing wakes a reader of a file that another process writes.
     let options = FollowOptions { poll: std::time::Duration::from_millis(200), ..FollowOptions::default() };
-    let mut following = std::pin::pin!(follow(store, from, filter, options));
-    let mut shown = Shown { out: eyes.out(), eyes: *eyes, left: u64::MAX };
-    let interrupted = tokio::signal::ctrl_c();
-    let mut interrupted = std::pin::pin!(interrupted);
-    loop {
-        let item = tokio::select! {
-            _ = &mut interrupted => return Ok(()),
-            item = following.next() => item,
-        };
-        match item {
-            Some(Ok(Followed::Event(event, cursor))) => {
+    let mut following = std::pin::pin!(flightdeck_store::follow(store, from, filter, options));
+    while let Some(item) = following.next().await {
+        match item? {
+            Followed::Event(event, cursor) => {
                 let _more = shown.page(std::slice::from_ref(&*event), &cursor)?;
             }
-            Some(Ok(Followed::CaughtUp(cursor))) => {
-                if !eyes.json {
-                    eprintln!("{}", styled(DIM, &format!("caught up at {cursor}; what comes now is new")));
-                }
-            }
-            Some(Ok(Followed::Checkpoint(_))) => {}
-            Some(Ok(Followed::Reset(_, head))) => {
+            Followed::CaughtUp(cursor) => shown.caught_up(&cursor),
+            Followed::Checkpoint(_) => {}
+            Followed::Reset(_, head) => {
                 let text = format!("the log is not the one that was followed any more; its head is {head}");
                 return Err(Failure::new(REFUSED, text, "begin again, from the start or from a position"));
             }
-            Some(Err(error)) => return Err(error.into()),
-            None => return Ok(()),
         }
     }
+    Ok(())
 }

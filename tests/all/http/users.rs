@@ -231,6 +231,10 @@ impl Identify for Everyone {
         let grants = Grants { reads: Streams::of(own), writes: Streams::every(), ..Grants::default() };
         Ok(Principal { actor: Some(self.0.clone()), grants, ..Principal::default() })
     }
+
+    async fn again(&self, _: &Principal) -> Result<Principal, Problem> {
+        self.who(Shown::default()).await
+    }
 }
 
 #[test]

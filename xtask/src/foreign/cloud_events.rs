@@ -2,14 +2,13 @@
 
 use std::process::Command;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
 use super::Ground;
 use crate::cargo::{check, root};
-use crate::debian;
 
 pub(super) fn run(ground: &Ground) -> Result<()> {
-    let (python, node) = (ground.python("cloud_events.txt")?, npm(ground)?);
+    let (python, node) = (ground.python("cloud_events.txt")?, ground.npm("cloud_events.json")?);
     let scripts = root()?.join("tests/foreign");
     let folder = ground.fresh("cloudevents")?;
     let sqlite = format!("sqlite:{}", folder.join("store.db").display());
@@ -21,26 +20,4 @@ pub(super) fn run(ground: &Ground) -> Result<()> {
         server.still_runs()?;
     }
     Ok(())
-}
-
-/// Where the SDK of npm is installed, as `tests/foreign/cloud_events.json` names it.
-fn npm(ground: &Ground) -> Result<std::path::PathBuf> {
-    let list = root()?.join("tests/foreign/cloud_events.json");
-    let wanted = std::fs::read_to_string(&list).with_context(|| format!("can't read {}", list.display()))?;
-    let folder = ground.folder.join("node/cloudevents");
-    let installed = folder.join("installed.json");
-    if std::fs::read_to_string(&installed).is_ok_and(|there| there == wanted) {
-        return Ok(folder);
-    }
-    std::fs::create_dir_all(&folder)?;
-    std::fs::write(folder.join("package.json"), &wanted)?;
-    let npm = || {
-        let mut npm = Command::new("npm");
-        npm.args(["install", "--silent", "--no-audit", "--no-fund", "--ignore-scripts"]).current_dir(&folder);
-        check(&mut npm)
-    };
-    debian::need("npm")?;
-    npm()?;
-    std::fs::write(installed, wanted)?;
-    Ok(folder)
 }

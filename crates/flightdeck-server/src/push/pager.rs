@@ -145,8 +145,7 @@ impl Kept {
 
     /// Counts what a page takes that was read.
     fn takes(&mut self, key: &Key, read: &Read, page: &Page) {
-        let of = |segment: &Arc<Segment>| segment.sse.len() + segment.frames.len() * 256;
-        let bytes = page.segments.iter().map(of).sum();
+        let bytes = page.segments.iter().map(|segment| segment.weight()).sum();
         if let Some(one) = self.pages.get_mut(key).filter(|one| Arc::ptr_eq(&one.read, read)) {
             self.bytes += bytes - std::mem::replace(&mut one.bytes, bytes);
         }

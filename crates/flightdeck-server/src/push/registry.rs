@@ -16,10 +16,12 @@ use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::ring::{Found, Frame, Ring};
-use super::subscriber::is_every;
+use super::subscriber::{CHECKPOINT_EVENTS, is_every};
 
 /// How often those are looked for whose time has come.
 const TICK: Duration = Duration::from_secs(1);
+/// The same once the server stops: they leave one after the other.
+const TICK_STOPPING: Duration = Duration::from_millis(100);
 
 /// When somebody is woken once more who was woken for its time, and did not look.
 const FAR: Duration = Duration::from_secs(5);
@@ -56,8 +58,11 @@ struct Inner {
 }
 
 /// A handle on those who wait on this thread.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Registry(Rc<RefCell<Inner>>);
+#[derive(Debug, Clone)]
+pub(crate) struct Registry {
+    inner: Rc<RefCell<Inner>>,
+    ring: Weak<Ring>,
+}
 
 /// Where somebody stands in the registry.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -163,12 +168,17 @@ impl Registry {
             if let Some((_, known)) = all.iter().find(|(own, _)| is_it(own)) {
                 return known.clone();
             }
-            let made = Self::default();
+            let made = Self { inner: Rc::default(), ring: Arc::downgrade(ring) };
             let look = made.clone().look(ring.bell(), Arc::downgrade(ring), stopping.clone());
             actix_web::rt::spawn(look);
             all.push((Arc::downgrade(ring), made.clone()));
             made
         })
+    }
+
+    /// How many follow, on this node.
+    pub(crate) fn followers(&self) -> usize {
+        self.ring.upgrade().map_or(0, |ring| ring.following())
     }
 
     /// Looks at what comes, and at the time, until the ring is gone.
@@ -190,7 +200,8 @@ impl Registry {
                 _ = tick.tick() => true,
                 _ = stopping.wait_for(|stopping| *stopping), if !stops => {
                     stops = true;
-                    let mut inner = self.0.borrow_mut();
+                    tick = interval(TICK_STOPPING);
+                    let mut inner = self.inner.borrow_mut();
                     let all: Vec<u64> = inner.waiting.keys().copied().collect();
                     inner.wake(all);
                     false
@@ -198,7 +209,7 @@ impl Registry {
             };
             if is_time {
                 let now = Instant::now();
-                let mut inner = self.0.borrow_mut();
+                let mut inner = self.inner.borrow_mut();
                 // They wait on: nothing has come for them.
                 for one in inner.waiting.values_mut().filter(|one| one.due <= now) {
                     one.due = now + FAR;
@@ -212,9 +223,11 @@ impl Registry {
 
     /// Looks at what has come, once for all who wait.
     fn look_at(&self, ring: &Ring) {
-        let mut inner = self.0.borrow_mut();
+        let mut inner = self.inner.borrow_mut();
         let Some(head) = ring.head() else { return };
         let mut found = HashMap::new();
+        let mut others: Vec<(u64, Rc<Cell<Option<Position>>>)> = Vec::new();
+        let from = inner.looked.as_ref().map_or(0, |(_, at)| at.get());
         let looked = match inner.looked.take() {
             Some((epoch, at)) if epoch == *head.epoch() => {
                 let mut at = at;
@@ -235,7 +248,19 @@ impl Registry {
         // An event of the system's own wakes them for nothing.
         let all: Vec<u64> = inner.all.iter().copied().collect();
         match looked {
-            Some(looked) => inner.looked = Some(looked),
+            Some(looked) => {
+                // Every so often all of them hear how far it is.
+                let at = looked.1;
+                let is_far = at.get() / (CHECKPOINT_EVENTS / 2) > from / (CHECKPOINT_EVENTS / 2);
+                inner.looked = Some(looked);
+                if is_far {
+                    // Those whom every event is for have something to come.
+                    let nothing = |id: &u64| !found.contains_key(id) && !inner.all.contains(id);
+                    let all = inner.waiting.iter().filter(|(id, _)| nothing(id));
+                    others = all.map(|(id, one)| (*id, Rc::clone(&one.before))).collect();
+                    others.iter().for_each(|(_, before)| before.set(Some(at)));
+                }
+            }
             // What has come can't be told: everybody looks for itself.
             None => {
                 let at = head.position();
@@ -249,7 +274,7 @@ impl Registry {
                 one.before.set(Some(*before));
             }
         }
-        inner.wake(found.into_keys().chain(all));
+        inner.wake(found.into_keys().chain(all).chain(others.into_iter().map(|(id, _)| id)));
     }
 
     /// Waits for what passes the filter, until `due` at the latest. Whoever waits has everything that the ring held when it looked last, on this
@@ -269,7 +294,7 @@ impl Registry {
     }
 
     fn enter(&self, filter: Option<Arc<Filter>>, is_for_events: bool, waker: Waker, due: Instant) -> Wait {
-        let mut inner = self.0.borrow_mut();
+        let mut inner = self.inner.borrow_mut();
         let (id, before) = (inner.next, Rc::<Cell<_>>::default());
         inner.next += 1;
         for place in places(filter.as_deref()) {
@@ -292,7 +317,14 @@ pub(crate) struct Wait {
 impl Wait {
     /// Whether it was not woken for anything that came.
     pub(crate) fn is_there(&self) -> bool {
-        self.of.0.borrow().waiting.contains_key(&self.id)
+        self.of.inner.borrow().waiting.contains_key(&self.id)
+    }
+
+    /// Is woken then, whatever was said before, although nothing comes.
+    pub(crate) fn due_at(&self, due: Instant) {
+        if let Some(waiting) = self.of.inner.borrow_mut().waiting.get_mut(&self.id) {
+            waiting.due = due;
+        }
     }
 
     /// Whether it waits for more than its time.
@@ -302,7 +334,7 @@ impl Wait {
 
     /// Up to where nothing was for it.
     pub(crate) fn looked(&self, epoch: &Epoch) -> Option<Position> {
-        let inner = self.of.0.borrow();
+        let inner = self.of.inner.borrow();
         let looked = inner.looked.as_ref().filter(|(own, _)| own == epoch)?;
         if inner.waiting.contains_key(&self.id) { Some(looked.1) } else { self.before.get() }
     }
@@ -310,6 +342,6 @@ impl Wait {
 
 impl Drop for Wait {
     fn drop(&mut self) {
-        self.of.0.borrow_mut().take(self.id);
+        self.of.inner.borrow_mut().take(self.id);
     }
 }

@@ -1,7 +1,8 @@
 //! The newest events of the log, encoded once for everybody who follows it.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::ops::Range;
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -10,9 +11,10 @@ use flightdeck_store::{Filter, Recorded};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use super::frames::{self, HEAD_MAX};
 use crate::event::{Breaks, put_number, write};
 
-/// A segment has so many events at the most,
+/// A segment has so many events at the most: as many as there are bits in [`Which`],
 const SEGMENT_EVENTS: usize = 64;
 /// or about so many bytes, so that what a stalled reader has in its hands is small.
 const SEGMENT_BYTES: usize = 16 * 1024;
@@ -20,14 +22,16 @@ const SEGMENT_BYTES: usize = 16 * 1024;
 const AGE: Duration = Duration::from_secs(60);
 
 /// An event as it goes out, with what filters look at.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(crate) struct Frame {
     pub(crate) position: Position,
     pub(crate) stream: StreamId,
     pub(crate) event_type: EventType,
     pub(crate) tags: Tags,
-    /// As Server-Sent Events have it: an id, one line of data, and an empty line.
-    pub(crate) sse: Bytes,
+    /// Where it stands in its segment, as Server-Sent Events have it: an id, one line of data, and an empty line.
+    sse: Range<u32>,
+    /// Where it stands there in JSON.
+    json: Range<u32>,
 }
 
 impl Frame {
@@ -50,8 +54,64 @@ pub(crate) struct Segment {
     pub(crate) frames: Vec<Frame>,
     /// Whether some are of streams of the system's own.
     pub(crate) has_system: bool,
-    /// All of them together.
+    /// All of them together, as Server-Sent Events.
     pub(crate) sse: Bytes,
+    /// The same as messages of a WebSocket, each an event in JSON: made when the first one wants them.
+    messages: OnceLock<Bytes>,
+}
+
+impl Segment {
+    /// All of them together, as messages of a WebSocket.
+    pub(crate) fn messages(&self) -> &Bytes {
+        self.messages.get_or_init(|| {
+            let mut out = Vec::with_capacity(self.sse.len());
+            for frame in &self.frames {
+                let json = self.json_of(frame);
+                frames::put_head(&mut out, json.len());
+                out.extend_from_slice(json);
+            }
+            out.shrink_to_fit();
+            out.into()
+        })
+    }
+
+    /// One of them, as a Server-Sent Event.
+    pub(crate) fn sse_of(&self, frame: &Frame) -> &[u8] {
+        &self.sse[frame.sse.start as usize..frame.sse.end as usize]
+    }
+
+    /// One of them, in JSON.
+    pub(crate) fn json_of(&self, frame: &Frame) -> &[u8] {
+        &self.sse[frame.json.start as usize..frame.json.end as usize]
+    }
+
+    /// Those of them that are meant.
+    pub(crate) fn some(&self, which: Which) -> impl Iterator<Item = &Frame> + Clone {
+        self.frames.iter().enumerate().filter(move |(place, _)| which.has(*place)).map(|(_, frame)| frame)
+    }
+
+    /// What it takes, about, once both are made.
+    pub(crate) fn weight(&self) -> usize {
+        self.sse.len() * 2 + self.frames.len() * (size_of::<Frame>() + 64 + HEAD_MAX)
+    }
+}
+
+/// Which events of a segment, by their places.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Which(u64);
+
+impl Which {
+    pub(crate) const fn has(self, place: usize) -> bool {
+        self.0 >> place & 1 == 1
+    }
+
+    pub(crate) const fn add(&mut self, place: usize) {
+        self.0 |= 1 << place;
+    }
+
+    pub(crate) const fn count(self) -> usize {
+        self.0.count_ones() as usize
+    }
 }
 
 /// Encodes events, which stand next to each other in the log or passed the same filter, in segments.
@@ -59,38 +119,46 @@ pub(crate) fn encode(events: &[Recorded], epoch: &Epoch, mut after: Position) ->
     let mut segments = Vec::new();
     let mut left = events;
     while !left.is_empty() {
-        let (mut out, mut ends) = (Vec::new(), Vec::new());
+        let (mut out, mut frames) = (Vec::new(), Vec::new());
         for event in left {
-            let begin = out.len();
-            out.extend_from_slice(b"id: ");
-            out.extend_from_slice(epoch.as_str().as_bytes());
-            out.push(b'-');
-            put_number(&mut out, event.position.get());
-            out.extend_from_slice(b"\ndata: ");
-            write(&mut out, event, epoch, Breaks::Spaces);
-            out.extend_from_slice(b"\n\n");
-            ends.push((begin, out.len()));
-            if ends.len() == SEGMENT_EVENTS || out.len() >= SEGMENT_BYTES {
+            frames.push(put(&mut out, event, epoch));
+            if frames.len() == SEGMENT_EVENTS || out.len() >= SEGMENT_BYTES {
                 break;
             }
         }
         out.shrink_to_fit();
-        let (these, rest) = left.split_at(ends.len());
-        let sse = Bytes::from(out);
-        let frames = these.iter().zip(ends).map(|(event, (begin, end))| Frame {
-            position: event.position,
-            stream: event.stream.clone(),
-            event_type: event.event_type.clone(),
-            tags: event.tags.clone(),
-            sse: sse.slice(begin..end),
-        });
-        let frames: Vec<Frame> = frames.collect();
-        let last = these.last().map_or(after, |event| event.position);
+        let last = frames.last().map_or(after, |frame| frame.position);
         let has_system = frames.iter().any(|frame| frame.stream.is_system());
-        segments.push(Arc::new(Segment { after, last, frames, has_system, sse }));
-        (after, left) = (last, rest);
+        left = &left[frames.len()..];
+        let messages = OnceLock::new();
+        segments.push(Arc::new(Segment { after, last, frames, has_system, sse: out.into(), messages }));
+        after = last;
     }
     segments
+}
+
+/// Puts an event there, and says where it stands.
+fn put(out: &mut Vec<u8>, event: &Recorded, epoch: &Epoch) -> Frame {
+    // A segment ends soon behind its bytes, and an event has far less than 4 GiB.
+    let place = |out: &Vec<u8>| u32::try_from(out.len()).unwrap_or(u32::MAX);
+    let begin = place(out);
+    out.extend_from_slice(b"id: ");
+    out.extend_from_slice(epoch.as_str().as_bytes());
+    out.push(b'-');
+    put_number(out, event.position.get());
+    out.extend_from_slice(b"\ndata: ");
+    let json = place(out);
+    write(out, event, epoch, Breaks::Spaces);
+    let json = json..place(out);
+    out.extend_from_slice(b"\n\n");
+    Frame {
+        position: event.position,
+        stream: event.stream.clone(),
+        event_type: event.event_type.clone(),
+        tags: event.tags.clone(),
+        sse: begin..place(out),
+        json,
+    }
 }
 
 /// What somebody at a position finds.
@@ -141,7 +209,7 @@ impl Held {
             if self.bytes <= bytes_max && now.duration_since(*since) <= AGE {
                 break;
             }
-            let (weight, last) = (weight(first), first.last);
+            let (weight, last) = (first.weight(), first.last);
             (self.bytes, self.base) = (self.bytes - weight, last);
             self.segments.pop_front();
         }
@@ -199,7 +267,7 @@ impl Ring {
         held.failed = false;
         for segment in segments {
             assert_eq!(segment.after, held.head, "what is taken in stands behind what is held");
-            held.bytes += weight(&segment);
+            held.bytes += segment.weight();
             held.head = segment.last;
             held.segments.push_back((now, segment));
         }
@@ -254,11 +322,6 @@ impl Ring {
     pub(crate) fn bytes(&self) -> usize {
         self.held.read().unwrap_or_else(PoisonError::into_inner).bytes
     }
-}
-
-/// What a segment takes, about.
-fn weight(segment: &Segment) -> usize {
-    segment.sse.len() + segment.frames.len() * (size_of::<Frame>() + 64)
 }
 
 #[cfg(test)]
@@ -339,7 +402,15 @@ pub(crate) mod tests {
         let lines: Vec<&str> = text.split('\n').collect();
         assert_eq!(lines[0], format!("id: {epoch}-1"));
         let told: serde_json::Value = serde_json::from_str(lines[1].strip_prefix("data: ").unwrap()).unwrap();
-        assert_eq!((&told["position"], segments[0].frames[0].sse.len()), (&serde_json::json!(1), text.len()));
+        let segment = &segments[0];
+        let frame = &segment.frames[0];
+        assert_eq!((&told["position"], segment.sse_of(frame)), (&serde_json::json!(1), text.as_bytes()));
+        assert_eq!(segment.json_of(frame), lines[1].strip_prefix("data: ").unwrap().as_bytes());
+        // And one message.
+        let message = segment.messages();
+        let length = u16::from_be_bytes([message[2], message[3]]);
+        assert_eq!((&message[..2], usize::from(length)), (&[0x81, 126][..], segment.json_of(frame).len()));
+        assert_eq!(&message[4..], segment.json_of(frame));
         assert_eq!((&lines[2..], text.contains('\r')), (&["", ""][..], false));
         assert!(segments[0].frames[0].passes(&Filter::ALL));
         assert_eq!(Arc::strong_count(&segments[0]), 1);

@@ -9,27 +9,27 @@ use std::time::Duration;
 use flightdeck_core::{Cursor, Position};
 use flightdeck_store::{After, EventStore, Filter, ResetReason, StoreError, StreamPattern};
 use tokio::sync::watch;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::Push;
 use super::pager::Page;
 use super::registry::{Registry, Wait};
-use super::ring::{Found, Frame, Segment};
+use super::ring::{Found, Segment, Which};
 
-/// A checkpoint comes after so many events that did not pass.
-const CHECKPOINT_EVENTS: i64 = 10_000;
+/// A checkpoint comes after so many events that did not pass, at the latest. Those who wait are asked twice as often.
+pub(super) const CHECKPOINT_EVENTS: i64 = 10_000;
 /// How long it is waited for a log that is behind the number that somebody brings: a node that lags.
 const AHEAD: Duration = Duration::from_secs(5);
-/// How often it looks meanwhile.
-const AHEAD_LOOK: Duration = Duration::from_millis(250);
+/// How often it looks meanwhile, although nothing told of the log.
+const AHEAD_LOOK: Duration = Duration::from_millis(500);
 
 /// What comes next.
 #[derive(Debug)]
 pub(crate) enum Step {
-    /// A whole segment, as everybody gets it.
+    /// All events of a segment, as everybody gets them.
     Whole(Arc<Segment>),
     /// Some events of one.
-    Some(Vec<Frame>),
+    Some(Arc<Segment>, Which),
     /// History has ended: what comes now is new. Once.
     CaughtUp(Cursor),
     /// Nothing up to here was for it that was not handed out.
@@ -38,6 +38,8 @@ pub(crate) enum Step {
     FellBehind,
     /// The number is not good for this log; where the log is now. The last.
     Reset(ResetReason, Cursor),
+    /// All that was asked for is handed out. The last.
+    Ended,
     /// The log can't be read. The last.
     Failed,
 }
@@ -57,7 +59,9 @@ pub(crate) enum Begun {
 /// When the log can't be asked.
 pub(crate) async fn begin(store: &dyn EventStore, after: &After) -> Result<Begun, StoreError> {
     let until = Instant::now() + AHEAD;
+    let mut changes = store.watch();
     loop {
+        changes.mark_unchanged();
         let head = store.head().await?.cursor;
         if !after.is_of(head.epoch()) {
             return Ok(Begun::Reset(ResetReason::Epoch, head));
@@ -68,8 +72,20 @@ pub(crate) async fn begin(store: &dyn EventStore, after: &After) -> Result<Begun
         if Instant::now() >= until {
             return Ok(Begun::Reset(ResetReason::Ahead, head));
         }
-        tokio::time::sleep(AHEAD_LOOK).await;
+        let look = until.min(Instant::now() + AHEAD_LOOK);
+        if let Ok(Err(_closed)) = timeout_at(look, changes.changed()).await {
+            sleep_until(look).await;
+        }
     }
+}
+
+/// How much somebody asks for; nothing of it is said by most.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Terms {
+    /// Up to there, itself included.
+    pub(crate) until: Option<Position>,
+    /// So many events.
+    pub(crate) left: Option<usize>,
 }
 
 type Asked = Pin<Box<dyn Future<Output = Result<Arc<Page>, StoreError>>>>;
@@ -93,6 +109,7 @@ pub(crate) struct Subscriber {
     filter: Arc<Filter>,
     /// Whether everything passes but what is the system's own.
     is_every: bool,
+    terms: Terms,
     cursor: Cursor,
     /// The last number that whoever follows knows of.
     told: Position,
@@ -114,6 +131,7 @@ impl Subscriber {
         stopping: &watch::Receiver<bool>,
         (cursor, history): (Cursor, Position),
         filter: Filter,
+        terms: Terms,
     ) -> Self {
         push.ring.come();
         Self {
@@ -121,6 +139,7 @@ impl Subscriber {
             push: Arc::clone(push),
             is_every: is_every(&filter),
             filter: Arc::new(filter),
+            terms,
             told: cursor.position(),
             cursor,
             history,
@@ -151,16 +170,34 @@ impl Subscriber {
 
     /// Waits for a time, where it does not wait for what comes.
     pub(crate) fn wait_for_its_time(&mut self, cx: &Context<'_>) {
-        // One that was woken waits no more.
-        let waits = matches!(self.from, From::Ring) && self.wait.as_ref().is_some_and(Wait::is_there);
-        if !waits {
+        if !self.waits() {
             self.wait = Some(self.registry.wait_until(self.due, cx.waker().clone()));
         }
+    }
+
+    /// Whether nothing has come for it since it was asked last.
+    pub(crate) fn waits(&self) -> bool {
+        // One that was woken waits no more.
+        matches!(self.from, From::Ring) && self.wait.as_ref().is_some_and(Wait::is_there)
+    }
+
+    /// Whether it is at the end of the log, as far as it knows.
+    pub(crate) const fn is_live(&self) -> bool {
+        self.caught_up && self.was_on_ring
+    }
+
+    /// How many follow, on this node.
+    pub(crate) fn followers(&self) -> usize {
+        self.push.ring.following()
     }
 
     /// What comes next. Everything is handed out once, in order; whatever it was woken for, it looks for itself.
     pub(crate) fn poll_step(&mut self, cx: &mut Context<'_>) -> Poll<Step> {
         loop {
+            if self.is_over() && !matches!(self.from, From::End) {
+                self.from = From::End;
+                return Poll::Ready(Step::Ended);
+            }
             match &mut self.from {
                 From::Asked(page) => match ready!(page.as_mut().poll(cx)) {
                     Ok(page) => self.from = From::Page(page, 0),
@@ -199,9 +236,18 @@ impl Subscriber {
         if self.is_history_over() {
             return Some(self.catches_up());
         }
-        (to.get() - self.told.get() >= CHECKPOINT_EVENTS)
-            .then(|| self.checkpoint().map(Step::Checkpoint))
-            .flatten()
+        if self.is_far() { self.checkpoint().map(Step::Checkpoint) } else { None }
+    }
+
+    /// Whether it has come far since whoever follows heard of it.
+    fn is_far(&self) -> bool {
+        self.cursor.position().get() - self.told.get() >= CHECKPOINT_EVENTS / 2
+    }
+
+    /// Whether all that is asked for is handed out.
+    fn is_over(&self) -> bool {
+        let Terms { until, left } = self.terms;
+        left == Some(0) || until.is_some_and(|until| self.cursor.position() >= until)
     }
 
     /// Whether all that there was is handed out, and was not told so. The ring may be a moment behind what there was.
@@ -214,34 +260,39 @@ impl Subscriber {
         Step::CaughtUp(self.cursor.clone())
     }
 
-    /// What of a segment is behind its number and passes. `passed` when all of it does.
+    /// What of a segment is behind its number, passes, and is asked for. `passed` when all of it passes.
     fn take(&mut self, segment: Arc<Segment>, passed: bool) -> Option<Step> {
         let (after, last) = (self.cursor.position(), segment.last);
         if last <= after {
             return None;
         }
         self.cursor = Cursor::new(self.cursor.epoch().clone(), last);
-        let is_whole = passed || self.filter.is_all() || self.is_every && !segment.has_system;
-        if segment.after >= after && is_whole {
-            return self.hands_out(segment.frames.len(), Step::Whole(segment));
+        let Terms { until, left } = &mut self.terms;
+        let is_asked_for = until.is_none() && left.is_none();
+        let all_pass = passed || self.filter.is_all() || self.is_every && !segment.has_system;
+        let mut which = Which::default();
+        let mut told = None;
+        if segment.after >= after && all_pass && is_asked_for {
+            told = segment.frames.last();
+        } else {
+            for (place, frame) in segment.frames.iter().enumerate() {
+                let is_within = frame.position > after && until.is_none_or(|until| frame.position <= until);
+                if is_within && *left != Some(0) && (all_pass || frame.passes(&self.filter)) {
+                    which.add(place);
+                    told = Some(frame);
+                    *left = left.map(|left| left - 1);
+                }
+            }
         }
-        let behind = segment.frames.iter().filter(|frame| frame.position > after);
-        let some: Vec<Frame> = behind.filter(|frame| passed || frame.passes(&self.filter)).cloned().collect();
-        if some.is_empty() {
-            return None;
-        }
-        self.hands_out(some.len(), Step::Some(some))
-    }
-
-    fn hands_out(&mut self, count: usize, step: Step) -> Option<Step> {
-        self.push.counted.delivered.fetch_add(count as u64, Ordering::Relaxed);
         // Whoever follows has the number of the last event.
-        self.told = match &step {
-            Step::Whole(segment) => segment.frames.last().map_or(self.told, |frame| frame.position),
-            Step::Some(frames) => frames.last().map_or(self.told, |frame| frame.position),
-            _ => self.told,
-        };
-        Some(step)
+        self.told = told?.position;
+        if *left == Some(0) {
+            self.cursor = Cursor::new(self.cursor.epoch().clone(), self.told);
+        }
+        let count = if which == Which::default() { segment.frames.len() } else { which.count() };
+        self.push.counted.delivered.fetch_add(count as u64, Ordering::Relaxed);
+        let is_whole = count == segment.frames.len();
+        Some(if is_whole { Step::Whole(segment) } else { Step::Some(segment, which) })
     }
 
     /// Takes from the ring, or finds that what is wanted is not there.
@@ -253,8 +304,14 @@ impl Subscriber {
             // It was not woken for anything up to there.
             self.cursor = Cursor::new(self.cursor.epoch().clone(), looked);
         }
+        if self.is_over() {
+            return Poll::Ready(None);
+        }
         if self.is_history_over() {
             return Poll::Ready(Some(self.catches_up()));
+        }
+        if self.caught_up && self.is_far() {
+            return Poll::Ready(self.checkpoint().map(Step::Checkpoint));
         }
         match self.push.ring.behind(self.cursor.epoch(), self.cursor.position()) {
             Found::Segment(segment) => {

@@ -1,6 +1,6 @@
 //! `/api/admin`: the views, the store and the connections, for whoever runs the server.
 
-use flightdeck_core::{Position, Reference};
+use flightdeck_core::{Cursor, Position, Reference};
 use flightdeck_projections::{AdminError, By};
 use flightdeck_store::view::{GenerationState, HaltKind, ViewName};
 use flightdeck_store::{Appended, Limit, StreamQuery};
@@ -8,10 +8,12 @@ use flightdeck_wire::admin as wire;
 
 use crate::authorise::{Action, Object};
 use crate::call::{Body, Call, Written, json};
+use crate::connections::Listed;
 use crate::host::StoreFacts;
 use crate::operation::{Answer, Operation};
 use crate::page::linked;
 use crate::problem::Problem;
+use crate::push::seat::{Told, Transport};
 
 pub(super) fn operations() -> Vec<Operation> {
     let act = |path, id, about| {
@@ -207,9 +209,11 @@ async fn connections(call: Call) -> Answer {
     call.may(Action::Administer, Object::Server)?;
     let (open, accepted) = call.connections.count();
     let (some, more) = call.connections.list(after.unwrap_or(0), limit.get());
-    let next = some.last().filter(|_| more).map(|(number, _)| number.to_string());
-    let told = |(number, connection): (u64, crate::connections::Connection)| wire::Connection {
+    let next = some.last().filter(|_| more).map(|listed| listed.number.to_string());
+    let head = call.push.ring.head();
+    let told = |Listed { number, connection, follows }: Listed| wire::Connection {
         number,
+        follows: follows.map(|told| follower(&told, head.as_ref())),
         kind: if connection.peer.is_some() {
             wire::ConnectionKind::Http
         } else {
@@ -220,6 +224,24 @@ async fn connections(call: Call) -> Answer {
     };
     let items = some.into_iter().map(told).collect();
     Ok(linked(&call, next.clone().as_deref(), &wire::Connections { open, accepted, items, next }))
+}
+
+/// What is told of somebody who follows the log.
+fn follower(told: &Told, head: Option<&Cursor>) -> wire::Follower {
+    let position = told.position();
+    wire::Follower {
+        by: match told.transport {
+            Transport::Events => wire::Transport::Events,
+            Transport::Lines => wire::Transport::Lines,
+            Transport::Messages => wire::Transport::Messages,
+            Transport::Protocol => wire::Transport::Protocol,
+        },
+        subscriptions: told.subscriptions(),
+        mode: if told.is_live() { wire::FollowMode::Live } else { wire::FollowMode::CatchUp },
+        position,
+        lag: head.map_or(0, |head| (head.position().get() - position.get()).max(0)),
+        bytes: told.bytes(),
+    }
 }
 
 /// Describes the name of a projection.

@@ -8,6 +8,7 @@ use flightdeck_core::{Invalid, Metadata, Position, StreamId};
 use flightdeck_store::chain::sha256;
 use flightdeck_store::{Append, AppendError, Appended, Expected, Outcome, RequestKey};
 use flightdeck_wire::append as wire;
+use serde_json::{Map, Value};
 
 use crate::authorise::{Action, Object};
 use crate::call::{Body, Call, Written};
@@ -90,7 +91,7 @@ async fn to_stream(call: Call, body: Body) -> Answer {
         }
         asked.expected.push((stream.clone(), if_match));
     }
-    let done = done(&call, asked, &body).await.map_err(|problem| match problem.code() {
+    let done = done(&call, asked, call.key(&body)?).await.map_err(|problem| match problem.code() {
         Code::VersionConflict if if_match != Expected::Any => problem.instead(Code::PreconditionFailed),
         _ => problem,
     })?;
@@ -137,6 +138,30 @@ async fn append(call: Call, body: Body) -> Answer {
         cloud_event::BATCH => Asked::cloud_events(&body, caps)?,
         _ => Asked::of_any(&body, caps)?,
     };
+    may(&call, &asked)?;
+    let done = done(&call, asked, call.key(&body)?).await?;
+    Ok(done.written(None).json(done.status(), &done.told()?))
+}
+
+/// What a client on a socket has appended: the same as by a request, with its key in it.
+pub(in crate::routes) async fn on_a_socket(
+    call: &Call,
+    key: Option<String>,
+    body: String,
+) -> Result<Map<String, Value>, Problem> {
+    call.may(Action::Write, Object::Log)?;
+    let asked = Asked::of_any(body.as_bytes(), call.caps())?;
+    may(call, &asked)?;
+    let key = key.map(|key| call.key_named("POST", "/api/append", &key, body.as_bytes())).transpose()?;
+    let done = done(call, asked, key).await?;
+    match serde_json::to_value(done.told()?) {
+        Ok(Value::Object(told)) => Ok(told),
+        _ => Err(nothing_appended()),
+    }
+}
+
+/// Whether whoever asks for it may have that appended.
+fn may(call: &Call, asked: &Asked) -> Result<(), Problem> {
     let receiving = asked.streams();
     receiving.iter().try_for_each(|stream| call.may(Action::Write, Object::Stream(stream)))?;
     // Whether an expectation holds says what a stream is.
@@ -144,26 +169,11 @@ async fn append(call: Call, body: Body) -> Answer {
     let mut only_read = expected.filter(|stream| !receiving.contains(stream));
     only_read.try_for_each(|stream| call.may(Action::Read, Object::Stream(stream)))?;
     // And whether a condition holds says what all of them have.
-    if asked.condition.is_some() {
-        call.may(Action::Read, Object::Every)?;
+    match asked.condition {
+        Some(_) => call.may(Action::Read, Object::Every),
+        None => Ok(()),
     }
-    let done = done(&call, asked, &body).await?;
-    let (from_position, position) = done.range()?;
-    let received = |stream: &flightdeck_store::AppendedStream| wire::Received {
-        stream_id: stream.stream.clone(),
-        from_version: stream.from,
-        version: stream.version,
-    };
-    let told = wire::Appended {
-        streams: done.appended.streams.iter().map(received).collect(),
-        from_position,
-        position,
-        cursor: done.appended.cursor.clone(),
-        duplicate: done.seen_before,
-    };
-    Ok(done.written(None).json(done.status(), &told))
 }
-
 /// What an append came to.
 struct Done {
     appended: Appended,
@@ -175,6 +185,22 @@ impl Done {
     /// A request that is repeated with its key is answered as it was at first.
     const fn status(&self) -> u16 {
         if self.seen_before { 200 } else { 201 }
+    }
+
+    fn told(&self) -> Result<wire::Appended, Problem> {
+        let (from_position, position) = self.range()?;
+        let received = |stream: &flightdeck_store::AppendedStream| wire::Received {
+            stream_id: stream.stream.clone(),
+            from_version: stream.from,
+            version: stream.version,
+        };
+        Ok(wire::Appended {
+            streams: self.appended.streams.iter().map(received).collect(),
+            from_position,
+            position,
+            cursor: self.appended.cursor.clone(),
+            duplicate: self.seen_before,
+        })
     }
 
     fn range(&self) -> Result<(Position, Position), Problem> {
@@ -192,7 +218,7 @@ fn nothing_appended() -> Problem {
 }
 
 /// Appends what was asked for, in one piece: whoever goes away meanwhile leaves all of it or nothing.
-async fn done(call: &Call, asked: Asked, body: &[u8]) -> Result<Done, Problem> {
+async fn done(call: &Call, asked: Asked, request: Option<RequestKey>) -> Result<Done, Problem> {
     let Asked { mut events, expected, condition } = asked;
     let mut wrong = Invalid::default();
     for (place, event) in events.iter_mut().enumerate() {
@@ -214,7 +240,7 @@ async fn done(call: &Call, asked: Asked, body: &[u8]) -> Result<Done, Problem> {
     if !wrong.is_empty() {
         return Err(Problem::from(wrong).instead(Code::Refused));
     }
-    let append = Append { events, expected, condition, request: call.key(body)? };
+    let append = Append { events, expected, condition, request };
     Ok(trace::part("append", once(call, append)).await?)
 }
 

@@ -7,11 +7,11 @@ use crate::call::Call;
 use crate::measure;
 use crate::operation::{Answer, Operation};
 
-const HTML: &str = "text/html";
-const CSS: &str = "text/css";
-const JAVASCRIPT: &str = "text/javascript";
+pub(super) const HTML: &str = "text/html";
+pub(super) const CSS: &str = "text/css";
+pub(super) const JAVASCRIPT: &str = "text/javascript";
 
-/// What the page may load: what this server serves, and nothing that stands in the page itself.
+/// What a page may load: what this server serves, and nothing that stands in the page itself.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; \
     base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
@@ -32,8 +32,14 @@ pub(super) fn operations() -> Vec<Operation> {
     ]
 }
 
-fn file(call: &Call, media: &str, text: &'static str) -> Answer {
+/// A file of a page, which has no parameters.
+pub(super) fn file(call: &Call, media: &str, text: &'static str) -> Answer {
     call.no_params()?;
+    served(call, media, text)
+}
+
+/// A file of a page whose parameters were read.
+pub(super) fn served(call: &Call, media: &str, text: &'static str) -> Answer {
     call.may(Action::Read, Object::Server)?;
     let mut answer = HttpResponse::Ok();
     answer.content_type(format!("{media}; charset=utf-8"));

@@ -4,6 +4,7 @@ pub(super) mod asked;
 mod events;
 mod lines;
 pub(in crate::routes) mod page;
+mod socket;
 
 use actix_web::HttpResponse;
 use actix_web::http::header;
@@ -12,13 +13,13 @@ use flightdeck_store::Filter;
 use flightdeck_wire::event::{CloudEvent, Event, Events};
 
 use crate::authorise::{Action, Object};
-use crate::call::Call;
+use crate::call::{Body, Call};
 use crate::cloud_event;
 use crate::negotiate::{Representation, representation};
 use crate::operation::{Answer, NDJSON, Operation};
 use crate::push::sse;
 
-use self::asked::{AfterParam, Asked, PatternsParam, TagsParam, WaitParam};
+use self::asked::{AfterParam, Asked, PatternsParam, TagsParam, TicketParam, WaitParam};
 
 pub(super) fn operations() -> Vec<Operation> {
     vec![
@@ -32,6 +33,7 @@ pub(super) fn operations() -> Vec<Operation> {
             .query::<crate::params::PlaceParam>("until", "Up to this, itself included.")
             .query::<WaitParam>("wait", "How long a page waits for something to come when there is nothing: `20s`.")
             .query::<bool>("follow", "Goes on with what comes, for ever. Only of lines.")
+            .query::<TicketParam>("ticket", "In place of a credential: from `POST /api/tickets`, good once. Only where a page follows.")
             .answers::<Events>(200, "A page of it; every event a line, up to the head; a page as CloudEvents; or every event as it comes, for ever.")
             .answers_as::<Event>(200, NDJSON, "")
             .answers_as::<Vec<CloudEvent>>(200, cloud_event::BATCH, "")
@@ -52,8 +54,11 @@ pub(super) fn operations() -> Vec<Operation> {
     ]
 }
 
-async fn read(call: Call) -> Answer {
+async fn read(call: Call, body: Body) -> Answer {
     let representation = representation(call.request().headers())?;
+    if representation == Representation::Messages {
+        return vary(socket::opened(&call, body).await?);
+    }
     if representation == Representation::Events {
         let followed = events::following(&call).await;
         let request = call.request();
@@ -64,11 +69,12 @@ async fn read(call: Call) -> Answer {
     call.may(Action::Read, Object::Log)?;
     let asked = asked.placed(&call).await?;
     vary(match representation {
-        Representation::Page => page::json(&call, asked).await,
         Representation::CloudEvents => page::cloud_events(&call, asked).await,
         Representation::Lines if asked.follow => lines::following(&call, asked).await,
         Representation::Lines => lines::to_the_head(&call, asked).await,
-        Representation::Events => events::following(&call).await,
+        Representation::Page | Representation::Events | Representation::Messages => {
+            page::json(&call, asked).await
+        }
     }?)
 }
 

@@ -9,6 +9,8 @@ use crate::caps::{Cap, Caps, Met};
 use crate::negotiate::Representation;
 use crate::params::{Params, pattern_param, place};
 use crate::problem::{Code, Problem};
+use crate::push::subscriber::Terms;
+use crate::ticket::TICKET;
 use flightdeck_core::limits::{FILTER_STREAMS_MAX, TAGS_MAX, TYPES_MAX};
 use flightdeck_core::{Cursor, Epoch, Invalid, Position, Tag};
 use flightdeck_store::page::page_bytes;
@@ -26,6 +28,12 @@ enum Start {
     Head,
     /// Behind a place.
     Behind(After),
+}
+
+impl Default for Start {
+    fn default() -> Self {
+        Self::Behind(After::default())
+    }
 }
 
 /// What is asked of the log.
@@ -62,6 +70,10 @@ impl Asked {
         let mut asked = Self::part(&mut params, filter);
         asked.wait = params.time("wait", Cap::WaitSeconds, caps);
         asked.follow = params.flag("follow");
+        if representation.is_of_a_page() {
+            // It was looked at, at the door.
+            params.text(TICKET);
+        }
         params.finish()?;
         let refused = asked.refused(representation);
         if refused.is_empty() { Ok(asked) } else { Err(Problem::from(refused).instead(Code::Refused)) }
@@ -81,7 +93,7 @@ impl Asked {
                     refuse("wait", "is for pages; lines are followed with follow=true");
                 }
             }
-            Representation::Events => {
+            Representation::Events | Representation::Messages => {
                 if is_backward {
                     refuse("backward", "is for pages");
                 }
@@ -101,6 +113,15 @@ impl Asked {
         refused
     }
 
+    /// What is asked for with `after`, as it is in a URL, and a filter.
+    pub(super) fn following(after: Option<&str>, filter: Filter) -> Result<Self, Problem> {
+        let begin = after.map(stretch).transpose();
+        let (start, until) = begin.map_err(|problem| Problem::field("after", problem))?.unzip();
+        let mut asked = Self::of(start.unwrap_or_default(), filter);
+        asked.until = until.flatten();
+        Ok(asked)
+    }
+
     /// Reads what is asked of a part of the log.
     pub(super) fn part(params: &mut Params, filter: Filter) -> Self {
         let (start, mut until) =
@@ -114,21 +135,28 @@ impl Asked {
         let is_limited = params.is_there("limit");
         let page = params.limit();
         let limit = is_limited.then_some(page);
-        let (wait, visible) = (Duration::ZERO, Visible::default());
-        let page_bytes = Cap::PageBytes.default();
+        Self { until, direction, limit, page, ..Self::of(start, filter) }
+    }
+
+    fn of(start: Start, filter: Filter) -> Self {
         Self {
             start,
-            until,
+            until: None,
             filter,
-            direction,
-            limit,
-            page,
-            wait,
+            direction: Direction::Forward,
+            limit: None,
+            page: Limit::MAX,
+            wait: Duration::ZERO,
             follow: false,
-            page_bytes,
+            page_bytes: Cap::PageBytes.default(),
             met: None,
-            visible,
+            visible: Visible::default(),
         }
+    }
+
+    /// What of it those who follow are handed.
+    pub(super) fn terms(&self) -> Terms {
+        Terms { until: self.until(), left: self.limit.map(Limit::get) }
     }
 
     /// The same, from another place on.
@@ -327,6 +355,10 @@ pattern_param! {
 pattern_param! {
     /// Describes a list of tags.
     TagsParam, format!("^[a-z]{{1,16}}:[A-Za-z0-9_-]{{1,64}}(,[a-z]{{1,16}}:[A-Za-z0-9_-]{{1,64}}){{0,{}}}$", TAGS_MAX - 1)
+}
+pattern_param! {
+    /// Describes `ticket`.
+    TicketParam, "^[A-Za-z0-9_.-]+$"
 }
 pattern_param! {
     /// Describes `wait`.

@@ -3,20 +3,30 @@
 use actix_web::http::Method;
 use actix_web::http::header::HeaderName;
 use actix_web::{HttpResponse, web};
-use flightdeck_store::{Limit, ResetReason};
+use flightdeck_store::ResetReason;
 
 use crate::authorise::{Action, Object};
 use crate::call::Call;
+use crate::caps::Cap;
 use crate::negotiate::Representation;
 use crate::operation::Answer;
 use crate::params::place;
-use crate::push::sse::{self, Body, Terms};
+use crate::problem::{Code, Problem};
+use crate::push::body::Body;
+use crate::push::seat::Transport;
+use crate::push::sse::{self, Events};
 use crate::push::subscriber::{Begun, Subscriber, begin};
 
 use super::asked::{Asked, is_start};
 
 /// By what a browser says where it is when it comes again.
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
+
+/// There are as many who follow as one caller may have.
+pub(super) fn too_many() -> Problem {
+    let detail = "That is more than may follow the log at once of one caller.";
+    Problem::new(Code::TooManyRequests, detail).retry_after(5).met(Cap::CallerFollowers)
+}
 
 pub(super) async fn following(call: &Call) -> Answer {
     let mut params = call.params();
@@ -59,7 +69,7 @@ pub(super) async fn following(call: &Call) -> Answer {
         Begun::At(cursor, _) => return Ok(sse::reset(sse::word(ResetReason::Epoch), &cursor)),
         Begun::Reset(reason, head) => return Ok(sse::reset(sse::word(reason), &head)),
     };
-    let follows = Subscriber::new(&call.push, &call.stopping, begun, asked.shown());
-    let terms = Terms { until: asked.until(), left: asked.limit.map(Limit::get), random: call.ids.random() };
-    Ok(Body::new(follows, call.granted(), call.stopping.clone(), &terms).answer())
+    let Some(seat) = call.seat(Transport::Events) else { return Err(too_many()) };
+    let follows = Subscriber::new(&call.push, &call.stopping, begun, asked.shown(), asked.terms());
+    Ok(sse::answered(Body::new(Events, follows, call.stay(), seat)))
 }

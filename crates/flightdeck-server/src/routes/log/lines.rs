@@ -1,30 +1,28 @@
 //! The log as lines, each an event: up to the head, or for ever. What is read is never far ahead of whoever reads it.
 
-use std::collections::VecDeque;
 use std::io;
-use std::pin::Pin;
 use std::sync::Arc;
 
 use actix_web::HttpResponse;
 use actix_web::http::Method;
 use bytes::Bytes;
-use flightdeck_core::{Epoch, Position};
-use flightdeck_store::{
-    EventStore, FollowOptions, Followed, Limit, LogPage, LogQuery, Recorded, StoreError, follow,
-};
+use flightdeck_core::{Cursor, Epoch};
+use flightdeck_store::{EventStore, Limit, LogPage, LogQuery, Recorded, ResetReason, StoreError};
 use futures_core::Stream;
-use futures_util::{FutureExt as _, StreamExt as _, stream};
-use tokio::sync::watch;
+use futures_util::stream;
 use tokio::task::JoinHandle;
 
 use crate::call::{Call, Granted};
 use crate::event::{Breaks, write};
 use crate::operation::{Answer, NDJSON};
+use crate::push::body::{Body, Form};
+use crate::push::ring::{Frame, Segment};
+use crate::push::seat::Transport;
+use crate::push::stay::Leave;
+use crate::push::subscriber::{Begun, Subscriber, begin};
 
 use super::asked::Asked;
-
-/// About so much goes out at once of what is followed.
-const PIECE_BYTES: usize = 64 * 1024;
+use super::events::too_many;
 
 /// What cuts a body off, so that nobody takes it for a whole one.
 type Piece = io::Result<Bytes>;
@@ -57,22 +55,35 @@ pub(super) async fn following(call: &Call, asked: Asked) -> Answer {
     if call.request().method() == Method::HEAD {
         return Ok(answer(stream::empty()));
     }
-    let store = Arc::clone(&call.store);
-    let followed = follow(store, asked.after(), asked.filter.clone(), FollowOptions::default());
-    let left = asked.limit.map(Limit::get);
-    let following = Following {
-        followed: Box::pin(followed),
-        stopping: call.stopping.clone(),
-        granted: call.granted(),
-        asked,
-        left,
-        ready: VecDeque::new(),
-        ended: false,
+    let Some(seat) = call.seat(Transport::Lines) else { return Err(too_many()) };
+    let begun = match begin(&*call.store, &asked.after()).await? {
+        Begun::At(cursor, history) => (cursor, history),
+        Begun::Reset(_, head) => return Err(StoreError::EpochChanged { head }.into()),
     };
-    Ok(answer(stream::unfold(following, |mut following| async move {
-        let piece = following.piece().await?;
-        Some((piece, following))
-    })))
+    let follows = Subscriber::new(&call.push, &call.stopping, begun, asked.shown(), asked.terms());
+    Ok(HttpResponse::Ok().content_type(NDJSON).body(Body::new(OneALine, follows, call.stay(), seat)))
+}
+
+/// Every event is a line, and nothing else is.
+#[derive(Debug, Clone, Copy)]
+struct OneALine;
+
+impl Form for OneALine {
+    fn one<'s>(self, segment: &'s Segment, frame: &Frame) -> [&'s [u8]; 2] {
+        [segment.json_of(frame), b"\n"]
+    }
+
+    fn reset(self, _: ResetReason, _: &Cursor) -> io::Result<String> {
+        Err(io::Error::other("the log is not the one that was followed any more"))
+    }
+
+    fn leave(self, leave: Leave, _: &Cursor) -> io::Result<String> {
+        match leave {
+            Leave::FAILED => Err(io::Error::other("the log can't be read on")),
+            // It ends: whoever goes on from the last line hears why it may not.
+            _ => Ok(String::new()),
+        }
+    }
 }
 
 fn answer(lines: impl Stream<Item = Piece> + 'static) -> HttpResponse {
@@ -146,83 +157,4 @@ fn lines(events: &[Recorded], epoch: &Epoch) -> Bytes {
         out.push(b'\n');
     }
     out.into()
-}
-
-/// Lines for ever.
-struct Following {
-    followed: Pin<Box<dyn Stream<Item = Result<Followed, StoreError>> + Send>>,
-    stopping: watch::Receiver<bool>,
-    granted: Granted,
-    asked: Asked,
-    left: Option<usize>,
-    ready: VecDeque<Piece>,
-    ended: bool,
-}
-
-impl Following {
-    async fn piece(&mut self) -> Option<Piece> {
-        loop {
-            // It ends as it does when the server stops: whoever goes on from the last line hears why it may not.
-            if !self.granted.is_so().await {
-                return None;
-            }
-            if let Some(piece) = self.ready.pop_front() {
-                return Some(piece);
-            }
-            if self.ended {
-                return None;
-            }
-            let followed = tokio::select! {
-                followed = self.followed.next() => Some(followed),
-                _ = self.stopping.wait_for(|stopping| *stopping) => return None,
-                () = tokio::time::sleep(Granted::LOOK) => None,
-            };
-            if let Some(followed) = followed {
-                self.take(followed);
-            }
-        }
-    }
-
-    /// Makes a piece of what is there.
-    fn take(&mut self, first: Option<Result<Followed, StoreError>>) {
-        let (mut out, mut item) = (Vec::new(), Some(first));
-        while let Some(followed) = item {
-            match followed {
-                Some(Ok(followed)) => self.look_at(followed, &mut out),
-                Some(Err(error)) => self.cut(cut(&error)),
-                None => self.ended = true,
-            }
-            let is_full = self.ended || out.len() >= PIECE_BYTES;
-            item = if is_full { None } else { self.followed.next().now_or_never() };
-        }
-        if !out.is_empty() {
-            self.ready.push_front(Ok(out.into()));
-        }
-    }
-
-    fn look_at(&mut self, followed: Followed, out: &mut Vec<u8>) {
-        let is_behind = |until: Option<Position>, at: Position| until.is_some_and(|until| at > until);
-        match followed {
-            Followed::Event(event, _) if is_behind(self.asked.until(), event.position) => self.ended = true,
-            Followed::Event(event, cursor) => {
-                if self.asked.shows(&event) {
-                    write(out, &event, cursor.epoch(), Breaks::Spaces);
-                    out.push(b'\n');
-                    self.left = self.left.map(|left| left.saturating_sub(1));
-                }
-                self.ended = self.left == Some(0) || self.asked.until() == Some(event.position);
-            }
-            Followed::CaughtUp(cursor) | Followed::Checkpoint(cursor) => {
-                self.ended = self.asked.until().is_some_and(|until| cursor.position() >= until);
-            }
-            Followed::Reset(..) => {
-                self.cut(io::Error::other("the log is not the one that was followed any more"))
-            }
-        }
-    }
-
-    fn cut(&mut self, error: io::Error) {
-        self.ended = true;
-        self.ready.push_back(Err(error));
-    }
 }

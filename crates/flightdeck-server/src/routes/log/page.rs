@@ -1,24 +1,27 @@
 //! The log in pages: as JSON, and as CloudEvents; and how a page waits for something to come.
 
+use std::future::poll_fn;
+use std::task::{Poll, ready};
 use std::time::Duration;
 
 use actix_web::HttpResponse;
 use actix_web::http::Method;
 use flightdeck_core::Epoch;
 use flightdeck_store::{LogPage, Recorded};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep_until};
 
-use crate::call::Call;
+use crate::call::{Call, Granted};
 use crate::cloud_event;
 use crate::event::{self, Breaks, put_text};
 use crate::next_link::linked;
 use crate::operation::{Answer, JSON};
 use crate::problem::{Code, Problem};
+use crate::push::subscriber::{Step, Subscriber, Terms};
 use crate::trace;
 
 use super::asked::Asked;
 
-/// How often a page looks although nothing woke it.
+/// How often a page that waits looks whether it still may.
 const LOOK: Duration = Duration::from_secs(1);
 
 pub(super) async fn json(call: &Call, asked: Asked) -> Answer {
@@ -87,11 +90,8 @@ pub(in crate::routes) fn answered(
 async fn read(call: &Call, asked: &Asked) -> Result<LogPage, Problem> {
     let wait = if call.request().method() == Method::HEAD { Duration::ZERO } else { asked.wait };
     let until = Instant::now() + wait;
-    let (mut changes, mut stopping) = (call.store.watch(), call.stopping.clone());
     let (mut query, mut granted) = (asked.page(), call.granted());
     loop {
-        // Marked as seen before the read: what comes while it runs wakes the wait behind it.
-        changes.mark_unchanged();
         let page = asked.checked(trace::part("read log", call.store.read_log(&query)).await?)?;
         if !granted.is_so().await {
             return Err(Problem::new(Code::Unauthenticated, "What was granted is not, any more."));
@@ -104,11 +104,34 @@ async fn read(call: &Call, asked: &Asked) -> Result<LogPage, Problem> {
         // What was looked at does not have to be looked at again.
         query.after = page.scanned_to().into();
         if page.end {
-            let look = until.min(Instant::now() + LOOK);
-            tokio::select! {
-                _ = timeout_at(look, changes.changed()) => {}
-                _ = stopping.wait_for(|stopping| *stopping) => {}
+            let begun = (page.scanned_to(), page.head.position());
+            let follows = Subscriber::new(&call.push, &call.stopping, begun, asked.shown(), Terms::default());
+            something(call, follows, until, &mut granted).await;
+        }
+    }
+}
+
+/// Waits for something that passes: until then, until it may wait no more, or until the server stops.
+async fn something(call: &Call, mut follows: Subscriber, until: Instant, granted: &mut Granted) {
+    let mut stopping = call.stopping.clone();
+    loop {
+        let comes = poll_fn(|cx| {
+            follows.wake_at(until);
+            loop {
+                match ready!(follows.poll_step(cx)) {
+                    Step::CaughtUp(_) | Step::Checkpoint(_) | Step::FellBehind | Step::Failed => {}
+                    // There is something, or it is another log. One that can't be read for long is asked again in the end.
+                    _ => return Poll::Ready(()),
+                }
             }
+        });
+        tokio::select! {
+            () = comes => return,
+            _ = stopping.wait_for(|stopping| *stopping) => return,
+            () = sleep_until(until.min(Instant::now() + LOOK)) => {}
+        }
+        if Instant::now() >= until || !granted.is_so().await {
+            return;
         }
     }
 }

@@ -1,0 +1,181 @@
+//! The log on a WebSocket: with what was asked for in the URL, or with `flightdeck.v1`.
+
+use std::rc::Rc;
+
+use actix_http::ws::{HandshakeError, verify_handshake};
+use actix_web::dev::Payload;
+use actix_web::http::header::{CACHE_CONTROL, HeaderValue};
+use actix_web::{FromRequest as _, HttpResponse, web};
+use flightdeck_store::{Filter, ResetReason};
+use futures_util::future::LocalBoxFuture;
+use serde_json::{Map, Value};
+
+use crate::authorise::{Action, Object};
+use crate::call::{Body, Call};
+use crate::caps::Cap;
+use crate::negotiate::{Representation, offered};
+use crate::operation::Answer;
+use crate::problem::{Code, Problem};
+use crate::push::frames::Incomings;
+use crate::push::protocol::{self, BEARER};
+use crate::push::registry::Registry;
+use crate::push::seat::{Seat, Told, Transport};
+use crate::push::socket::{Bounds, Desk, Parts, Socket, Started, Starting};
+use crate::push::sse::word;
+use crate::push::subscriber::{Begun, Subscriber, begin};
+use crate::routes::append;
+use crate::ticket::TICKET;
+
+use super::asked::Asked;
+
+pub(super) async fn opened(call: &Call, body: Body) -> Answer {
+    verify_handshake(call.request().head()).map_err(no_handshake)?;
+    let protocols = offered(call.request().headers())?;
+    let is_protocol = protocols.contains(&protocol::NAME);
+    if !is_protocol && !protocols.is_empty() {
+        let problem = format!("has {} alone, with {BEARER} beside it at the most", protocol::NAME);
+        return Err(Problem::field("Sec-WebSocket-Protocol", problem));
+    }
+    call.may(Action::Read, Object::Log).or_else(|problem| match is_protocol {
+        // Whoever may only write has something to say there as well.
+        true => call.may(Action::Write, Object::Log).map_err(|_| problem),
+        false => Err(problem),
+    })?;
+    if is_protocol {
+        let mut params = call.params();
+        params.text(TICKET);
+        params.finish()?;
+        let seated = seated(call, body, Transport::Protocol);
+        return switched(call, || match seated {
+            Ok(parts) => Socket::protocol(Rc::new(At(Rc::new(call.clone()))), parts),
+            Err(parts) => crowded(parts),
+        })
+        .await;
+    }
+    let asked = Asked::read(call.params(), Representation::Messages, call.caps())?;
+    let asked = asked.placed(call).await?;
+    let begun = begin(&*call.store, &asked.after()).await?;
+    let seated = seated(call, body, Transport::Messages);
+    switched(call, || {
+        let parts = match seated {
+            Ok(parts) => parts,
+            Err(parts) => return crowded(parts),
+        };
+        let reset = |reason: ResetReason, head| {
+            format!("The cursor is not good for this log ({}); it is at {head}", word(reason))
+        };
+        match begun {
+            Begun::At(cursor, _) if !asked.until_is_of(cursor.epoch()) => {
+                Socket::closed(parts, 4501, &reset(ResetReason::Epoch, cursor))
+            }
+            Begun::Reset(reason, head) => Socket::closed(parts, 4501, &reset(reason, head)),
+            Begun::At(cursor, history) => {
+                let begun = (cursor, history);
+                let follows =
+                    Subscriber::new(&call.push, &call.stopping, begun, asked.shown(), asked.terms());
+                Socket::messages(follows, parts)
+            }
+        }
+    })
+    .await
+}
+
+fn no_handshake(error: HandshakeError) -> Problem {
+    Problem::field("Upgrade", format!("is no handshake of WebSocket, version 13: {error}"))
+}
+
+fn crowded(parts: Parts) -> Socket {
+    Socket::closed(parts, 4505, "That is more than may follow the log at once of one caller.")
+}
+
+/// What a socket is made of; an error when its caller has as many as may be.
+fn seated(call: &Call, body: Body, transport: Transport) -> Result<Parts, Parts> {
+    let caps = call.caps();
+    let bounds = Bounds {
+        message: caps.get(Cap::SocketMessageBytes),
+        subscriptions: caps.get(Cap::Subscriptions),
+        controls: u32::try_from(caps.get(Cap::SocketControls)).unwrap_or(u32::MAX),
+    };
+    let incomings = Incomings::new(body.into_payload(), bounds.message);
+    let (stay, registry) = (call.stay(), Registry::of(&call.push.ring, &call.stopping));
+    let parts = |seat| Parts { incomings, bounds, stay, seat, registry };
+    match call.seat(transport) {
+        Some(seat) => Ok(parts(seat)),
+        None => Err(parts(Seat::of_nobody(Told::new(transport)))),
+    }
+}
+
+/// The answer that changes the connection, with what is said on it from then on.
+async fn switched(call: &Call, socket: impl FnOnce() -> Socket) -> Answer {
+    // What comes in is read by the socket itself, and what goes out is its body.
+    let nothing = web::Payload::from_request(call.request(), &mut Payload::None).await;
+    let nothing = nothing.map_err(|error| Problem::field("", error.to_string()))?;
+    let handshake = actix_ws::handle_with_protocols(call.request(), nothing, &[protocol::NAME]);
+    let (answer, _, _) = handshake.map_err(|error| Problem::field("Upgrade", error.to_string()))?;
+    let mut answer: HttpResponse = answer.map_body(|_, _| actix_web::body::BoxBody::new(socket()));
+    answer.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    Ok(answer)
+}
+
+/// Does what is asked for on a socket, as whoever opened it.
+struct At(Rc<Call>);
+
+impl Desk for At {
+    fn counts(&self) -> Result<(), Problem> {
+        match self.0.caller() {
+            Some(caller) => self.0.rates.count(|| caller),
+            None => Ok(()),
+        }
+    }
+
+    fn subscribe(&self, after: Option<String>, filter: Filter) -> Starting {
+        let call = Rc::clone(&self.0);
+        Box::pin(async move {
+            call.may(Action::Read, Object::Log)?;
+            let asked = Asked::following(after.as_deref(), filter)?.placed(&call).await?;
+            let head = call.store.head().await?.cursor;
+            let after = asked.after();
+            if after.is_of(head.epoch()) && after.position() > head.position() {
+                // Nothing that is asked for behind it waits for that.
+                let later = async move { Ok(started(&call, &asked, begin(&*call.store, &after).await?)) };
+                return Ok(Started::Later(Box::pin(later)));
+            }
+            Ok(started(&call, &asked, begin(&*call.store, &after).await?))
+        })
+    }
+
+    fn append(
+        &self,
+        key: Option<String>,
+        body: String,
+    ) -> LocalBoxFuture<'static, Result<Map<String, Value>, Problem>> {
+        let call = Rc::clone(&self.0);
+        // Whoever goes away leaves no write half done: it comes to its end without them.
+        let done = actix_web::rt::spawn(async move { append::on_a_socket(&call, key, body).await });
+        Box::pin(async move {
+            done.await.unwrap_or_else(|panic| {
+                let problem = Problem::new(Code::Internal, "The server failed; its log says why.");
+                Err(problem.outcome(flightdeck_store::Outcome::Unknown).because(&panic))
+            })
+        })
+    }
+}
+
+fn started(call: &Call, asked: &Asked, begun: Begun) -> Started {
+    match begun {
+        Begun::At(cursor, _) if !asked.until_is_of(cursor.epoch()) => {
+            Started::Reset(ResetReason::Epoch, cursor)
+        }
+        Begun::Reset(reason, head) => Started::Reset(reason, head),
+        Begun::At(cursor, history) => {
+            let begun = (cursor, history);
+            Started::At(Box::new(Subscriber::new(
+                &call.push,
+                &call.stopping,
+                begun,
+                asked.shown(),
+                asked.terms(),
+            )))
+        }
+    }
+}
