@@ -20,6 +20,7 @@ mod presentations;
 mod push;
 mod secrets;
 mod socket;
+mod socket_follow;
 mod socket_protocol;
 mod sockets;
 mod stop;
@@ -29,6 +30,7 @@ mod things;
 mod traces;
 mod users;
 mod visitors;
+mod whatever;
 mod who_may;
 
 use std::io::{BufRead as _, BufReader, Read as _};

@@ -30,6 +30,7 @@ use crate::authorise::{Action, Object, Principal, authorise};
 use crate::caller;
 use crate::caps::{Cap, Caps};
 use crate::connections::Open;
+use crate::door;
 use crate::host::Host;
 use crate::members;
 use crate::operation::JSON;
@@ -141,6 +142,19 @@ impl Call {
         let behind = self.request.extensions().get::<Behind>().map(|behind| behind.0.clone());
         let principal = behind.unwrap_or_else(|| self.principal.clone());
         Granted { host, principal, is_local, looked: Instant::now(), known: Instant::now() }
+    }
+
+    /// Goes on only if its credential has not run out: what is asked for once is answered a little longer.
+    pub(crate) fn may_follow(&self) -> Result<(), Problem> {
+        match self.principal.until.is_some_and(|until| self.host.clock.now() >= until) {
+            true => Err(Problem::new(Code::Unauthenticated, "The credential has run out.")),
+            false => Ok(()),
+        }
+    }
+
+    /// Writes down that whoever makes it was refused something, if that status is a refusal.
+    pub(crate) fn audit_denied(&self, status: StatusCode) {
+        door::note(&self.request, status);
     }
 
     /// What looks whether whoever makes it may go on following.
@@ -478,13 +492,15 @@ impl Granted {
     /// Why it is not so any more, if it is not.
     pub(crate) async fn ended(&mut self) -> Option<Ended> {
         if self.is_local {
+            self.looked = Instant::now();
             return None;
         }
         if self.principal.until.is_some_and(|until| self.host.clock.now() >= until) {
             return Some(Ended::RanOut);
         }
-        let now = self.host.identify.again(&self.principal).await;
+        let now = timeout_at(self.known + Self::UNKNOWN, self.host.identify.again(&self.principal)).await;
         self.looked = Instant::now();
+        let Ok(now) = now else { return Some(Ended::Unknown) };
         match now {
             Ok(now) if now == self.principal => self.known = self.looked,
             Ok(_) => return Some(Ended::TakenBack),

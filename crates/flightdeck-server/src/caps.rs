@@ -77,6 +77,7 @@ caps! {
     CallerFollowers "caller_followers" = 256, 1, MANY, "those of one caller who follow the log at once, by whichever transport. Not counted while `auth` is `open`";
     SocketMessageBytes "socket_message_bytes" = 64 * KIB, KIB, MIB, "a message to a WebSocket, whole";
     Subscriptions "subscriptions" = 128, 1, KIB, "subscriptions of a WebSocket at once";
+    SubscriptionPatterns "subscription_patterns" = 512, 64, 64 * KIB, "streams, types and tags that all subscriptions of a WebSocket name together";
     SocketControls "socket_controls" = 20, 1, MANY, "pings and pongs to a WebSocket, a second";
     HeadSeconds "head_seconds" = 5, 1, HOUR, "how long the head of a request may take to come";
     BodySeconds "body_seconds" = 10, 1, HOUR, "how long its body may take to come";

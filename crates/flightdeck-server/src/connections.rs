@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 
 use flightdeck_core::Timestamp;
 use rustix::net::sockopt::{
-    set_socket_keepalive, set_tcp_keepcnt, set_tcp_keepidle, set_tcp_keepintvl, set_tcp_user_timeout,
+    set_socket_keepalive, set_socket_send_buffer_size, set_tcp_keepcnt, set_tcp_keepidle, set_tcp_keepintvl,
+    set_tcp_user_timeout,
 };
 use rustix::net::{Shutdown, shutdown};
 
@@ -17,6 +18,8 @@ use crate::push::seat::Told;
 
 /// How often connections are looked at.
 const LOOK: Duration = Duration::from_secs(1);
+/// What the machine holds of what was sent to somebody who follows, about.
+const SENT_BYTES: usize = 128 * 1024;
 /// By how much the clock of actix may be behind.
 const CLOCK: Duration = Duration::from_millis(500);
 
@@ -133,6 +136,13 @@ impl Open {
 
     /// Somebody follows the log by it.
     pub(crate) fn follows(&self, told: &Arc<Told>) {
+        // What the machine holds for a reader that is slow is not the reader's yet: with much of that nobody could tell one that takes little
+        // from one that takes nothing.
+        if let Some(end) = &self.used.end
+            && let Err(error) = set_socket_send_buffer_size(end, SENT_BYTES)
+        {
+            tracing::debug!(%error, "a connection that follows holds as much as the machine likes");
+        }
         self.used.now().follows = Arc::downgrade(told);
     }
 

@@ -241,6 +241,24 @@ impl Problem {
         Self { beneath: Some(text), ..self }
     }
 
+    /// The limit that was met, if one was.
+    pub(crate) const fn cap(&self) -> Option<Cap> {
+        self.met
+    }
+
+    /// What is told of it to whoever asked, with the line of the server's log by which it is found there.
+    pub(crate) fn tell(&self) -> wire::Problem {
+        let instance = uuid::Uuid::from_u128(SystemIds::default().random());
+        let (code, detail) = (self.code.as_str(), self.told.detail.as_str());
+        match (self.code.status().is_server_error(), &self.beneath) {
+            (true, beneath) => {
+                tracing::error!(%instance, code, detail, beneath = beneath.as_deref().unwrap_or_default(), "answered with a problem");
+            }
+            (false, _) => tracing::info!(%instance, code, detail, "answered with a problem"),
+        }
+        wire::Problem { instance: format!("urn:uuid:{instance}"), ..(*self.told).clone() }
+    }
+
     /// What is told of it.
     #[must_use]
     pub const fn told(&self) -> &wire::Problem {
@@ -262,16 +280,7 @@ impl ResponseError for Problem {
     }
 
     fn error_response(&self) -> HttpResponse {
-        let instance = uuid::Uuid::from_u128(SystemIds::default().random());
-        let mut told = (*self.told).clone();
-        told.instance = format!("urn:uuid:{instance}");
-        let (code, detail) = (self.code.as_str(), told.detail.as_str());
-        match (self.status_code().is_server_error(), &self.beneath) {
-            (true, beneath) => {
-                tracing::error!(%instance, code, detail, beneath = beneath.as_deref().unwrap_or_default(), "answered with a problem");
-            }
-            (false, _) => tracing::info!(%instance, code, detail, "answered with a problem"),
-        }
+        let told = self.tell();
         let mut answer = HttpResponse::build(self.status_code());
         answer.content_type("application/problem+json");
         if let Some(seconds) = self.retry_after_seconds {

@@ -99,7 +99,8 @@ pub(crate) async fn take(
     correlation: &Reference,
 ) -> Result<Holder, Problem> {
     let ticket = read(host, text).await?.ok_or_else(refused)?;
-    if host.clock.now().micros() >= ticket.until {
+    let now = host.clock.now().micros();
+    if now >= ticket.until || ticket.ends.is_some_and(|ends| now >= ends) {
         return Err(refused());
     }
     // A browser says which page asks, but of a page of this very site.

@@ -1,12 +1,9 @@
 //! The log as Server-Sent Events, on both stores: from history to live without a gap and nothing twice, whatever happens to a connection. (F80–F86, P9)
 
-use std::collections::BTreeSet;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-use flightdeck_core::Ids as _;
-use flightdeck_store::system::SystemIds;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
@@ -16,7 +13,7 @@ use crate::victim::block_on;
 
 /// What came of a connection, item by item.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Item {
+pub(super) enum Item {
     Retry(u64),
     /// An id, and its data.
     Event(String, Value),
@@ -55,15 +52,15 @@ impl Lines {
 }
 
 /// A connection that follows. Strict: what is no item as PUSH.md has them fails the test.
-struct Follower {
+pub(super) struct Follower {
     lines: Lines,
-    status: u16,
+    pub(super) status: u16,
     /// The last id that was told.
-    last: Option<String>,
+    pub(super) last: Option<String>,
 }
 
 impl Follower {
-    fn open(url: &str, path: &str, headers: &[(&str, &str)]) -> Self {
+    pub(super) fn open(url: &str, path: &str, headers: &[(&str, &str)]) -> Self {
         let mut stream = TcpStream::connect(url.trim_start_matches("http://")).unwrap();
         let mut request = format!("GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAccept: text/event-stream\r\n");
         for (name, value) in headers {
@@ -91,12 +88,12 @@ impl Follower {
         Self { lines, status, last: None }
     }
 
-    fn patience(&self, time: Duration) {
+    pub(super) fn patience(&self, time: Duration) {
         self.lines.stream.get_ref().set_read_timeout(Some(time)).unwrap();
     }
 
     /// The next item; `None` at the end, or when nothing comes in time.
-    fn next(&mut self) -> Option<Item> {
+    pub(super) fn next(&mut self) -> Option<Item> {
         let (mut id, mut name, mut data, mut retry, mut comment) = (None, None, None, None, false);
         loop {
             // What was cut off in the middle is none.
@@ -128,7 +125,7 @@ impl Follower {
     }
 
     /// The positions of the next events, and the names of what came between them.
-    fn events(&mut self, count: usize) -> (Vec<i64>, Vec<String>) {
+    pub(super) fn events(&mut self, count: usize) -> (Vec<i64>, Vec<String>) {
         let (mut positions, mut names) = (Vec::new(), Vec::new());
         while positions.len() < count {
             match self.next() {
@@ -149,7 +146,7 @@ impl Follower {
     }
 
     /// What comes next that has this name.
-    fn named(&mut self, name: &str) -> (Option<String>, String) {
+    pub(super) fn named(&mut self, name: &str) -> (Option<String>, String) {
         loop {
             match self.next() {
                 Some(Item::Named(own, id, data)) if own == name => return (id, data),
@@ -160,7 +157,7 @@ impl Follower {
     }
 }
 
-async fn append(site: &Site, stream: &str, kind: &str, count: usize, bytes: usize) {
+pub(super) async fn append(site: &Site, stream: &str, kind: &str, count: usize, bytes: usize) {
     let event = json!({ "eventType": kind, "data": "x".repeat(bytes), "tags": [format!("k:{kind}")] });
     for batch in vec![event; count].chunks(100) {
         let body = json!({ "events": batch });
@@ -169,7 +166,7 @@ async fn append(site: &Site, stream: &str, kind: &str, count: usize, bytes: usiz
 }
 
 /// The positions of what passes, as the log has them.
-async fn lines(site: &Site, query: &str) -> Vec<i64> {
+pub(super) async fn lines(site: &Site, query: &str) -> Vec<i64> {
     let lines = site.request("GET", &format!("/api/events?{query}")).header("accept", "application/x-ndjson");
     let lines = String::from_utf8(send(lines).await.is(200).bytes).unwrap();
     let position = |line: &str| serde_json::from_str::<Value>(line).unwrap()["position"].as_i64().unwrap();
@@ -442,101 +439,4 @@ fn silence_is_broken_by_a_number() {
     let mut follower = Follower::open(&site.url, "/api/events?streams=c-*", &[]);
     let (id, _) = follower.named("caught-up");
     assert!(id.unwrap().ends_with("-12020"));
-}
-
-/// A number by chance, from a seed.
-struct Chance(u64);
-
-impl Chance {
-    fn below(&mut self, most: u64) -> u64 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) % most
-    }
-}
-
-/// Writes at random, for a while.
-fn write(urls: &[String], mut chance: Chance, until: Instant) {
-    let client = reqwest::Client::new();
-    while Instant::now() < until {
-        let (letter, place) = (if chance.below(2) == 0 { "a" } else { "b" }, chance.below(5));
-        let event = |chance: &mut Chance| {
-            let kind = format!("{}{}", if chance.below(2) == 0 { "A" } else { "B" }, chance.below(3));
-            let text = "x".repeat(usize::try_from(chance.below(600)).unwrap());
-            json!({ "eventType": kind, "data": text, "tags": [format!("k:{kind}")] })
-        };
-        let events: Vec<Value> = (0..=chance.below(8)).map(|_| event(&mut chance)).collect();
-        let url = &urls[usize::try_from(chance.below(urls.len() as u64)).unwrap()];
-        let request = client.post(format!("{url}/api/streams/{letter}-{place}/events"));
-        block_on(async { send(request.json(&json!({ "events": events }))).await.is(201) });
-        std::thread::sleep(Duration::from_millis(chance.below(12)));
-    }
-}
-
-/// Follows, with one connection after the other, each at a node by chance, each for a while, some of them slow: the positions that it received.
-fn read(urls: &[String], filter: &str, mut chance: Chance, until: Instant) -> Vec<i64> {
-    let (mut received, mut last, mut is_over) = (Vec::new(), None::<String>, false);
-    while !is_over {
-        is_over = Instant::now() > until;
-        let url = &urls[usize::try_from(chance.below(urls.len() as u64)).unwrap()];
-        let headers: Vec<_> = last.as_deref().map(|last| ("Last-Event-ID", last)).into_iter().collect();
-        let mut follower = Follower::open(url, &format!("/api/events?{filter}"), &headers);
-        // The last of them hears all that is left: until it has heard nothing for long.
-        follower.patience(Duration::from_millis(if is_over { 1_500 } else { 200 }));
-        let mut left = if is_over { u64::MAX } else { 1 + chance.below(400) };
-        if chance.below(4) == 0 && !is_over {
-            std::thread::sleep(Duration::from_millis(chance.below(600)));
-        }
-        while left > 0 {
-            match follower.next() {
-                Some(Item::Event(_, data)) => {
-                    received.push(data["position"].as_i64().unwrap());
-                    left -= 1;
-                }
-                Some(Item::Named(name, ..)) => assert_ne!(name, "reset"),
-                Some(_) => {}
-                None => break,
-            }
-        }
-        last = follower.last.or(last);
-    }
-    received
-}
-
-/// Random writers, and readers that come, stall, go, and come again at another node: what each received, put together, is the log.
-#[test]
-fn whatever_happens_what_was_received_is_the_log() {
-    const FILTERS: [&str; 6] =
-        ["", "streams=a-*", "streams=b-3,a-1", "types=B*", "tags=k:B2", "streams=a-*&types=A1,B1"];
-    for kind in BOTH {
-        let seed = u64::try_from(SystemIds::default().random() & u128::from(u64::MAX)).unwrap();
-        println!("{kind:?}, seed {seed}");
-        let ring = ["--limits", "ring_bytes=65536"];
-        let first = Site::start_with(kind, &ring);
-        let second = (kind == Kind::Postgres).then(|| Site::on_with(&first.store, &ring));
-        let urls: Vec<String> =
-            [Some(&first), second.as_ref()].into_iter().flatten().map(|site| site.url.clone()).collect();
-        let until = Instant::now() + Duration::from_secs(5);
-        std::thread::scope(|scope| {
-            let readers: Vec<_> = (0..12_usize)
-                .map(|number| {
-                    let chance = Chance(seed ^ ((number as u64 + 1) << 20));
-                    let (urls, filter) = (&urls, FILTERS[number % FILTERS.len()]);
-                    (filter, scope.spawn(move || read(urls, filter, chance, until + Duration::from_secs(1))))
-                })
-                .collect();
-            let writers: Vec<_> = (0..4_u64)
-                .map(|number| {
-                    let (urls, chance) = (&urls, Chance(seed ^ ((number + 1) << 40)));
-                    scope.spawn(move || write(urls, chance, until))
-                })
-                .collect();
-            writers.into_iter().for_each(|writer| writer.join().unwrap());
-            for (filter, reader) in readers {
-                let received = reader.join().unwrap();
-                let log = block_on(lines(&first, filter));
-                assert_eq!(received, log, "seed {seed}, {filter:?}");
-                assert!(log.len() > 50 && log.iter().collect::<BTreeSet<_>>().len() == log.len());
-            }
-        });
-    }
 }

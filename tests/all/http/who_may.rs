@@ -29,6 +29,9 @@ const TABLE: &[Row] = &[
     ("getDocs",                "GET",    "/docs", "", [200, 200, 200, 200, 200]),
     ("getDocsStyle",           "GET",    "/docs/page.css", "", [200, 200, 200, 200, 200]),
     ("getDocsScript",          "GET",    "/docs/page.js", "", [200, 200, 200, 200, 200]),
+    ("getLive",                "GET",    "/live", "", [200, 200, 200, 200, 200]),
+    ("getLiveStyle",           "GET",    "/live/page.css", "", [200, 200, 200, 200, 200]),
+    ("getLiveScript",          "GET",    "/live/page.js", "", [200, 200, 200, 200, 200]),
     ("getOpenapi",             "GET",    "/api/openapi.json", "", [200, 200, 200, 200, 200]),
     ("recordFacts",            "POST",   "/api/events", r#"{"type":"PageViewed","pageId":"/"}"#, [202, 403, 202, 202, 202]),
     ("giveConsent",            "POST",   "/api/consent", r#"{"answer":"accept"}"#, [200, 403, 200, 200, 200]),
@@ -36,6 +39,7 @@ const TABLE: &[Row] = &[
     ("linkStream",             "POST",   "/api/stream/link", "", [404, 403, 404, 404, 404]),
     // The log, as far as it may be read.
     ("readLog",                "GET",    "/api/events", "", [401, 200, 200, 200, 200]),
+    ("createTicket",           "POST",   "/api/tickets", "{}", [401, 201, 201, 201, 201]),
     ("readEventsOf",           "GET",    "/api/events/order-1", "", [401, 403, 200, 200, 200]),
     ("readTag",                "GET",    "/api/tags/customer:7", "", [401, 200, 200, 200, 200]),
     ("listStreams",            "GET",    "/api/streams", "", [401, 200, 200, 200, 200]),

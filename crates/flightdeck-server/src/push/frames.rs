@@ -67,7 +67,7 @@ pub(crate) struct Broken(pub(crate) u16, pub(crate) &'static str);
 const PROTOCOL: Broken = Broken(1002, "that is no frame of WebSocket");
 const BINARY: Broken = Broken(1003, "messages are text");
 const NO_TEXT: Broken = Broken(1007, "a text is UTF-8");
-const TOO_LARGE: Broken = Broken(1009, "the message is larger than may be");
+pub(crate) const TOO_LARGE: Broken = Broken(1009, "the message is larger than may be");
 
 /// The messages that come in.
 pub(crate) struct Incomings {

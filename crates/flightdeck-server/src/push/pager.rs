@@ -7,9 +7,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use flightdeck_core::{Cursor, Position};
 use flightdeck_store::{EventStore, Filter, Limit, LogQuery, StoreError};
 use tokio::sync::{OnceCell, Semaphore};
+use tokio::time::Instant;
 
 use super::Counted;
-use super::ring::{Segment, encode};
+use super::ring::{AGE, Segment, encode};
 
 /// Events a page.
 const PAGE: i64 = 512;
@@ -29,8 +30,6 @@ pub(crate) struct Page {
     pub(crate) segments: Vec<Arc<Segment>>,
     /// Everything up to here was looked at.
     pub(crate) scanned_to: Position,
-    /// Where the log was then.
-    pub(crate) head: Cursor,
     /// Whether it came to the end of the log.
     pub(crate) end: bool,
 }
@@ -57,6 +56,7 @@ struct Kept {
 /// A page that is kept, or on its way.
 struct One {
     number: u64,
+    since: Instant,
     read: Read,
     /// What is on it.
     bytes: usize,
@@ -71,8 +71,8 @@ impl Pager {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A page of what is behind `after` and passes the filter; it may begin before, so that those who are near to one another get the same.
-    /// `head` is how far the log is known to be.
+    /// A page of what is behind `after` and passes the filter, and behind where it begins: there where the page began that came before it, or
+    /// else a little before `after`, so that those who are near to one another get the same. `head` is how far the log is known to be.
     ///
     /// # Errors
     /// When the log can't be read, or is of another epoch.
@@ -80,16 +80,21 @@ impl Pager {
         &self,
         filter: &Arc<Filter>,
         after: &Cursor,
+        begin: Option<Position>,
         head: Option<Position>,
         counted: &Counted,
-    ) -> Result<Arc<Page>, StoreError> {
-        let aligned = Position::new(after.position().get() / PAGE * PAGE).unwrap_or(Position::START);
-        let begin = Cursor::new(after.epoch().clone(), aligned);
-        let page = self.read(filter, begin, head, counted).await?;
-        match page.scanned_to > after.position() || page.end {
-            true => Ok(page),
-            // It ended before where it is wanted from.
-            false => self.read(filter, after.clone(), head, counted).await,
+    ) -> Result<(Position, Arc<Page>), StoreError> {
+        let wanted = after.position();
+        let aligned = Position::new(wanted.get() / PAGE * PAGE).unwrap_or(Position::START);
+        let mut begin = begin.filter(|begin| *begin <= wanted).unwrap_or(aligned);
+        loop {
+            let page = self.read(filter, Cursor::new(after.epoch().clone(), begin), head, counted).await?;
+            // (One that comes no further is the log's to explain.)
+            if page.scanned_to > wanted || page.end || page.scanned_to <= begin {
+                return Ok((begin, page));
+            }
+            // It ended before where it is wanted from: the next one begins there, for all who come that way.
+            begin = page.scanned_to;
         }
     }
 
@@ -111,8 +116,8 @@ impl Pager {
             let query = LogQuery { limit, filter, ..LogQuery::after(key.1.clone()) };
             let page = self.store.read_log(&query).await?;
             let segments = encode(&page.events, page.head.epoch(), key.1.position());
-            let (scanned_to, head, end) = (page.scanned_to, page.head, page.end);
-            let page = Arc::new(Page { segments, scanned_to, head, end });
+            let (scanned_to, end) = (page.scanned_to, page.end);
+            let page = Arc::new(Page { segments, scanned_to, end });
             self.lock().takes(&key, &read, &page);
             Ok(page)
         });
@@ -124,18 +129,20 @@ impl Pager {
 impl Kept {
     /// The page with that key, read or to be read. One that came to the end of the log did so then, and is good as long as there is no more.
     fn known_or_new(&mut self, key: &Key, head: Option<Position>) -> Read {
+        let is_young = |one: &&One| one.since.elapsed() <= AGE;
         let is_good = |read: &Read| {
             read.get().is_none_or(|page| !page.end || head.is_none_or(|head| page.scanned_to >= head))
         };
-        if let Some(one) = self.pages.get(key).filter(|one| is_good(&one.read)) {
+        if let Some(one) = self.pages.get(key).filter(is_young).filter(|one| is_good(&one.read)) {
             return Arc::clone(&one.read);
         }
         let (read, number) = (Read::default(), self.next);
         self.next += 1;
         self.order.push_back((key.clone(), number));
         self.bytes += empty(key);
-        if let Some(before) =
-            self.pages.insert(key.clone(), One { number, read: Arc::clone(&read), bytes: 0 })
+        if let Some(before) = self
+            .pages
+            .insert(key.clone(), One { number, since: Instant::now(), read: Arc::clone(&read), bytes: 0 })
         {
             self.bytes -= before.bytes;
         }
@@ -181,7 +188,7 @@ mod tests {
     use std::sync::atomic::Ordering;
 
     use flightdeck_core::{Cursor, Position};
-    use flightdeck_store::{Append, EventStore, Filter, MemoryStore, NewEvent};
+    use flightdeck_store::{Append, EventStore, Filter, MemoryStore, NewEvent, StreamPattern};
     use futures_util::future::join_all;
 
     use super::super::Counted;
@@ -198,6 +205,22 @@ mod tests {
         (Arc::new(store), head)
     }
 
+    /// Whoever takes a page piece by piece, of which few events pass, has it read once.
+    #[tokio::test]
+    async fn the_rest_of_a_page_is_on_the_page() {
+        let (store, head) = store(600).await;
+        let streams = vec![StreamPattern::parse("a-1").unwrap()];
+        let (pager, filter) = (Pager::new(store), Arc::new(Filter { streams, ..Filter::ALL }));
+        let counted = Counted::default();
+        let mut begin = None;
+        for after in (0..600).step_by(37) {
+            let after = Cursor::new(head.epoch().clone(), Position::new(after).unwrap());
+            let (own, _) = pager.page(&filter, &after, begin, Some(head.position()), &counted).await.unwrap();
+            begin = Some(own);
+        }
+        assert_eq!(counted.reads.load(Ordering::Relaxed), 1);
+    }
+
     #[tokio::test]
     async fn those_who_are_near_to_one_another_share_a_read() {
         let (store, head) = store(2_000).await;
@@ -206,7 +229,7 @@ mod tests {
         let at = |position: i64| Cursor::new(head.epoch().clone(), Position::new(position).unwrap());
         let asked = (0..500).map(async |number: i64| {
             let after = at(700 + number % 50);
-            let page = pager.page(&all, &after, Some(head.position()), &counted).await.unwrap();
+            let page = pager.page(&all, &after, None, Some(head.position()), &counted).await.unwrap().1;
             let frames = page.segments.iter().flat_map(|segment| &segment.frames);
             let behind: Vec<_> =
                 frames.map(|frame| frame.position).filter(|position| *position > after.position()).collect();
@@ -223,7 +246,7 @@ mod tests {
             (Pager::new(Arc::clone(&store)), Counted::default(), Arc::new(Filter::ALL));
         let begin = Cursor::new(head.epoch().clone(), Position::START);
         for _ in 0..3 {
-            let page = pager.page(&all, &begin, Some(head.position()), &counted).await.unwrap();
+            let page = pager.page(&all, &begin, None, Some(head.position()), &counted).await.unwrap().1;
             assert_eq!((page.scanned_to, page.end), (head.position(), true));
         }
         assert_eq!(counted.reads.load(Ordering::Relaxed), 1);
@@ -233,11 +256,11 @@ mod tests {
             flightdeck_core::Json::new("1", 1).unwrap(),
         );
         let head = store.append(Append::of([event])).await.unwrap().cursor;
-        let page = pager.page(&all, &begin, Some(head.position()), &counted).await.unwrap();
+        let page = pager.page(&all, &begin, None, Some(head.position()), &counted).await.unwrap().1;
         assert_eq!((page.scanned_to, counted.reads.load(Ordering::Relaxed)), (head.position(), 2));
         // Of another log there is nothing to be had.
         let other = Cursor::new("other".parse().unwrap(), Position::START);
-        assert!(pager.page(&all, &other, None, &counted).await.is_err());
+        assert!(pager.page(&all, &other, None, None, &counted).await.is_err());
     }
 
     #[tokio::test]
@@ -258,13 +281,13 @@ mod tests {
         };
         is_right(&pager);
         let begin = Cursor::new(head.epoch().clone(), Position::START);
-        pager.page(&Arc::new(Filter::ALL), &begin, None, &counted).await.unwrap();
+        pager.page(&Arc::new(Filter::ALL), &begin, None, None, &counted).await.unwrap();
         is_right(&pager);
         // One that is asked for again and again, as the log grows, is there once.
         let before = pager.lock().pages.len();
         for head in 1..200 {
             pager
-                .page(&Arc::new(Filter::ALL), &begin, Position::new(600 + head).ok(), &counted)
+                .page(&Arc::new(Filter::ALL), &begin, None, Position::new(600 + head).ok(), &counted)
                 .await
                 .unwrap();
         }

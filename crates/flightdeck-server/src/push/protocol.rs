@@ -3,12 +3,14 @@
 use flightdeck_core::Cursor;
 use flightdeck_core::limits::{FILTER_STREAMS_MAX, TAGS_MAX, TYPES_MAX};
 use flightdeck_store::{Filter, ResetReason, StreamPattern, TypePattern};
+use flightdeck_wire::problem as wire;
 use serde_json::{Map, Value, json};
 
 use super::frames;
 use super::sse::word;
 use crate::members::{Members, Wrong, list, text, word as one};
-use crate::problem::Problem;
+use crate::params::place;
+use crate::problem::Code;
 
 /// What it is called in `Sec-WebSocket-Protocol`.
 pub(crate) const NAME: &str = "flightdeck.v1";
@@ -79,9 +81,12 @@ pub(crate) fn read(message: &str) -> Result<Op, Refused> {
     let about = About { sub: members.optional("sub", name), id: members.optional("id", id) };
     let read = match op.as_deref() {
         Some("subscribe") => {
-            let after = members.optional("after", |json| match json.starts_with('"') {
-                true => text(json),
-                false => Ok(json.to_owned()),
+            let after = members.optional("after", |json| {
+                let after = if json.starts_with('"') { text(json)? } else { json.to_owned() };
+                let is_one = after == "head" || place(&after).is_ok();
+                is_one
+                    .then_some(after)
+                    .ok_or_else(|| Wrong::field("", "is neither head, a cursor nor a position"))
             });
             let streams = members.optional("streams", |json| list(json, FILTER_STREAMS_MAX, stream));
             let types = members.optional("types", |json| list(json, TYPES_MAX, event_type));
@@ -186,12 +191,12 @@ pub(crate) fn sub_error(sub: &str, code: &str, detail: &str) -> Value {
     json!({ "k": "error", "sub": sub, "code": code, "detail": detail })
 }
 
-/// The code of a problem, and its detail with all that is wrong, for a subscription.
-pub(crate) fn sub_problem(sub: &str, problem: &Problem) -> Value {
-    let told = problem.told();
-    let code = if told.status == 400 || told.status == 422 { "bad-filter" } else { problem.code().as_str() };
-    let wrong = told.invalid.iter().map(|(field, wrong)| format!(" {field} {wrong}."));
-    sub_error(sub, code, &format!("{}{}", told.detail, wrong.collect::<String>()))
+/// A problem with what a subscription asks for.
+pub(crate) fn sub_problem(sub: &str, code: Code, told: &wire::Problem) -> Value {
+    let code = if matches!(told.status, 400 | 422) { "bad-filter" } else { code.as_str() };
+    let mut all = sub_error(sub, code, &told.detail);
+    all["instance"] = told.instance.as_str().into();
+    all
 }
 
 /// What an operation came to: the members of the answer that a request would have had.
@@ -204,12 +209,12 @@ pub(crate) fn done(kind: &str, id: Option<&str>, told: Map<String, Value>) -> Va
 }
 
 /// The same of one that was not done.
-pub(crate) fn problem(id: Option<&str>, problem: &Problem) -> Value {
-    let mut told = match serde_json::to_value(problem.told()) {
+pub(crate) fn problem(id: Option<&str>, code: Code, told: &wire::Problem) -> Value {
+    let mut told = match serde_json::to_value(told) {
         Ok(Value::Object(told)) => told,
         _ => Map::new(),
     };
-    told.insert("code".to_owned(), problem.code().as_str().into());
+    told.insert("code".to_owned(), code.as_str().into());
     done("error", id, told)
 }
 
@@ -257,6 +262,7 @@ mod tests {
             ("{}", "bad-message"),
             (r#"{"op":"dance","id":3}"#, "unknown-operation"),
             (r#"{"op":"ping","id":{}}"#, "bad-message"),
+            (r#"{"op":"subscribe","sub":"a","after":"0~2"}"#, "bad-filter"),
             (r#"{"op":"ping","what":1}"#, "bad-message"),
             (r#"{"op":"unsubscribe"}"#, "bad-message"),
             (r#"{"op":"subscribe","sub":"a","streams":["*a"]}"#, "bad-filter"),

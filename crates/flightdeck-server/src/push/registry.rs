@@ -224,7 +224,11 @@ impl Registry {
     /// Looks at what has come, once for all who wait.
     fn look_at(&self, ring: &Ring) {
         let mut inner = self.inner.borrow_mut();
-        let Some(head) = ring.head() else { return };
+        let Some(head) = ring.head() else {
+            // It can't begin: everybody looks for itself.
+            let everybody: Vec<u64> = inner.waiting.keys().copied().collect();
+            return inner.wake(everybody);
+        };
         let mut found = HashMap::new();
         let mut others: Vec<(u64, Rc<Cell<Option<Position>>>)> = Vec::new();
         let from = inner.looked.as_ref().map_or(0, |(_, at)| at.get());

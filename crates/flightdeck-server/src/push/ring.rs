@@ -18,8 +18,8 @@ use crate::event::{Breaks, put_number, write};
 const SEGMENT_EVENTS: usize = 64;
 /// or about so many bytes, so that what a stalled reader has in its hands is small.
 const SEGMENT_BYTES: usize = 16 * 1024;
-/// For how long an event is held: what is erased in the log is gone here after that as well.
-const AGE: Duration = Duration::from_secs(60);
+/// For how long an event is held, here and on pages: what is erased in the log is gone here after that as well.
+pub(super) const AGE: Duration = Duration::from_secs(60);
 
 /// An event as it goes out, with what filters look at.
 #[derive(Debug)]

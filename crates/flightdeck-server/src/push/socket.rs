@@ -7,6 +7,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -15,6 +16,7 @@ use actix_web::body::{BodySize, MessageBody};
 use bytes::Bytes;
 use flightdeck_core::{Cursor, Position};
 use flightdeck_store::{Filter, ResetReason};
+use flightdeck_wire::problem as wire;
 use futures_util::future::LocalBoxFuture;
 use serde_json::{Map, Value};
 use tokio::time::Instant;
@@ -27,10 +29,13 @@ use super::ring::Segment;
 use super::seat::Seat;
 use super::stay::{Leave, SILENCE, Stay};
 use super::subscriber::{Step, Subscriber};
+use crate::caps::{Cap, Met};
 use crate::problem::{Code, Problem};
 
 /// How long it is waited for the other end to close as well.
 const CLOSING: Duration = Duration::from_secs(3);
+/// A connection that takes what it is handed asks for more sooner.
+const TAKES: Duration = Duration::from_secs(1);
 /// For how long a subscription needs no waking by the time: the socket sees to that.
 const FAR: Duration = Duration::from_secs(24 * 3_600);
 
@@ -51,6 +56,8 @@ pub(crate) type Starting = LocalBoxFuture<'static, Result<Started, Problem>>;
 pub(crate) trait Desk {
     /// Counts an operation.
     fn counts(&self) -> Result<(), Problem>;
+    /// What is told of a problem, which is noted as one of a request would be.
+    fn tells(&self, problem: &Problem) -> wire::Problem;
     /// Begins a subscription.
     fn subscribe(&self, after: Option<String>, filter: Filter) -> Starting;
     /// Appends, and says what a request would have been answered.
@@ -76,6 +83,8 @@ pub(crate) struct Bounds {
     pub(crate) message: usize,
     /// Subscriptions at once.
     pub(crate) subscriptions: usize,
+    /// What all of them together may name.
+    pub(crate) patterns: usize,
     /// Frames about the connection, a second.
     pub(crate) controls: u32,
 }
@@ -83,6 +92,8 @@ pub(crate) struct Bounds {
 /// A subscription.
 struct Sub {
     name: String,
+    /// How much it names.
+    patterns: usize,
     follows: Follows,
     /// When something was sent last.
     sent: Instant,
@@ -105,7 +116,7 @@ impl Follows {
 
 /// What an operation came to.
 enum Done {
-    Subscribed(String, Result<Started, Problem>),
+    Subscribed(String, usize, Result<Started, Problem>),
     Appended(Option<String>, Result<Map<String, Value>, Problem>),
 }
 
@@ -136,8 +147,11 @@ pub(crate) struct Socket {
     heard: Instant,
     /// Since when a ping is not answered.
     pinged: Option<Instant>,
-    /// When more than a ping was handed out last.
+    /// When events were handed out last, or it was seen that some were taken.
     sent: Instant,
+    /// When anything was handed out, until more is asked for.
+    handed: Option<Instant>,
+    met: Arc<Met>,
     /// Frames about the connection, since then.
     controls: (Instant, u32),
     timer: Option<Wait>,
@@ -150,11 +164,12 @@ pub(crate) struct Parts {
     pub(crate) stay: Stay,
     pub(crate) seat: Seat,
     pub(crate) registry: Registry,
+    pub(crate) met: Arc<Met>,
 }
 
 impl Socket {
     fn new(manner: Manner, parts: Parts, subs: Vec<Sub>) -> Self {
-        let Parts { incomings, bounds, stay, seat, registry } = parts;
+        let Parts { incomings, bounds, stay, seat, registry, met } = parts;
         let now = Instant::now();
         seat.told.follows(subs.len());
         Self {
@@ -173,6 +188,8 @@ impl Socket {
             heard: now,
             pinged: None,
             sent: now,
+            handed: None,
+            met,
             controls: (now, 0),
             timer: None,
         }
@@ -181,7 +198,7 @@ impl Socket {
     /// One on which every message is an event of these.
     pub(crate) fn messages(follows: Subscriber, parts: Parts) -> Self {
         let (follows, sent) = (Follows::There(Box::new(follows)), Instant::now());
-        Self::new(Manner::Messages, parts, vec![Sub { name: String::new(), follows, sent }])
+        Self::new(Manner::Messages, parts, vec![Sub { name: String::new(), patterns: 0, follows, sent }])
     }
 
     /// One on which the protocol is said.
@@ -228,6 +245,9 @@ impl Socket {
 
     /// What came can't be understood: nothing more of it is listened to.
     fn breaks(&mut self, Broken(code, why): Broken) {
+        if code == frames::TOO_LARGE.0 {
+            self.met.note(Cap::SocketMessageBytes);
+        }
         self.close(code, why);
         self.state = State::Closing(Instant::now() + CLOSING, false);
     }
@@ -266,7 +286,9 @@ impl Socket {
                 (self.state, self.working) = (State::Ended, None);
                 self.subs.clear();
             }
-            // What comes behind the close is nothing any more.
+            Err(broken) if is_open => self.breaks(broken),
+            // What comes behind the close is nothing any more, and what can't be read is not read again.
+            Err(_) => self.state = State::Closing(Instant::now() + CLOSING, false),
             _ if !is_open => {}
             Ok(Incoming::Ping(told)) => {
                 if self.is_one_more() {
@@ -277,7 +299,6 @@ impl Socket {
                 self.is_one_more();
             }
             Ok(Incoming::Text(text)) => self.asked(&text),
-            Err(broken) => self.breaks(broken),
         }
     }
 
@@ -290,6 +311,7 @@ impl Socket {
         *count += 1;
         let is_too_much = *count > self.bounds.controls;
         if is_too_much {
+            self.met.note(Cap::SocketControls);
             self.close(1008, "Too many pings.");
         }
         !is_too_much
@@ -302,6 +324,7 @@ impl Socket {
         };
         let desk = Rc::clone(desk);
         if let Err(problem) = desk.counts() {
+            desk.tells(&problem);
             let code = if problem.code() == Code::TooManyRequests { 4029 } else { 1011 };
             return self.close(code, "That is more than one caller may ask for in that time.");
         }
@@ -331,24 +354,35 @@ impl Socket {
             let told = "There is a subscription of that name.";
             return self.say(&protocol::sub_error(&sub, "already-subscribed", told));
         }
+        let patterns = filter.streams.len() + filter.types.len() + filter.tags.len();
+        if self.subs.iter().map(|one| one.patterns).sum::<usize>() + patterns > self.bounds.patterns {
+            self.met.note(Cap::SubscriptionPatterns);
+            let told =
+                format!("That is more than {} patterns in all subscriptions together.", self.bounds.patterns);
+            return self.say(&protocol::sub_error(&sub, "too-many-patterns", &told));
+        }
         if self.subs.len() >= most {
+            self.met.note(Cap::Subscriptions);
             let told = format!("That is more than {most} subscriptions.");
             return self.say(&protocol::sub_error(&sub, "too-many-subscriptions", &told));
         }
         let starting = desk.subscribe(after, filter);
-        self.working = Some(Box::pin(async move { Done::Subscribed(sub, starting.await) }));
+        self.working = Some(Box::pin(async move { Done::Subscribed(sub, patterns, starting.await) }));
     }
 
     fn done(&mut self, done: Done) {
         match done {
             Done::Appended(id, Ok(told)) => self.say(&protocol::done("appended", id.as_deref(), told)),
-            Done::Appended(id, Err(problem)) => self.say(&protocol::problem(id.as_deref(), &problem)),
-            Done::Subscribed(sub, Err(problem)) => self.say(&protocol::sub_problem(&sub, &problem)),
-            Done::Subscribed(sub, Ok(started)) => {
+            Done::Appended(id, Err(problem)) => {
+                let told = self.tells(&problem);
+                self.say(&protocol::problem(id.as_deref(), problem.code(), &told));
+            }
+            Done::Subscribed(sub, _, Err(problem)) => self.refuse(&sub, &problem),
+            Done::Subscribed(sub, patterns, Ok(started)) => {
                 self.say(&protocol::of_sub("subscribed", &sub));
                 let follows = self.started(&sub, Ok(started));
                 if !matches!(follows, Follows::Gone) {
-                    self.subs.push(Sub { name: sub, follows, sent: Instant::now() });
+                    self.subs.push(Sub { name: sub, patterns, follows, sent: Instant::now() });
                 }
                 self.seat.told.follows(self.subs.len());
             }
@@ -361,9 +395,21 @@ impl Socket {
             Ok(Started::At(follows)) => return Follows::There(follows),
             Ok(Started::Later(starting)) => return Follows::Starting(starting),
             Ok(Started::Reset(reason, head)) => self.say(&protocol::reset(sub, reason, &head)),
-            Err(problem) => self.say(&protocol::sub_problem(sub, &problem)),
+            Err(problem) => self.refuse(sub, &problem),
         }
         Follows::Gone
+    }
+
+    fn tells(&self, problem: &Problem) -> wire::Problem {
+        match &self.manner {
+            Manner::Protocol(desk) => desk.tells(problem),
+            Manner::Messages => problem.tell(),
+        }
+    }
+
+    fn refuse(&mut self, sub: &str, problem: &Problem) {
+        let told = self.tells(problem);
+        self.say(&protocol::sub_problem(sub, problem.code(), &told));
     }
 
     /// Hands out what comes next to each subscription in turn, up to a piece.
@@ -423,6 +469,9 @@ impl Socket {
     fn step(&mut self, place: usize, step: Step) {
         let sub = &mut self.subs[place];
         sub.sent = Instant::now();
+        if matches!(step, Step::Whole(_) | Step::Some(..)) {
+            self.sent = sub.sent;
+        }
         let is_protocol = matches!(self.manner, Manner::Protocol(_));
         let told = match step {
             Step::Whole(segment) if !is_protocol => return self.put(segment.messages().clone()),
@@ -446,6 +495,10 @@ impl Socket {
                 sub.follows = Follows::Gone;
                 return self.close(4501, &format!("The log has begun anew; it is at {head} now."));
             }
+            Step::Ended if is_protocol => {
+                sub.follows = Follows::Gone;
+                return;
+            }
             Step::Ended => return self.close(1000, "That is all that was asked for."),
             Step::Failed => return self.leave(Leave::FAILED),
         };
@@ -457,7 +510,7 @@ impl Socket {
         let now = Instant::now();
         match self.pinged {
             Some(pinged) => {
-                // What was handed out before may still be on its way to whoever is slow.
+                // Events that were handed out before may still be on their way to whoever is slow.
                 let is_gone = now - pinged >= SILENCE && now - self.sent >= 2 * SILENCE;
                 if is_gone {
                     self.close(4008, "Nothing was heard for long.");
@@ -484,14 +537,24 @@ impl Socket {
     }
 
     fn turn(&mut self, cx: &mut Context<'_>) {
-        if self.state == State::Open
-            && let Poll::Ready(Some(leave)) = self.stay.poll(cx, self.registry.followers())
-        {
-            self.leave(leave);
+        // More is asked for long after the last was handed out: it was taken just now.
+        if self.handed.take().is_some_and(|handed| handed.elapsed() > TAKES) {
+            self.sent = Instant::now();
         }
-        self.poll_incomings(cx);
-        if self.state == State::Open {
-            self.poll_subs(cx);
+        let may_go_on = match self.state {
+            State::Open => self.stay.poll(cx, self.registry.followers()),
+            State::Closing(..) | State::Ended => Poll::Ready(None),
+        };
+        match may_go_on {
+            // Nothing is asked for and nothing is told until that is known.
+            Poll::Pending => {}
+            Poll::Ready(leave) => {
+                leave.into_iter().for_each(|leave| self.leave(leave));
+                self.poll_incomings(cx);
+                if self.state == State::Open {
+                    self.poll_subs(cx);
+                }
+            }
         }
         match self.state {
             State::Open => self.poll_silence(),
@@ -562,11 +625,7 @@ impl MessageBody for Socket {
                 })
                 .into(),
         };
-        let is_ping = this.bytes == 2 && this.pinged.is_some();
-        this.bytes = 0;
-        if !is_ping {
-            this.sent = Instant::now();
-        }
+        (this.bytes, this.handed) = (0, Some(Instant::now()));
         this.seat.told.handed_out(piece.len());
         Poll::Ready(Some(Ok(piece)))
     }

@@ -88,7 +88,7 @@ pub(crate) struct Terms {
     pub(crate) left: Option<usize>,
 }
 
-type Asked = Pin<Box<dyn Future<Output = Result<Arc<Page>, StoreError>>>>;
+type Asked = Pin<Box<dyn Future<Output = Result<(Position, Arc<Page>), StoreError>>>>;
 
 /// Where it takes from.
 enum From {
@@ -119,6 +119,8 @@ pub(crate) struct Subscriber {
     /// Whether it was on the ring when it looked last.
     was_on_ring: bool,
     from: From,
+    /// Behind where the page begins that it took from last.
+    page: Option<Position>,
     wait: Option<Wait>,
     /// When it is woken although nothing came.
     due: Instant,
@@ -146,6 +148,7 @@ impl Subscriber {
             caught_up: false,
             was_on_ring: false,
             from: From::Ring,
+            page: None,
             wait: None,
             due: Instant::now(),
         }
@@ -200,7 +203,10 @@ impl Subscriber {
             }
             match &mut self.from {
                 From::Asked(page) => match ready!(page.as_mut().poll(cx)) {
-                    Ok(page) => self.from = From::Page(page, 0),
+                    Ok((begin, page)) => {
+                        self.page = Some(begin);
+                        self.from = From::Page(page, 0);
+                    }
                     Err(error) => return Poll::Ready(self.end(error)),
                 },
                 From::Page(page, next) => match page.segments.get(*next).cloned() {
@@ -231,12 +237,18 @@ impl Subscriber {
     /// A page is through. Everything up to where it looked was handed out, or did not pass.
     fn page_ends(&mut self) -> Option<Step> {
         let From::Page(page, _) = std::mem::replace(&mut self.from, From::Ring) else { return None };
-        let to = self.cursor.position().max(page.scanned_to);
-        self.cursor = Cursor::new(page.head.epoch().clone(), to);
+        self.moves_to(page.scanned_to);
+        self.page = Some(page.scanned_to);
         if self.is_history_over() {
             return Some(self.catches_up());
         }
         if self.is_far() { self.checkpoint().map(Step::Checkpoint) } else { None }
+    }
+
+    /// It has everything up to there, or up to where it is asked for.
+    fn moves_to(&mut self, to: Position) {
+        let to = self.terms.until.map_or(to, |until| to.min(until)).max(self.cursor.position());
+        self.cursor = Cursor::new(self.cursor.epoch().clone(), to);
     }
 
     /// Whether it has come far since whoever follows heard of it.
@@ -266,7 +278,7 @@ impl Subscriber {
         if last <= after {
             return None;
         }
-        self.cursor = Cursor::new(self.cursor.epoch().clone(), last);
+        self.moves_to(last);
         let Terms { until, left } = &mut self.terms;
         let is_asked_for = until.is_none() && left.is_none();
         let all_pass = passed || self.filter.is_all() || self.is_every && !segment.has_system;
@@ -302,7 +314,7 @@ impl Subscriber {
             && looked > self.cursor.position()
         {
             // It was not woken for anything up to there.
-            self.cursor = Cursor::new(self.cursor.epoch().clone(), looked);
+            self.moves_to(looked);
         }
         if self.is_over() {
             return Poll::Ready(None);
@@ -333,8 +345,10 @@ impl Subscriber {
                     (Arc::clone(&self.push), Arc::clone(&self.filter), self.cursor.clone());
                 let head = push.ring.head().filter(|head| head.epoch() == after.epoch());
                 let head = head.map(|head| head.position());
+                // The page that it has taken some of has more of it.
+                let begin = self.page.filter(|_| !self.was_on_ring);
                 self.from = From::Asked(Box::pin(async move {
-                    push.pager.page(&filter, &after, head, &push.counted).await
+                    push.pager.page(&filter, &after, begin, head, &push.counted).await
                 }));
                 if std::mem::take(&mut self.was_on_ring) {
                     self.push.counted.fell_behind.fetch_add(1, Ordering::Relaxed);

@@ -239,7 +239,9 @@ fn follower(told: &Told, head: Option<&Cursor>) -> wire::Follower {
         subscriptions: told.subscriptions(),
         mode: if told.is_live() { wire::FollowMode::Live } else { wire::FollowMode::CatchUp },
         position,
-        lag: head.map_or(0, |head| (head.position().get() - position.get()).max(0)),
+        lag: head
+            .filter(|_| told.subscriptions() > 0)
+            .map_or(0, |head| (head.position().get() - position.get()).max(0)),
         bytes: told.bytes(),
     }
 }

@@ -241,7 +241,9 @@ async fn done(call: &Call, asked: Asked, request: Option<RequestKey>) -> Result<
         return Err(Problem::from(wrong).instead(Code::Refused));
     }
     let append = Append { events, expected, condition, request };
-    Ok(trace::part("append", once(call, append)).await?)
+    let done = trace::part("append", once(call, append)).await?;
+    call.measured.appended(&done.appended);
+    Ok(done)
 }
 
 /// Appends; and says, also when the same request comes again with its key, by what a repetition was known: a request whose events had been

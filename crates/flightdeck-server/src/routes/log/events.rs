@@ -48,6 +48,7 @@ pub(super) async fn following(call: &Call) -> Answer {
     };
     let asked = Asked::read(params, Representation::Events, call.caps())?;
     call.may(Action::Read, Object::Log)?;
+    call.may_follow()?;
     let asked = match &told {
         Some(Some(after)) => asked.behind(after.clone()),
         Some(None) => {

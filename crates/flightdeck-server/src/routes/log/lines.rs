@@ -50,16 +50,17 @@ pub(super) async fn to_the_head(call: &Call, asked: Asked) -> Answer {
 
 /// Every line, and what comes then.
 pub(super) async fn following(call: &Call, asked: Asked) -> Answer {
+    call.may_follow()?;
     // What can't be followed is answered as such: behind the head of an answer it could only be cut off.
-    asked.checked(call.store.read_log(&asked.query()).await?)?;
+    let begun = match begin(&*call.store, &asked.after()).await? {
+        Begun::At(cursor, history) if asked.until_is_of(cursor.epoch()) => (cursor, history),
+        Begun::At(head, _) => return Err(StoreError::EpochChanged { head }.into()),
+        Begun::Reset(_, head) => return Err(StoreError::EpochChanged { head }.into()),
+    };
     if call.request().method() == Method::HEAD {
         return Ok(answer(stream::empty()));
     }
     let Some(seat) = call.seat(Transport::Lines) else { return Err(too_many()) };
-    let begun = match begin(&*call.store, &asked.after()).await? {
-        Begun::At(cursor, history) => (cursor, history),
-        Begun::Reset(_, head) => return Err(StoreError::EpochChanged { head }.into()),
-    };
     let follows = Subscriber::new(&call.push, &call.stopping, begun, asked.shown(), asked.terms());
     Ok(HttpResponse::Ok().content_type(NDJSON).body(Body::new(OneALine, follows, call.stay(), seat)))
 }

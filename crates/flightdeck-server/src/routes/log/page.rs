@@ -94,7 +94,7 @@ async fn read(call: &Call, asked: &Asked) -> Result<LogPage, Problem> {
     loop {
         let page = asked.checked(trace::part("read log", call.store.read_log(&query)).await?)?;
         if !granted.is_so().await {
-            return Err(Problem::new(Code::Unauthenticated, "What was granted is not, any more."));
+            return Err(not_any_more());
         }
         let reached = asked.until().is_some_and(|until| page.scanned_to >= until);
         let is_over = Instant::now() >= until || call.is_stopping() || wait.is_zero();
@@ -106,13 +106,19 @@ async fn read(call: &Call, asked: &Asked) -> Result<LogPage, Problem> {
         if page.end {
             let begun = (page.scanned_to(), page.head.position());
             let follows = Subscriber::new(&call.push, &call.stopping, begun, asked.shown(), Terms::default());
-            something(call, follows, until, &mut granted).await;
+            if !something(call, follows, until, &mut granted).await {
+                return Err(not_any_more());
+            }
         }
     }
 }
 
-/// Waits for something that passes: until then, until it may wait no more, or until the server stops.
-async fn something(call: &Call, mut follows: Subscriber, until: Instant, granted: &mut Granted) {
+fn not_any_more() -> Problem {
+    Problem::new(Code::Unauthenticated, "What was granted is not, any more.")
+}
+
+/// Waits for something that passes: until then, until it may wait no more, or until the server stops. Whether it still may at all.
+async fn something(call: &Call, mut follows: Subscriber, until: Instant, granted: &mut Granted) -> bool {
     let mut stopping = call.stopping.clone();
     loop {
         let comes = poll_fn(|cx| {
@@ -126,12 +132,15 @@ async fn something(call: &Call, mut follows: Subscriber, until: Instant, granted
             }
         });
         tokio::select! {
-            () = comes => return,
-            _ = stopping.wait_for(|stopping| *stopping) => return,
+            () = comes => return true,
+            _ = stopping.wait_for(|stopping| *stopping) => return true,
             () = sleep_until(until.min(Instant::now() + LOOK)) => {}
         }
-        if Instant::now() >= until || !granted.is_so().await {
-            return;
+        if Instant::now() >= until {
+            return true;
+        }
+        if !granted.is_so().await {
+            return false;
         }
     }
 }

@@ -1,12 +1,15 @@
 //! The log on a WebSocket: with what was asked for in the URL, or with `flightdeck.v1`.
 
 use std::rc::Rc;
+use std::sync::Arc;
 
 use actix_http::ws::{HandshakeError, verify_handshake};
 use actix_web::dev::Payload;
-use actix_web::http::header::{CACHE_CONTROL, HeaderValue};
+use actix_web::http::header::{CACHE_CONTROL, CONTENT_LENGTH, HeaderValue, TRANSFER_ENCODING, UPGRADE};
+use actix_web::http::{StatusCode, Version};
 use actix_web::{FromRequest as _, HttpResponse, web};
 use flightdeck_store::{Filter, ResetReason};
+use flightdeck_wire::problem as wire;
 use futures_util::future::LocalBoxFuture;
 use serde_json::{Map, Value};
 
@@ -30,6 +33,8 @@ use super::asked::Asked;
 
 pub(super) async fn opened(call: &Call, body: Body) -> Answer {
     verify_handshake(call.request().head()).map_err(no_handshake)?;
+    is_all_of_it(call)?;
+    call.may_follow()?;
     let protocols = offered(call.request().headers())?;
     let is_protocol = protocols.contains(&protocol::NAME);
     if !is_protocol && !protocols.is_empty() {
@@ -84,6 +89,22 @@ fn no_handshake(error: HandshakeError) -> Problem {
     Problem::field("Upgrade", format!("is no handshake of WebSocket, version 13: {error}"))
 }
 
+/// Sees to it that whatever comes behind the head is the socket's, as those between have it who let it through: with anything else in the
+/// head it would be read as another request.
+fn is_all_of_it(call: &Call) -> Result<(), Problem> {
+    let request = call.request();
+    let upgrade = request.headers().get_all(UPGRADE).collect::<Vec<_>>();
+    let is_alone = matches!(upgrade[..], [upgrade] if upgrade.as_bytes().eq_ignore_ascii_case(b"websocket"));
+    let has_body =
+        [TRANSFER_ENCODING, CONTENT_LENGTH].iter().any(|name| request.headers().contains_key(name));
+    match is_alone && !has_body && request.version() == Version::HTTP_11 {
+        true => Ok(()),
+        false => {
+            Err(Problem::field("Upgrade", "is `websocket` alone, of a request of HTTP/1.1 without a body"))
+        }
+    }
+}
+
 fn crowded(parts: Parts) -> Socket {
     Socket::closed(parts, 4505, "That is more than may follow the log at once of one caller.")
 }
@@ -94,14 +115,19 @@ fn seated(call: &Call, body: Body, transport: Transport) -> Result<Parts, Parts>
     let bounds = Bounds {
         message: caps.get(Cap::SocketMessageBytes),
         subscriptions: caps.get(Cap::Subscriptions),
+        patterns: caps.get(Cap::SubscriptionPatterns),
         controls: u32::try_from(caps.get(Cap::SocketControls)).unwrap_or(u32::MAX),
     };
     let incomings = Incomings::new(body.into_payload(), bounds.message);
     let (stay, registry) = (call.stay(), Registry::of(&call.push.ring, &call.stopping));
-    let parts = |seat| Parts { incomings, bounds, stay, seat, registry };
+    let met = Arc::clone(&call.met);
+    let parts = |seat| Parts { incomings, bounds, stay, seat, registry, met };
     match call.seat(transport) {
         Some(seat) => Ok(parts(seat)),
-        None => Err(parts(Seat::of_nobody(Told::new(transport)))),
+        None => {
+            call.audit_denied(StatusCode::TOO_MANY_REQUESTS);
+            Err(parts(Seat::of_nobody(Told::new(transport))))
+        }
     }
 }
 
@@ -126,6 +152,12 @@ impl Desk for At {
             Some(caller) => self.0.rates.count(|| caller),
             None => Ok(()),
         }
+    }
+
+    fn tells(&self, problem: &Problem) -> wire::Problem {
+        problem.cap().into_iter().for_each(|cap| self.0.met.note(cap));
+        self.0.audit_denied(problem.code().status());
+        problem.tell()
     }
 
     fn subscribe(&self, after: Option<String>, filter: Filter) -> Starting {
