@@ -26,11 +26,11 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Serialize;
 use tokio::time::{Instant, timeout_at};
 
-use crate::authorise::{Action, Object, Principal, authorise};
+use crate::asker::{Asker, Granted};
+use crate::authorise::{Action, Object, Principal};
 use crate::caller;
-use crate::caps::{Cap, Caps};
+use crate::caps::Cap;
 use crate::connections::Open;
-use crate::door;
 use crate::host::Host;
 use crate::members;
 use crate::operation::JSON;
@@ -75,12 +75,9 @@ fn read_key(text: &str) -> Option<RequestKey> {
 }
 
 /// A request, with who makes it. Whoever takes one has a route that asks `may` before anything else.
-#[derive(Clone)]
 pub struct Call {
     request: HttpRequest,
-    host: Arc<Host>,
-    principal: Principal,
-    correlation: Reference,
+    asker: Asker,
 }
 
 impl FromRequest for Call {
@@ -100,32 +97,9 @@ impl Call {
         let correlation = correlation
             .ok_or_else(|| Problem::new(Code::Internal, "The request came past the door of the server."))?;
         let principal = request.extensions().get::<Principal>().cloned().unwrap_or_default();
-        Ok(Self { request: request.clone(), host, principal, correlation })
-    }
-
-    /// What the route works with.
-    #[must_use]
-    pub fn host(&self) -> &Arc<Host> {
-        &self.host
-    }
-
-    /// How much it may have of anything. Whoever comes by the socket of the machine is bounded by the log alone, as a command without a server is.
-    #[must_use]
-    pub fn caps(&self) -> &Caps {
-        let is_local = self.request.conn_data::<Open>().is_some_and(Open::is_local);
-        if is_local { Caps::built_in() } else { &self.host.options.caps }
-    }
-
-    /// Who makes it.
-    #[must_use]
-    pub const fn principal(&self) -> &Principal {
-        &self.principal
-    }
-
-    /// What it belongs to.
-    #[must_use]
-    pub const fn correlation(&self) -> &Reference {
-        &self.correlation
+        let is_local = request.conn_data::<Open>().is_some_and(Open::is_local);
+        let asker = Asker { host, principal, correlation, is_local };
+        Ok(Self { request: request.clone(), asker })
     }
 
     /// The head of the request.
@@ -136,72 +110,47 @@ impl Call {
 
     /// What its answer rests on, for one that goes on for long.
     pub(crate) fn granted(&self) -> Granted {
-        let is_local = self.request.conn_data::<Open>().is_some_and(Open::is_local);
-        let host = Arc::clone(&self.host);
         // Whoever came by a ticket may as much of it as the one who was given it may still.
         let behind = self.request.extensions().get::<Behind>().map(|behind| behind.0.clone());
-        let principal = behind.unwrap_or_else(|| self.principal.clone());
-        Granted { host, principal, is_local, looked: Instant::now(), known: Instant::now() }
+        Granted::to(&self.asker, behind.unwrap_or_else(|| self.principal().clone()))
     }
 
-    /// Goes on only if its credential has not run out: what is asked for once is answered a little longer.
-    pub(crate) fn may_follow(&self) -> Result<(), Problem> {
-        match self.principal.until.is_some_and(|until| self.host.clock.now() >= until) {
-            true => Err(Problem::new(Code::Unauthenticated, "The credential has run out.")),
-            false => Ok(()),
+    /// What it is called by where callers are told apart.
+    pub(crate) fn name(&self) -> String {
+        match &self.principal().actor {
+            Some(actor) => actor.to_string(),
+            None => {
+                let (peer, headers) = (self.request.peer_addr(), self.request.headers());
+                caller::named(peer, headers, &self.options.trusted_proxies)
+            }
         }
     }
 
-    /// Writes down that whoever makes it was refused something, if that status is a refusal.
-    pub(crate) fn audit_denied(&self, status: StatusCode) {
-        door::note(&self.request, status);
+    /// Who makes it, for what goes on for long: without the request, whose head takes what it came in.
+    pub(crate) fn asker(&self) -> Asker {
+        self.asker.clone()
     }
 
     /// What looks whether whoever makes it may go on following.
     pub(crate) fn stay(&self) -> Stay {
-        Stay::new(self.granted(), self.host.stopping.clone(), self.caps())
+        Stay::new(self.granted(), self.stopping.clone(), self.caps())
     }
 
     /// Whose requests they are, where that is counted.
     pub(crate) fn caller(&self) -> Option<String> {
-        let is_local = self.request.conn_data::<Open>().is_some_and(Open::is_local);
-        (!is_local && !self.host.identify.is_open()).then(|| match &self.principal.actor {
-            Some(actor) => actor.to_string(),
-            None => {
-                let (peer, headers) = (self.request.peer_addr(), self.request.headers());
-                caller::named(peer, headers, &self.host.options.trusted_proxies)
-            }
-        })
+        (!self.is_local && !self.identify.is_open()).then(|| self.name())
     }
 
     /// A seat for whoever follows the log, by that. `None`: the caller has as many as may be.
     pub(crate) fn seat(&self, transport: Transport) -> Option<Seat> {
         let most = self.caps().get(Cap::CallerFollowers);
-        let seat = self.host.push.seats.take(self.caller(), most, transport);
+        let seat = self.push.seats.take(self.caller(), most, transport);
         match (&seat, self.request.conn_data::<Open>()) {
             (Some(seat), Some(open)) => open.follows(&seat.told),
             (None, _) => self.met.note(Cap::CallerFollowers),
             (Some(_), None) => {}
         }
         seat
-    }
-
-    /// Goes on only if whoever makes it may do that.
-    ///
-    /// # Errors
-    /// When not.
-    pub fn may(&self, action: Action, object: Object<'_>) -> Result<(), Problem> {
-        authorise(&self.principal, action, object).map_err(|problem| match action {
-            Action::Read => problem,
-            // It was asked before anything else was done.
-            Action::Write | Action::Capture | Action::Administer => problem.outcome(Outcome::NotCommitted),
-        })
-    }
-
-    /// The streams that whoever makes it may read; `None` is all.
-    #[must_use]
-    pub fn readable(&self) -> Option<Vec<flightdeck_store::StreamPattern>> {
-        self.principal.readable()
     }
 
     /// The parameters.
@@ -299,7 +248,7 @@ impl Call {
         D: Decider<Event: StoredEvents, Command: Clone>,
     {
         let metadata = Metadata {
-            actor: self.principal.actor.clone(),
+            actor: self.principal().actor.clone(),
             correlation: Some(self.correlation.clone()),
             ..Metadata::default()
         };
@@ -351,7 +300,7 @@ impl Call {
     /// # Errors
     /// When the key is none.
     pub fn key(&self, body: &[u8]) -> Result<Option<RequestKey>, Problem> {
-        self.key_of(&self.principal.key(), body)
+        self.key_of(&self.principal().key(), body)
     }
 
     /// The same, of somebody who is known by something else than credentials.
@@ -360,7 +309,7 @@ impl Call {
     /// When the key is none.
     pub fn key_of(&self, caller: &str, body: &[u8]) -> Result<Option<RequestKey>, Problem> {
         if let Some(told) = self.header(LOCAL_KEY)?
-            && self.request.conn_data::<Open>().is_some_and(Open::is_local)
+            && self.is_local
         {
             return read_key(told)
                 .map(Some)
@@ -373,20 +322,6 @@ impl Call {
         let (kind, condition) = (told(header::CONTENT_TYPE), told(header::IF_MATCH));
         let query = uri.query().unwrap_or_default().as_bytes();
         key_of([caller, method, uri.path()], key, [query, kind, condition, body], KEY).map(Some)
-    }
-
-    /// The same, of what does not come as a request, and is known by the same keys as one with that body would be.
-    ///
-    /// # Errors
-    /// When the key is none.
-    pub(crate) fn key_named(
-        &self,
-        method: &str,
-        path: &str,
-        key: &str,
-        body: &[u8],
-    ) -> Result<RequestKey, Problem> {
-        key_of([&self.principal.key(), method, path], key, [b"", JSON.as_bytes(), b"", body], "key")
     }
 
     /// Until when the rest of a body may take to come, of which so much is there: so much time, and a second more for so much each.
@@ -409,7 +344,7 @@ impl Call {
     pub async fn wait_for(&self, view: &Defined) -> Result<(), Problem> {
         let Some(position) = self.min_position()? else { return Ok(()) };
         let (plan, most) = (view.plan(), self.caps().time(Cap::PositionWaitSeconds));
-        let waited = self.host.watcher.wait_for(plan.view(), plan.number(), position, most).await;
+        let waited = self.watcher.wait_for(plan.view(), plan.number(), position, most).await;
         waited.map(drop).map_err(|error| self.without_the_head(waited_in_vain(error.into())))
     }
 
@@ -432,10 +367,10 @@ impl Call {
     async fn has_come(&self) -> Result<(), Problem> {
         let Some(position) = self.min_position()? else { return Ok(()) };
         let until = Instant::now() + self.caps().time(Cap::PositionWaitSeconds);
-        let mut changes = self.host.store.watch();
+        let mut changes = self.store.watch();
         loop {
             changes.mark_unchanged();
-            let head = self.host.store.head().await?.cursor;
+            let head = self.store.head().await?.cursor;
             if !position.is_of(head.epoch()) {
                 return Err(flightdeck_projections::NotThere::OtherEpoch { head }.into());
             }
@@ -450,71 +385,6 @@ impl Call {
             }
         }
     }
-}
-
-/// Why what was granted is not, any more.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Ended {
-    /// The credential has run out.
-    RanOut,
-    /// It was taken back, or something of it.
-    TakenBack,
-    /// Nobody could say for long whether it is.
-    Unknown,
-}
-
-/// What was granted to whoever made a request, which may be taken away while it is answered.
-#[derive(Clone)]
-pub(crate) struct Granted {
-    host: Arc<Host>,
-    principal: Principal,
-    is_local: bool,
-    looked: Instant,
-    /// When it was known last.
-    known: Instant,
-}
-
-impl Granted {
-    /// How long what was granted is taken to be so without another look.
-    pub(crate) const LOOK: std::time::Duration = std::time::Duration::from_secs(1);
-
-    /// Whether it is still so, as of a second ago or later.
-    pub(crate) async fn is_so(&mut self) -> bool {
-        self.looked.elapsed() < Self::LOOK || self.ended().await.is_none()
-    }
-
-    /// When it is to be looked at again; never, where everyone may everything.
-    pub(crate) fn look_at(&self) -> Instant {
-        let is_open = self.is_local || self.host.identify.is_open();
-        self.looked + if is_open { Self::NEVER } else { Self::LOOK }
-    }
-
-    /// Why it is not so any more, if it is not.
-    pub(crate) async fn ended(&mut self) -> Option<Ended> {
-        if self.is_local {
-            self.looked = Instant::now();
-            return None;
-        }
-        if self.principal.until.is_some_and(|until| self.host.clock.now() >= until) {
-            return Some(Ended::RanOut);
-        }
-        let now = timeout_at(self.known + Self::UNKNOWN, self.host.identify.again(&self.principal)).await;
-        self.looked = Instant::now();
-        let Ok(now) = now else { return Some(Ended::Unknown) };
-        match now {
-            Ok(now) if now == self.principal => self.known = self.looked,
-            Ok(_) => return Some(Ended::TakenBack),
-            Err(problem) if problem.code().status().is_client_error() => return Some(Ended::TakenBack),
-            // A store that does not answer for a moment takes nothing back.
-            Err(_) if self.known.elapsed() > Self::UNKNOWN => return Some(Ended::Unknown),
-            Err(_) => {}
-        }
-        None
-    }
-
-    /// For how long it is taken to be so when nobody can say.
-    const UNKNOWN: std::time::Duration = std::time::Duration::from_secs(5);
-    const NEVER: std::time::Duration = std::time::Duration::from_secs(24 * 3_600);
 }
 
 /// What is told of a position that was not reached.
@@ -543,7 +413,12 @@ pub(crate) fn header_of<'h>(headers: &'h HeaderMap, name: &str) -> Result<Option
 }
 
 /// A key of a caller, a method and a path, for what is asked there.
-fn key_of(scope: [&str; 3], key: &str, asked: [&[u8]; 4], field: &str) -> Result<RequestKey, Problem> {
+pub(crate) fn key_of(
+    scope: [&str; 3],
+    key: &str,
+    asked: [&[u8]; 4],
+    field: &str,
+) -> Result<RequestKey, Problem> {
     // Callers, methods and paths of any length, and none of them meet.
     let scope = digest(scope.map(str::as_bytes));
     let scope = scope.iter().fold(String::new(), |text, byte| format!("{text}{byte:02x}"));
@@ -772,7 +647,7 @@ impl Written {
                 call.measured.appended(appended);
                 (appended.cursor.clone(), appended.duplicate)
             }
-            None => (call.host.store.head().await?.cursor, false),
+            None => (call.store.head().await?.cursor, false),
         };
         Ok(Self { version, cursor, duplicate, location: None })
     }
@@ -810,10 +685,10 @@ impl Written {
 }
 
 impl Deref for Call {
-    type Target = Host;
+    type Target = Asker;
 
-    fn deref(&self) -> &Host {
-        &self.host
+    fn deref(&self) -> &Asker {
+        &self.asker
     }
 }
 

@@ -114,7 +114,7 @@ async fn let_in<B: MessageBody + 'static>(
 }
 
 /// Writes down that somebody was refused.
-pub(crate) fn note(request: &HttpRequest, status: StatusCode) {
+fn note(request: &HttpRequest, status: StatusCode) {
     let is_refused =
         matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::TOO_MANY_REQUESTS);
     let Some(host) = request.app_data::<Data<Host>>().filter(|_| is_refused) else { return };

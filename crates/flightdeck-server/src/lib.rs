@@ -13,6 +13,7 @@
 //! This crate knows the ports of log and views, and no database. Open `server.rs` first, then `routes.rs`.
 
 pub mod access;
+pub mod asker;
 mod audit;
 pub mod authorise;
 pub mod call;
@@ -48,6 +49,7 @@ pub use actix_web::HttpRequest;
 pub use flightdeck_analytics::visitor::Policy;
 
 pub use crate::access::Access;
+pub use crate::asker::Asker;
 pub use crate::authorise::{Action, Grants, Identify, Object, Principal, Shown, Streams, authorise};
 pub use crate::call::{Body, Call};
 pub use crate::caps::{Cap, Caps};

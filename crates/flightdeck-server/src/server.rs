@@ -43,6 +43,9 @@ use crate::{openapi, routes};
 /// How long the start waits for views that were never built before.
 const VIEWS_WAIT: Duration = Duration::from_millis(500);
 
+/// What waits for a socket before no more of an answer is asked for.
+const WRITE_BUFFER_BYTES: usize = 16 * 1024;
+
 /// For how long a browser need not ask again what a page may.
 const CORS_SECONDS: usize = 3_600;
 
@@ -301,6 +304,8 @@ fn serve(host: &Data<Host>, operations: Vec<Operations>, doors: Doors) -> Result
         .keep_alive(caps.time(Cap::KeepAliveSeconds))
         .client_request_timeout(caps.time(Cap::HeadSeconds))
         .h1_allow_half_closed(false)
+        // What a reader that has stalled has in the server's hands, and a piece more.
+        .h1_write_buffer_size(WRITE_BUFFER_BYTES)
         .shutdown_timeout(caps.time(Cap::DrainSeconds).as_secs())
         // The signals are for whoever has more to stop than this.
         .disable_signals();

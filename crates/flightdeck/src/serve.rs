@@ -270,7 +270,7 @@ async fn say(settings: &Settings, running: &Running, url: &str, begun: Instant) 
         behind => format!("behind: {}", behind.join(", ")),
     };
     eprintln!(
-        "flightdeck {}, ready after {milliseconds} ms\n  address  {url} (the API is told at /docs)\n  store    {store}\n  commits  {durability}\n  head     {head}\n  access   {access}\n  views    {views}",
+        "flightdeck {}, ready after {milliseconds} ms\n  address  {url} (the API is told at /docs, the log is shown at /live)\n  store    {store}\n  commits  {durability}\n  head     {head}\n  access   {access}\n  views    {views}",
         env!("CARGO_PKG_VERSION")
     );
     Ok(())

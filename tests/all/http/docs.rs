@@ -7,41 +7,51 @@ use super::{BOTH, Kind, Site};
 use crate::victim::block_on;
 
 #[test]
-fn the_docs_are_served_whole_and_may_load_nothing_from_elsewhere() {
+fn the_pages_are_served_whole_and_may_load_nothing_from_elsewhere() {
     let site = Site::start(Kind::Sqlite);
     block_on(async {
-        let page = site.get("/docs").await.is(200);
-        assert_eq!(page.header("content-type"), Some("text/html; charset=utf-8"));
-        let policy = page.header("content-security-policy").unwrap();
-        assert!(policy.starts_with("default-src 'none'; script-src 'self'; style-src 'self';"), "{policy}");
-        assert!(!policy.contains("unsafe") && !policy.contains("http"), "{policy}");
-        let html = String::from_utf8(page.bytes).unwrap();
-        // Whatever the page names is there, and is ours; nothing of it stands in the page, where the policy would forbid it.
-        let mut named = 0;
-        for (_, behind) in html
-            .match_indices("src=\"")
-            .chain(html.match_indices("href=\""))
-            .map(|(at, found)| (at, &html[at + found.len()..]))
+        for (path, files) in [("/docs", 3), ("/live", 3), ("/live?streams=content-*&transport=websocket", 3)]
         {
-            let address = behind.split('"').next().unwrap();
-            if address != "data:," {
-                assert!(address.starts_with('/'), "{address}");
-                let there = site.get(address).await.is(200);
-                assert_eq!(there.header("x-content-type-options"), Some("nosniff"));
-                named += 1;
+            let page = site.get(path).await.is(200);
+            assert_eq!(page.header("content-type"), Some("text/html; charset=utf-8"));
+            let policy = page.header("content-security-policy").unwrap();
+            assert!(
+                policy.starts_with("default-src 'none'; script-src 'self'; style-src 'self';"),
+                "{policy}"
+            );
+            assert!(!policy.contains("unsafe") && !policy.contains("http"), "{policy}");
+            let html = String::from_utf8(page.bytes).unwrap();
+            // Whatever the page names is there, and is ours; nothing of it stands in the page, where the policy would forbid it.
+            let mut named = 0;
+            for (_, behind) in html
+                .match_indices("src=\"")
+                .chain(html.match_indices("href=\""))
+                .map(|(at, found)| (at, &html[at + found.len()..]))
+            {
+                let address = behind.split('"').next().unwrap();
+                if address != "data:," {
+                    assert!(address.starts_with('/'), "{address}");
+                    let there = site.get(address).await.is(200);
+                    assert_eq!(there.header("x-content-type-options"), Some("nosniff"));
+                    named += 1;
+                }
             }
+            assert!(named >= files, "{path}: {named}");
+            assert!(!html.contains("<script>") && !html.contains("<style") && !html.contains(" style="));
         }
-        assert!(named >= 3, "{named}");
-        assert!(!html.contains("<script>") && !html.contains("<style") && !html.contains(" style="));
-        for file in ["/docs", "/docs/page.js", "/docs/page.css"] {
+        for file in ["/docs", "/docs/page.js", "/docs/page.css", "/live", "/live/page.js", "/live/page.css"] {
             let text = String::from_utf8(site.get(file).await.is(200).bytes).unwrap();
             assert!(
                 !text.contains("http://") && !text.contains("https://") && !text.contains("innerHTML"),
                 "{file}"
             );
         }
-        let script = site.get("/docs/page.js").await.is(200);
-        assert_eq!(script.header("content-type"), Some("text/javascript; charset=utf-8"));
+        for file in ["/docs/page.js", "/live/page.js"] {
+            let script = site.get(file).await.is(200);
+            assert_eq!(script.header("content-type"), Some("text/javascript; charset=utf-8"));
+        }
+        // What a link can't say is refused: no credential stands in one.
+        site.get("/live?token=fdt_x").await.problem(400, "malformed");
     });
 }
 

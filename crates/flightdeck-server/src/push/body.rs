@@ -16,8 +16,8 @@ use super::seat::Seat;
 use super::stay::{Leave, SILENCE, Stay};
 use super::subscriber::{Step, Subscriber};
 
-/// About so much goes out at once: what a reader that has stalled has in the server's hands.
-pub(crate) const PIECE_BYTES: usize = 16 * 1024;
+/// So much is enough to go out at once. A segment is up to twice as much, and goes out as it is.
+pub(crate) const PIECE_BYTES: usize = 8 * 1024;
 
 /// How what comes next is told. What is not told in a form is `None`; an error cuts the body off, so that nobody takes it for a whole one.
 pub(crate) trait Form: Copy + Unpin + 'static {

@@ -9,7 +9,7 @@ use futures_util::future::LocalBoxFuture;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use crate::call::{Ended, Granted};
+use crate::asker::{Ended, Granted};
 use crate::caps::{Cap, Caps};
 
 /// After so long without anything something is sent, so that both ends, and those between, know that the other is there.

@@ -10,6 +10,7 @@ use flightdeck_store::{Append, AppendError, Appended, Expected, Outcome, Request
 use flightdeck_wire::append as wire;
 use serde_json::{Map, Value};
 
+use crate::asker::Asker;
 use crate::authorise::{Action, Object};
 use crate::call::{Body, Call, Written};
 use crate::caps::{Cap, Caps};
@@ -145,7 +146,7 @@ async fn append(call: Call, body: Body) -> Answer {
 
 /// What a client on a socket has appended: the same as by a request, with its key in it.
 pub(in crate::routes) async fn on_a_socket(
-    call: &Call,
+    call: &Asker,
     key: Option<String>,
     body: String,
 ) -> Result<Map<String, Value>, Problem> {
@@ -161,7 +162,7 @@ pub(in crate::routes) async fn on_a_socket(
 }
 
 /// Whether whoever asks for it may have that appended.
-fn may(call: &Call, asked: &Asked) -> Result<(), Problem> {
+fn may(call: &Asker, asked: &Asked) -> Result<(), Problem> {
     let receiving = asked.streams();
     receiving.iter().try_for_each(|stream| call.may(Action::Write, Object::Stream(stream)))?;
     // Whether an expectation holds says what a stream is.
@@ -218,7 +219,7 @@ fn nothing_appended() -> Problem {
 }
 
 /// Appends what was asked for, in one piece: whoever goes away meanwhile leaves all of it or nothing.
-async fn done(call: &Call, asked: Asked, request: Option<RequestKey>) -> Result<Done, Problem> {
+async fn done(call: &Asker, asked: Asked, request: Option<RequestKey>) -> Result<Done, Problem> {
     let Asked { mut events, expected, condition } = asked;
     let mut wrong = Invalid::default();
     for (place, event) in events.iter_mut().enumerate() {
@@ -248,7 +249,7 @@ async fn done(call: &Call, asked: Asked, request: Option<RequestKey>) -> Result<
 
 /// Appends; and says, also when the same request comes again with its key, by what a repetition was known: a request whose events had been
 /// in the log before it is remembered as such.
-async fn once(call: &Call, append: Append) -> Result<Done, AppendError> {
+async fn once(call: &Asker, append: Append) -> Result<Done, AppendError> {
     let store = &call.store;
     let id = append.events.iter().find_map(|event| event.id);
     let (Some(request), Some(id)) = (append.request.clone(), id) else {

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::asker::Asker;
 use crate::authorise::{Action, Object};
-use crate::call::Call;
 use crate::caps::{Cap, Caps, Met};
 use crate::negotiate::Representation;
 use crate::params::{Params, pattern_param, place};
@@ -179,7 +179,7 @@ impl Asked {
     }
 
     /// The same, of the log as it is now and as far as the caller may see it.
-    pub(super) async fn placed(mut self, call: &Call) -> Result<Self, Problem> {
+    pub(super) async fn placed(mut self, call: &Asker) -> Result<Self, Problem> {
         self.filter.check().map_err(StoreError::from)?;
         self.visible = Visible::of(call, &self.filter)?;
         (self.page_bytes, self.met) = (call.caps().get(Cap::PageBytes), Some(Arc::clone(&call.met)));
@@ -302,7 +302,7 @@ struct Visible {
 }
 
 impl Visible {
-    fn of(call: &Call, filter: &Filter) -> Result<Self, Problem> {
+    fn of(call: &Asker, filter: &Filter) -> Result<Self, Problem> {
         let mut system = false;
         for pattern in &filter.streams {
             let is_of_the_system = match pattern {

@@ -12,7 +12,8 @@ use futures_core::Stream;
 use futures_util::stream;
 use tokio::task::JoinHandle;
 
-use crate::call::{Call, Granted};
+use crate::asker::Granted;
+use crate::call::Call;
 use crate::event::{Breaks, write};
 use crate::operation::{Answer, NDJSON};
 use crate::push::body::{Body, Form};

@@ -10,7 +10,8 @@ use flightdeck_core::Epoch;
 use flightdeck_store::{LogPage, Recorded};
 use tokio::time::{Instant, sleep_until};
 
-use crate::call::{Call, Granted};
+use crate::asker::Granted;
+use crate::call::Call;
 use crate::cloud_event;
 use crate::event::{self, Breaks, put_text};
 use crate::next_link::linked;

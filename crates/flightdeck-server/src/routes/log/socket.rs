@@ -13,6 +13,7 @@ use flightdeck_wire::problem as wire;
 use futures_util::future::LocalBoxFuture;
 use serde_json::{Map, Value};
 
+use crate::asker::Asker;
 use crate::authorise::{Action, Object};
 use crate::call::{Body, Call};
 use crate::caps::Cap;
@@ -52,7 +53,10 @@ pub(super) async fn opened(call: &Call, body: Body) -> Answer {
         params.finish()?;
         let seated = seated(call, body, Transport::Protocol);
         return switched(call, || match seated {
-            Ok(parts) => Socket::protocol(Rc::new(At(Rc::new(call.clone()))), parts),
+            Ok(parts) => Socket::protocol(
+                Rc::new(At { asker: Rc::new(call.asker()), caller: call.caller(), name: call.name() }),
+                parts,
+            ),
             Err(parts) => crowded(parts),
         })
         .await;
@@ -105,6 +109,13 @@ fn is_all_of_it(call: &Call) -> Result<(), Problem> {
     }
 }
 
+/// Writes down that somebody was refused something on a socket, if that status is a refusal.
+fn denied(asker: &Asker, name: &str, status: StatusCode) {
+    if matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::TOO_MANY_REQUESTS) {
+        asker.audit.denied(name, status.as_u16(), "GET", "/api/events");
+    }
+}
+
 fn crowded(parts: Parts) -> Socket {
     Socket::closed(parts, 4505, "That is more than may follow the log at once of one caller.")
 }
@@ -125,7 +136,7 @@ fn seated(call: &Call, body: Body, transport: Transport) -> Result<Parts, Parts>
     match call.seat(transport) {
         Some(seat) => Ok(parts(seat)),
         None => {
-            call.audit_denied(StatusCode::TOO_MANY_REQUESTS);
+            denied(call, &call.name(), StatusCode::TOO_MANY_REQUESTS);
             Err(parts(Seat::of_nobody(Told::new(transport))))
         }
     }
@@ -144,24 +155,29 @@ async fn switched(call: &Call, socket: impl FnOnce() -> Socket) -> Answer {
 }
 
 /// Does what is asked for on a socket, as whoever opened it.
-struct At(Rc<Call>);
+struct At {
+    asker: Rc<Asker>,
+    /// Whose operations they are, where that is counted.
+    caller: Option<String>,
+    name: String,
+}
 
 impl Desk for At {
     fn counts(&self) -> Result<(), Problem> {
-        match self.0.caller() {
-            Some(caller) => self.0.rates.count(|| caller),
+        match &self.caller {
+            Some(caller) => self.asker.rates.count(|| caller.clone()),
             None => Ok(()),
         }
     }
 
     fn tells(&self, problem: &Problem) -> wire::Problem {
-        problem.cap().into_iter().for_each(|cap| self.0.met.note(cap));
-        self.0.audit_denied(problem.code().status());
+        problem.cap().into_iter().for_each(|cap| self.asker.met.note(cap));
+        denied(&self.asker, &self.name, problem.code().status());
         problem.tell()
     }
 
     fn subscribe(&self, after: Option<String>, filter: Filter) -> Starting {
-        let call = Rc::clone(&self.0);
+        let call = Rc::clone(&self.asker);
         Box::pin(async move {
             call.may(Action::Read, Object::Log)?;
             let asked = Asked::following(after.as_deref(), filter)?.placed(&call).await?;
@@ -181,7 +197,7 @@ impl Desk for At {
         key: Option<String>,
         body: String,
     ) -> LocalBoxFuture<'static, Result<Map<String, Value>, Problem>> {
-        let call = Rc::clone(&self.0);
+        let call = Rc::clone(&self.asker);
         // Whoever goes away leaves no write half done: it comes to its end without them.
         let done = actix_web::rt::spawn(async move { append::on_a_socket(&call, key, body).await });
         Box::pin(async move {
@@ -193,7 +209,7 @@ impl Desk for At {
     }
 }
 
-fn started(call: &Call, asked: &Asked, begun: Begun) -> Started {
+fn started(call: &Asker, asked: &Asked, begun: Begun) -> Started {
     match begun {
         Begun::At(cursor, _) if !asked.until_is_of(cursor.epoch()) => {
             Started::Reset(ResetReason::Epoch, cursor)
