@@ -241,6 +241,14 @@ impl Connections {
     }
 }
 
+impl Connections {
+    /// What is told of those who follow the log.
+    pub(crate) fn followers(&self) -> Vec<Arc<Told>> {
+        let inner = self.lock();
+        inner.open.values().filter_map(|(_, used)| used.now().follows.upgrade()).collect()
+    }
+}
+
 /// How many connections each thread takes.
 pub(crate) fn each(caps: &Caps, workers: usize) -> usize {
     (caps.get(Cap::Connections) / workers.max(1)).max(1)

@@ -22,6 +22,7 @@ use tokio::time::timeout;
 use crate::caps::Cap;
 use crate::host::{Host, StoreFacts};
 use crate::push::Counted;
+use crate::push::seat::{Told, Transport};
 
 /// The format of what `/metrics` answers.
 pub(crate) const FORMAT: &str = "text/plain";
@@ -226,6 +227,7 @@ fn pushed(host: &Host, text: &mut Text) {
         "Those who follow the log just now.",
         host.push.ring.following(),
     );
+    connections(host, text);
     text.one(
         "flightdeck_delivered_events_total",
         "counter",
@@ -237,6 +239,35 @@ fn pushed(host: &Host, text: &mut Text) {
     let about = "Reads of the log, for those who are behind what is held of it.";
     text.one("flightdeck_catch_up_reads_total", "counter", about, of(reads));
     text.one("flightdeck_ring_bytes", "gauge", "What is held of the log, about.", host.push.ring.bytes());
+}
+
+/// By what connections follow the log, from where each is handed what comes next, and how far it is behind.
+fn connections(host: &Host, text: &mut Text) {
+    let head = host.push.ring.head().map_or(0, |head| head.position().get());
+    let all = host.connections.followers();
+    let (name, lag) = ("flightdeck_following_connections", "flightdeck_follower_lag_events");
+    text.family(name, "gauge", "Connections by which somebody follows the log.");
+    for transport in Transport::ALL {
+        for (mode, is_live) in [("live", true), ("catch-up", false)] {
+            let is_one = |told: &&Arc<Told>| told.transport == transport && told.is_live() == is_live;
+            let labels = [("by", transport.as_str()), ("mode", mode)];
+            text.value(name, &labels, all.iter().filter(is_one).count());
+        }
+    }
+    let mut lags: Vec<i64> = all
+        .iter()
+        .filter(|told| told.subscriptions() > 0)
+        .map(|told| (head - told.position().get()).max(0))
+        .collect();
+    lags.sort_unstable();
+    text.family(
+        lag,
+        "gauge",
+        "How many events they are behind the head: the one in the middle, and the last.",
+    );
+    for (place, at) in [("0.5", lags.len() / 2), ("1", lags.len().saturating_sub(1))] {
+        text.value(lag, &[("quantile", place)], lags.get(at).copied().unwrap_or(0));
+    }
 }
 
 /// What each limit is, and how often it was met.

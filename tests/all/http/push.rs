@@ -440,3 +440,51 @@ fn silence_is_broken_by_a_number() {
     let (id, _) = follower.named("caught-up");
     assert!(id.unwrap().ends_with("-12020"));
 }
+
+/// Reads of the log, for those who are not on the ring.
+fn reads(site: &Site) -> u64 {
+    let metrics = String::from_utf8(block_on(site.get("/metrics")).is(200).bytes).unwrap();
+    let mut lines = metrics.lines();
+    lines.find_map(|line| line.strip_prefix("flightdeck_catch_up_reads_total ")).unwrap().parse().unwrap()
+}
+
+/// Whoever hears nothing of very much has looked at all of it once, and begins behind it when it comes again; and many who come at once share
+/// what is read for them.
+#[test]
+fn little_is_read_for_those_who_come_again() {
+    let site = Site::start_with(Kind::Sqlite, &["--limits", "ring_bytes=65536"]);
+    for _ in 0..24 {
+        block_on(append(&site, "a-1", "A", 1_000, 1));
+    }
+    let mut follower = Follower::open(&site.url, "/api/events?streams=c-*", &[]);
+    let (last, _) = follower.named("caught-up");
+    // It is cut off before it hears that: the last that it heard is a checkpoint.
+    let mut other = Follower::open(&site.url, "/api/events?streams=d-*", &[]);
+    let (checkpoint, _) = other.named("checkpoint");
+    let at = |cursor: &str| cursor.rsplit_once('-').unwrap().1.parse::<u64>().unwrap();
+    let (last, checkpoint) = (last.unwrap(), checkpoint.unwrap());
+    assert_eq!((at(&last), at(&checkpoint) <= 10_000), (24_000, true));
+    drop((follower, other));
+    let before = reads(&site);
+    let path = "/api/events?streams=c-*";
+    Follower::open(&site.url, path, &[("Last-Event-ID", &last)]).named("caught-up");
+    assert!(reads(&site) - before <= 1);
+    let before = reads(&site);
+    let mut again = Follower::open(&site.url, "/api/events?streams=e-*", &[("Last-Event-ID", &checkpoint)]);
+    again.named("caught-up");
+    assert!(reads(&site) - before <= 24_000 / 512 + 2, "{}", reads(&site) - before);
+    // A storm: all of them at once, from near to one another, far behind.
+    let before = reads(&site);
+    std::thread::scope(|scope| {
+        for number in 0..60 {
+            let url = &site.url;
+            scope.spawn(move || {
+                let last = (12_000 + number * 3).to_string();
+                let mut follower = Follower::open(url, "/api/events", &[("Last-Event-ID", &last)]);
+                let count = usize::try_from(24_000 - 12_000 - number * 3).unwrap();
+                assert_eq!(follower.events(count).0.len(), count);
+            });
+        }
+    });
+    assert!(reads(&site) - before <= 50, "{} reads", reads(&site) - before);
+}

@@ -8,7 +8,7 @@ use super::writer::{BATCH, Writer};
 use super::{Bench, Wanted, figure, milliseconds, quantile, told};
 
 /// By how much the others may be slower beside it: not at all, but for what two runs differ by anyway.
-const SLOWER: f64 = 1.2;
+const SLOWER: f64 = 1.1;
 
 /// How those who read fare.
 fn fare(writer: &mut Writer, crowd: &mut Crowd, bench: &Bench, subscribers: usize) -> (f64, Took) {

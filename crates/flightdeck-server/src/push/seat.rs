@@ -19,6 +19,21 @@ pub(crate) enum Transport {
     Protocol,
 }
 
+impl Transport {
+    /// All of them.
+    pub(crate) const ALL: [Self; 4] = [Self::Events, Self::Lines, Self::Messages, Self::Protocol];
+
+    /// What it is called.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Events => "events",
+            Self::Lines => "lines",
+            Self::Messages => "messages",
+            Self::Protocol => "protocol",
+        }
+    }
+}
+
 /// What is told of somebody who follows.
 #[derive(Debug)]
 pub(crate) struct Told {

@@ -51,25 +51,22 @@ pub(super) async fn opened(call: &Call, body: Body) -> Answer {
         let mut params = call.params();
         params.text(TICKET);
         params.finish()?;
-        let seated = seated(call, body, Transport::Protocol);
-        return switched(call, || match seated {
-            Ok(parts) => Socket::protocol(
-                Rc::new(At { asker: Rc::new(call.asker()), caller: call.caller(), name: call.name() }),
-                parts,
-            ),
-            Err(parts) => crowded(parts),
+        let (parts, has_seat) = seated(call, body, Transport::Protocol);
+        let desk = At { asker: Rc::new(call.asker()), caller: call.caller(), name: call.name() };
+        return switched(call, || match has_seat {
+            true => Socket::protocol(Rc::new(desk), parts),
+            false => crowded(parts),
         })
         .await;
     }
     let asked = Asked::read(call.params(), Representation::Messages, call.caps())?;
     let asked = asked.placed(call).await?;
     let begun = begin(&*call.store, &asked.after()).await?;
-    let seated = seated(call, body, Transport::Messages);
+    let (parts, has_seat) = seated(call, body, Transport::Messages);
     switched(call, || {
-        let parts = match seated {
-            Ok(parts) => parts,
-            Err(parts) => return crowded(parts),
-        };
+        if !has_seat {
+            return crowded(parts);
+        }
         let reset = |reason: ResetReason, head| {
             format!("The cursor is not good for this log ({}); it is at {head}", word(reason))
         };
@@ -120,8 +117,8 @@ fn crowded(parts: Parts) -> Socket {
     Socket::closed(parts, 4505, "That is more than may follow the log at once of one caller.")
 }
 
-/// What a socket is made of; an error when its caller has as many as may be.
-fn seated(call: &Call, body: Body, transport: Transport) -> Result<Parts, Parts> {
+/// What a socket is made of, and whether its caller may have one more.
+fn seated(call: &Call, body: Body, transport: Transport) -> (Parts, bool) {
     let caps = call.caps();
     let bounds = Bounds {
         message: caps.get(Cap::SocketMessageBytes),
@@ -134,10 +131,10 @@ fn seated(call: &Call, body: Body, transport: Transport) -> Result<Parts, Parts>
     let met = Arc::clone(&call.met);
     let parts = |seat| Parts { incomings, bounds, stay, seat, registry, met };
     match call.seat(transport) {
-        Some(seat) => Ok(parts(seat)),
+        Some(seat) => (parts(seat), true),
         None => {
             denied(call, &call.name(), StatusCode::TOO_MANY_REQUESTS);
-            Err(parts(Seat::of_nobody(Told::new(transport))))
+            (parts(Seat::of_nobody(Told::new(transport))), false)
         }
     }
 }
