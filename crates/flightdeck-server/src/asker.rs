@@ -147,6 +147,10 @@ impl Granted {
             self.looked = Instant::now();
             return None;
         }
+        // Whoever took nothing for long was not asked about.
+        if self.looked.elapsed() > Self::UNKNOWN {
+            self.known = Instant::now();
+        }
         if self.principal.until.is_some_and(|until| self.host.clock.now() >= until) {
             return Some(Ended::RanOut);
         }

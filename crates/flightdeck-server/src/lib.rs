@@ -4,7 +4,7 @@
 //! ([`Server::decider`]), a view ([`Server::projection`]), routes ([`Server::operations`]). The binary is its first user.
 //!
 //! A route is an [`Operation`]: what serves it and what the OpenAPI document says of it, in one place. It takes a [`Call`] (who asks, and
-//! what comes with it) and perhaps a [`Body`], asks whether it [`may`](Call::may), and answers, or gives a [`Problem`].
+//! what comes with it) and perhaps a [`Body`], asks whether it [`may`](Asker::may), and answers, or gives a [`Problem`].
 //! For what is added, [`Operation::command`] and [`Operation::rows`] are whole routes: a command to a thing, and the rows of a view.
 //! Commands to our own aggregates are handled at the [`Desk`]; [`registry`](fn@registry) knows everything that is stored.
 //!
