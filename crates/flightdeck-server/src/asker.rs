@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use flightdeck_core::Reference;
 use flightdeck_store::{Outcome, RequestKey};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout};
 
 use crate::authorise::{Action, Object, Principal, authorise};
 use crate::call::key_of;
@@ -130,9 +130,9 @@ impl Granted {
     /// How long what was granted is taken to be so without another look.
     pub(crate) const LOOK: std::time::Duration = std::time::Duration::from_secs(1);
 
-    /// Whether it is still so, as of a second ago or later.
-    pub(crate) async fn is_so(&mut self) -> bool {
-        self.looked.elapsed() < Self::LOOK || self.ended().await.is_none()
+    /// Why it is not so any more, if it was not a second ago.
+    pub(crate) async fn not_so(&mut self) -> Option<Ended> {
+        if self.looked.elapsed() < Self::LOOK { None } else { self.ended().await }
     }
 
     /// When it is to be looked at again; never, where everyone may everything.
@@ -154,7 +154,7 @@ impl Granted {
         if self.principal.until.is_some_and(|until| self.host.clock.now() >= until) {
             return Some(Ended::RanOut);
         }
-        let now = timeout_at(self.known + Self::UNKNOWN, self.host.identify.again(&self.principal)).await;
+        let now = timeout(Self::UNKNOWN, self.host.identify.again(&self.principal)).await;
         self.looked = Instant::now();
         let Ok(now) = now else { return Some(Ended::Unknown) };
         match now {

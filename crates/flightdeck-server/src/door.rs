@@ -199,6 +199,9 @@ async fn beside(request: &ServiceRequest, host: &Host) -> Result<Principal, Prob
     }
     let params = Params::of(request.query_string());
     let Some(ticket) = params.peek(TICKET) else { return nobody().await };
+    // Whoever tries some is counted before the log is asked.
+    host.rates
+        .count(|| caller::named(request.peer_addr(), request.headers(), &host.options.trusted_proxies))?;
     let correlation = request.extensions().get::<Correlation>().map(|known| known.0.clone());
     let holder = ticket::take(host, ticket, request.headers(), &correlation.unwrap_or_else(made)).await?;
     request.extensions_mut().insert(Behind(holder.behind));

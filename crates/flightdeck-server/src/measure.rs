@@ -14,6 +14,7 @@ use actix_web::http::Method;
 use actix_web::middleware::Next;
 use actix_web::web::Data;
 use actix_web::{Error, HttpResponse};
+use flightdeck_core::Position;
 use flightdeck_store::Appended;
 use flightdeck_store::groups::{DURATIONS, Histogram};
 use flightdeck_store::view::answering;
@@ -243,7 +244,7 @@ fn pushed(host: &Host, text: &mut Text) {
 
 /// By what connections follow the log, from where each is handed what comes next, and how far it is behind.
 fn connections(host: &Host, text: &mut Text) {
-    let head = host.push.ring.head().map_or(0, |head| head.position().get());
+    let head = host.push.ring.head().map_or(Position::START, |head| head.position());
     let all = host.connections.followers();
     let (name, lag) = ("flightdeck_following_connections", "flightdeck_follower_lag_events");
     text.family(name, "gauge", "Connections by which somebody follows the log.");
@@ -254,11 +255,7 @@ fn connections(host: &Host, text: &mut Text) {
             text.value(name, &labels, all.iter().filter(is_one).count());
         }
     }
-    let mut lags: Vec<i64> = all
-        .iter()
-        .filter(|told| told.subscriptions() > 0)
-        .map(|told| (head - told.position().get()).max(0))
-        .collect();
+    let mut lags: Vec<i64> = all.iter().map(|told| told.lag(head)).collect();
     lags.sort_unstable();
     text.family(
         lag,

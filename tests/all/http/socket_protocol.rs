@@ -13,7 +13,7 @@ const FIN: u8 = 0x80;
 /// What one message has at the most.
 const MESSAGE_BYTES: usize = 64 * 1024;
 /// Until when whatever comes has come, and the connection is closed behind a close frame.
-const PATIENCE: Duration = Duration::from_secs(5);
+const PATIENCE: Duration = Duration::from_secs(9);
 const V1: Option<&str> = Some("flightdeck.v1");
 /// Where nothing comes by itself: the log has no events.
 const PATH: &str = "/api/events?after=head";

@@ -1,6 +1,7 @@
 //! Whatever happens to those who follow the log, by whichever transport and at whichever node, what they receive, put together, is the log. (P9, T18)
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 
 use flightdeck_core::Ids as _;
@@ -157,15 +158,17 @@ impl Transport {
 
 /// Follows, with one connection after the other, each at a node and by a transport by chance, each for a while, some of them slow: the
 /// positions that it received, and how many by each transport.
-fn read(urls: &[String], filter: &str, mut chance: Chance, until: Instant) -> (Vec<i64>, [usize; 4]) {
+fn read(urls: &[String], filter: &str, mut chance: Chance, head: &AtomicI64) -> (Vec<i64>, [usize; 4]) {
     let (mut received, mut last, mut is_over, mut by) = (Vec::new(), None::<String>, false, [0; 4]);
     while !is_over {
-        is_over = Instant::now() > until;
+        let head = head.load(Ordering::Relaxed);
+        is_over = head > 0;
         let url = &urls[usize::try_from(chance.below(urls.len() as u64)).unwrap()];
-        let which = chance.below(4);
+        // The last says how far it has come.
+        let which = if is_over { 2 * chance.below(2) } else { chance.below(4) };
         let mut transport = Transport::open(which, url, filter, last.as_deref());
-        // The last of them hears all that is left: until it has heard nothing for long.
-        transport.patience(Duration::from_millis(if is_over { 1_500 } else { 200 }));
+        // The last of them hears all that is left, however long that takes.
+        transport.patience(Duration::from_millis(if is_over { 25_000 } else { 200 }));
         let mut left = if is_over { u64::MAX } else { 1 + chance.below(400) };
         if chance.below(4) == 0 && !is_over {
             std::thread::sleep(Duration::from_millis(chance.below(600)));
@@ -183,13 +186,22 @@ fn read(urls: &[String], filter: &str, mut chance: Chance, until: Instant) -> (V
                         last = Some(cursor);
                         left = left.saturating_sub(1);
                     }
-                    Heard::At(cursor) => last = Some(cursor),
+                    Heard::At(cursor) => {
+                        if is_over && at(&cursor) >= head {
+                            left = 0;
+                        }
+                        last = Some(cursor);
+                    }
                     Heard::Nothing => {}
                 }
             }
         }
     }
     (received, by)
+}
+
+fn at(cursor: &str) -> i64 {
+    cursor.rsplit_once('-').unwrap().1.parse().unwrap()
 }
 
 /// What is counted of those who follow, at all nodes together.
@@ -206,10 +218,9 @@ fn counted(sites: &[&Site]) -> BTreeMap<String, u64> {
     all
 }
 
-/// Follows from one connection alone, and takes nothing of it for a while: until then.
-fn lags(url: &str, which: u64, until: Instant) -> Vec<i64> {
+/// Follows from one connection alone, and takes nothing of it until the head is known, up to which it hears everything then.
+fn lags(url: &str, which: u64, head: &AtomicI64) -> Vec<i64> {
     let mut transport = Transport::open(which, url, "", None);
-    transport.patience(Duration::from_secs(5));
     let mut received = Vec::new();
     let mut hears = |transport: &mut Transport| {
         let all = transport.next();
@@ -218,13 +229,18 @@ fn lags(url: &str, which: u64, until: Instant) -> Vec<i64> {
                 received.push(*position);
             }
         }
-        !all.is_empty()
+        (all.is_empty(), received.last().copied().unwrap_or(0))
     };
+    transport.patience(Duration::from_millis(500));
     let begun = Instant::now();
-    while begun.elapsed() < Duration::from_millis(500) && hears(&mut transport) {}
-    std::thread::sleep(until - Instant::now());
-    transport.patience(Duration::from_millis(1_500));
-    while hears(&mut transport) {}
+    while begun.elapsed() < Duration::from_millis(500) && !hears(&mut transport).0 {}
+    while head.load(Ordering::Relaxed) == 0 {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    transport.patience(Duration::from_secs(25));
+    while let (false, last) = hears(&mut transport)
+        && last < head.load(Ordering::Relaxed)
+    {}
     received
 }
 
@@ -243,12 +259,14 @@ fn whatever_happens_what_was_received_is_the_log() {
         let urls: Vec<String> = sites.iter().map(|site| site.url.clone()).collect();
         let until = Instant::now() + Duration::from_secs(5);
         let mut by_transport = [0; 4];
+        // Of the log, once nobody writes any more.
+        let head = &AtomicI64::new(0);
         std::thread::scope(|scope| {
             let readers: Vec<_> = (0..12_usize)
                 .map(|number| {
                     let chance = Chance(seed ^ ((number as u64 + 1) << 20));
                     let (urls, filter) = (&urls, FILTERS[number % FILTERS.len()]);
-                    (filter, scope.spawn(move || read(urls, filter, chance, until + Duration::from_secs(1))))
+                    (filter, scope.spawn(move || read(urls, filter, chance, head)))
                 })
                 .collect();
             let writers: Vec<_> = (0..4_u64)
@@ -259,7 +277,7 @@ fn whatever_happens_what_was_received_is_the_log() {
                 .collect();
             let url = urls[0].as_str();
             let laggards: Vec<_> = [0, 1, 2]
-                .map(|which| (which, scope.spawn(move || lags(url, which, until + Duration::from_secs(1)))))
+                .map(|which| (which, scope.spawn(move || lags(url, which, head))))
                 .into_iter()
                 .collect();
             // More than lies between two sockets.
@@ -268,6 +286,7 @@ fn whatever_happens_what_was_received_is_the_log() {
                 block_on(append(&first, "c-1", "C", 1_000, 4_000));
             }
             writers.into_iter().for_each(|writer| writer.join().unwrap());
+            head.store(*block_on(lines(&first, "")).last().unwrap(), Ordering::Relaxed);
             for (which, laggard) in laggards {
                 let (received, log) = (laggard.join().unwrap(), block_on(lines(&first, "")));
                 assert!(received == log, "seed {seed}, {which}: {}", difference(&received, &log));

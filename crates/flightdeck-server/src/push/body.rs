@@ -163,7 +163,8 @@ impl<F: Form> MessageBody for Body<F> {
                 this.follows.wake_at((this.sent + SILENCE).min(this.stay.look_at()));
                 this.follows.wait_for_its_time(cx);
             }
-            this.seat.told.is_at(this.follows.cursor().position(), this.follows.is_live());
+            let (at, is_live) = (this.follows.cursor().position(), this.follows.is_live());
+            this.seat.told.is_at(at, is_live, this.follows.waits());
         }
         let piece = match this.ready.len() {
             0 if this.ended => return Poll::Ready(this.cut.take().map(Err)),

@@ -9,6 +9,7 @@ use actix_http::ws::{OpCode, Parser};
 use actix_web::dev::Payload;
 use actix_web::web::{Bytes, BytesMut};
 use futures_util::StreamExt as _;
+use tokio::time::Instant;
 
 /// What the head of a frame takes at the most.
 pub(crate) const HEAD_MAX: usize = 10;
@@ -76,29 +77,49 @@ pub(crate) struct Incomings {
     /// The fragments of a message of which the last has not come.
     begun: Option<Vec<u8>>,
     most: usize,
+    /// Whether something came that was not asked about yet.
+    has_come: bool,
+    /// Since when a message is not whole.
+    unfinished: Option<Instant>,
 }
 
 impl Incomings {
     /// Out of the body of a request; each has so many bytes at the most.
     pub(crate) fn new(payload: Payload, most: usize) -> Self {
-        Self { payload, bytes: BytesMut::new(), begun: None, most }
+        Self { payload, bytes: BytesMut::new(), begun: None, most, has_come: false, unfinished: None }
     }
 
     /// The next message; `None` when the other end is gone. What is beyond it is not read before it is asked for.
     pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Incoming, Broken>>> {
         loop {
             match self.decode() {
-                Ok(Some(incoming)) => return Poll::Ready(Some(Ok(incoming))),
-                Ok(None) => {}
+                Ok(Some(incoming)) => {
+                    self.unfinished = None;
+                    return Poll::Ready(Some(Ok(incoming)));
+                }
+                Ok(None) if self.bytes.is_empty() && self.begun.is_none() => {}
+                Ok(None) => drop(self.unfinished.get_or_insert_with(Instant::now)),
                 Err(broken) => return Poll::Ready(Some(Err(broken))),
             }
-            match ready!(self.payload.poll_next_unpin(cx)) {
+            let more = ready!(self.payload.poll_next_unpin(cx));
+            self.has_come = true;
+            match more {
                 Some(Ok(more)) if self.bytes.is_empty() => self.bytes = BytesMut::from(more),
                 Some(Ok(more)) => self.bytes.extend_from_slice(&more),
                 // A connection that breaks is as gone as one that ends.
                 Some(Err(_)) | None => return Poll::Ready(None),
             }
         }
+    }
+
+    /// Whether something came since this was asked last, if only a part of a message.
+    pub(crate) const fn has_come(&mut self) -> bool {
+        std::mem::replace(&mut self.has_come, false)
+    }
+
+    /// Since when a message is not whole, and how much of it is there.
+    pub(crate) fn unfinished(&self) -> Option<(Instant, usize)> {
+        self.unfinished.map(|since| (since, self.bytes.len() + self.begun.as_ref().map_or(0, Vec::len)))
     }
 
     /// Waits for the other end to go; what comes until then is nobody's.

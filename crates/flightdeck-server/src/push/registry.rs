@@ -16,7 +16,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::ring::{Found, Frame, Ring};
-use super::subscriber::{CHECKPOINT_EVENTS, is_every};
+use super::subscriber::{is_every, is_far};
 
 /// How often those are looked for whose time has come.
 const TICK: Duration = Duration::from_secs(1);
@@ -231,7 +231,7 @@ impl Registry {
         };
         let mut found = HashMap::new();
         let mut others: Vec<(u64, Rc<Cell<Option<Position>>>)> = Vec::new();
-        let from = inner.looked.as_ref().map_or(0, |(_, at)| at.get());
+        let from = inner.looked.as_ref().map_or(Position::START, |(_, at)| *at);
         let looked = match inner.looked.take() {
             Some((epoch, at)) if epoch == *head.epoch() => {
                 let mut at = at;
@@ -255,8 +255,7 @@ impl Registry {
             Some(looked) => {
                 // Every so often all of them hear how far it is.
                 let at = looked.1;
-                let is_far = at.get() / (CHECKPOINT_EVENTS / 2) > from / (CHECKPOINT_EVENTS / 2);
-                inner.looked = Some(looked);
+                let is_far = is_far(from, at);
                 if is_far {
                     // Those whom every event is for have something to come.
                     let nothing = |id: &u64| !found.contains_key(id) && !inner.all.contains(id);

@@ -42,17 +42,21 @@ pub(crate) struct Told {
     bytes: AtomicU64,
     subscriptions: AtomicU32,
     is_live: AtomicBool,
+    /// Whether it has everything.
+    waits: AtomicBool,
 }
 
 impl Told {
     pub(crate) fn new(transport: Transport) -> Arc<Self> {
         let (position, bytes) = (AtomicI64::new(0), AtomicU64::new(0));
         let (subscriptions, is_live) = (AtomicU32::new(0), AtomicBool::new(false));
-        Arc::new(Self { transport, position, bytes, subscriptions, is_live })
+        let waits = AtomicBool::new(false);
+        Arc::new(Self { transport, position, bytes, subscriptions, is_live, waits })
     }
 
-    /// So far is it, whoever of it is furthest behind; and whether all of it is at the end of the log.
-    pub(crate) fn is_at(&self, position: Position, is_live: bool) {
+    /// So far is it, whoever of it is furthest behind; whether all of it is at the end of the log, and whether it has everything.
+    pub(crate) fn is_at(&self, position: Position, is_live: bool, waits: bool) {
+        self.waits.store(waits, Ordering::Relaxed);
         self.position.store(position.get(), Ordering::Relaxed);
         self.is_live.store(is_live, Ordering::Relaxed);
     }
@@ -70,6 +74,12 @@ impl Told {
 
     pub(crate) fn position(&self) -> Position {
         Position::new(self.position.load(Ordering::Relaxed)).unwrap_or(Position::START)
+    }
+
+    /// How many positions it is behind that head: none, if it waits for more.
+    pub(crate) fn lag(&self, head: Position) -> i64 {
+        let is_behind = self.subscriptions() > 0 && !self.waits.load(Ordering::Relaxed);
+        if is_behind { (head.get() - self.position().get()).max(0) } else { 0 }
     }
 
     pub(crate) fn bytes(&self) -> u64 {

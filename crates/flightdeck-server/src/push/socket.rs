@@ -33,7 +33,7 @@ use crate::caps::{Cap, Met};
 use crate::problem::{Code, Problem};
 
 /// How long it is waited for the other end to close as well.
-const CLOSING: Duration = Duration::from_secs(3);
+const CLOSING: Duration = Duration::from_secs(2);
 /// A connection that takes what it is handed asks for more sooner.
 const TAKES: Duration = Duration::from_secs(1);
 /// For how long a subscription needs no waking by the time: the socket sees to that.
@@ -87,6 +87,8 @@ pub(crate) struct Bounds {
     pub(crate) patterns: usize,
     /// Frames about the connection, a second.
     pub(crate) controls: u32,
+    /// How long a message may take to come, and a second more for so many bytes of it.
+    pub(crate) whole: (Duration, usize),
 }
 
 /// A subscription.
@@ -235,6 +237,7 @@ impl Socket {
         let at = furthest_behind.map(Subscriber::cursor).min_by_key(|cursor| cursor.position());
         let reason = at.map_or_else(|| why.to_owned(), |at| format!("{why} {at}"));
         self.subs.clear();
+        self.seat.told.follows(0);
         (self.working, self.state) = (None, State::Closing(Instant::now() + CLOSING, true));
         self.put(frames::close(Some(code), &reason));
     }
@@ -276,7 +279,6 @@ impl Socket {
     }
 
     fn take(&mut self, incoming: Result<Incoming, Broken>) {
-        (self.heard, self.pinged) = (Instant::now(), None);
         let is_open = self.state == State::Open;
         match incoming {
             Ok(Incoming::Close(code)) => {
@@ -508,6 +510,18 @@ impl Socket {
     /// Asks whether the other end is there when nothing was heard of it for long, and gives it up when it does not say so.
     fn poll_silence(&mut self) {
         let now = Instant::now();
+        if self.incomings.has_come() {
+            (self.heard, self.pinged) = (now, None);
+        }
+        let (most, rate) = self.bounds.whole;
+        let is_slow = self
+            .incomings
+            .unfinished()
+            .is_some_and(|(since, bytes)| now - since > most + Duration::from_secs((bytes / rate) as u64));
+        if is_slow {
+            self.met.note(Cap::BodySeconds);
+            return self.close(1008, "The message came too slowly.");
+        }
         match self.pinged {
             Some(pinged) => {
                 // Events that were handed out before may still be on their way to whoever is slow.
@@ -563,7 +577,7 @@ impl Socket {
         }
         let all = || self.subs.iter().filter_map(|sub| sub.follows.there());
         let at = all().map(|follows| follows.cursor().position()).min().unwrap_or(Position::START);
-        self.seat.told.is_at(at, all().all(Subscriber::is_live));
+        self.seat.told.is_at(at, all().all(Subscriber::is_live), all().all(Subscriber::waits));
     }
 
     fn waits(&mut self, cx: &Context<'_>) {

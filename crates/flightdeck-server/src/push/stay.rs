@@ -27,6 +27,15 @@ impl Leave {
     const RAN_OUT: Self = Self(4010, "The credential has run out.");
     const TAKEN_BACK: Self = Self(4503, "What was granted is not, any more.");
     const UNKNOWN: Self = Self(4001, "It can't be found out whether what was granted still is.");
+    /// What was granted is not, any more.
+    pub(crate) const fn of(ended: Ended) -> Self {
+        match ended {
+            Ended::RanOut => Self::RAN_OUT,
+            Ended::TakenBack => Self::TAKEN_BACK,
+            Ended::Unknown => Self::UNKNOWN,
+        }
+    }
+
     /// The log can't be read.
     pub(crate) const FAILED: Self = Self(1011, "The log can't be read; the server's log says why.");
 }
@@ -73,11 +82,7 @@ impl Stay {
         let Some(looking) = &mut self.looking else { return Poll::Ready(None) };
         let (granted, ended) = ready!(looking.as_mut().poll(cx));
         (self.granted, self.looking) = (granted, None);
-        Poll::Ready(ended.map(|ended| match ended {
-            Ended::RanOut => Leave::RAN_OUT,
-            Ended::TakenBack => Leave::TAKEN_BACK,
-            Ended::Unknown => Leave::UNKNOWN,
-        }))
+        Poll::Ready(ended.map(Leave::of))
     }
 }
 

@@ -16,8 +16,8 @@ use super::pager::Page;
 use super::registry::{Registry, Wait};
 use super::ring::{Found, Segment, Which};
 
-/// A checkpoint comes after so many events that did not pass, at the latest. Those who wait are asked twice as often.
-pub(super) const CHECKPOINT_EVENTS: i64 = 10_000;
+/// A checkpoint comes after so many events that did not pass, at the latest: there is one at each half of that.
+const CHECKPOINT_EVENTS: i64 = 10_000;
 /// How long it is waited for a log that is behind the number that somebody brings: a node that lags.
 const AHEAD: Duration = Duration::from_secs(5);
 /// How often it looks meanwhile, although nothing told of the log.
@@ -253,7 +253,7 @@ impl Subscriber {
 
     /// Whether it has come far since whoever follows heard of it.
     fn is_far(&self) -> bool {
-        self.cursor.position().get() - self.told.get() >= CHECKPOINT_EVENTS / 2
+        is_far(self.told, self.cursor.position())
     }
 
     /// Whether all that is asked for is handed out.
@@ -377,6 +377,11 @@ impl Subscriber {
             }
         }
     }
+}
+
+/// Whether between the two there is one of the numbers at which all of them say how far they are.
+pub(super) const fn is_far(from: Position, to: Position) -> bool {
+    to.get() / (CHECKPOINT_EVENTS / 2) > from.get() / (CHECKPOINT_EVENTS / 2)
 }
 
 /// Whether everything passes but what is the system's own.

@@ -239,9 +239,7 @@ fn follower(told: &Told, head: Option<&Cursor>) -> wire::Follower {
         subscriptions: told.subscriptions(),
         mode: if told.is_live() { wire::FollowMode::Live } else { wire::FollowMode::CatchUp },
         position,
-        lag: head
-            .filter(|_| told.subscriptions() > 0)
-            .map_or(0, |head| (head.position().get() - position.get()).max(0)),
+        lag: head.map_or(0, |head| told.lag(head.position())),
         bytes: told.bytes(),
     }
 }

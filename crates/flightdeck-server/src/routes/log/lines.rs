@@ -117,7 +117,7 @@ struct Lines {
 impl Lines {
     async fn piece(&mut self) -> Option<Piece> {
         loop {
-            if !self.granted.is_so().await {
+            if self.granted.not_so().await.is_some() {
                 return Some(Err(io::Error::other("what was granted is not, any more")));
             }
             let read = match self.next.take()? {

@@ -10,13 +10,14 @@ use flightdeck_core::Epoch;
 use flightdeck_store::{LogPage, Recorded};
 use tokio::time::{Instant, sleep_until};
 
-use crate::asker::Granted;
+use crate::asker::{Ended, Granted};
 use crate::call::Call;
 use crate::cloud_event;
 use crate::event::{self, Breaks, put_text};
 use crate::next_link::linked;
 use crate::operation::{Answer, JSON};
 use crate::problem::{Code, Problem};
+use crate::push::stay::Leave;
 use crate::push::subscriber::{Step, Subscriber, Terms};
 use crate::trace;
 
@@ -94,8 +95,8 @@ async fn read(call: &Call, asked: &Asked) -> Result<LogPage, Problem> {
     let (mut query, mut granted) = (asked.page(), call.granted());
     loop {
         let page = asked.checked(trace::part("read log", call.store.read_log(&query)).await?)?;
-        if !granted.is_so().await {
-            return Err(not_any_more());
+        if let Some(ended) = granted.not_so().await {
+            return Err(not_any_more(ended));
         }
         let reached = asked.until().is_some_and(|until| page.scanned_to >= until);
         let is_over = Instant::now() >= until || call.is_stopping() || wait.is_zero();
@@ -107,19 +108,28 @@ async fn read(call: &Call, asked: &Asked) -> Result<LogPage, Problem> {
         if page.end {
             let begun = (page.scanned_to(), page.head.position());
             let follows = Subscriber::new(&call.push, &call.stopping, begun, asked.shown(), Terms::default());
-            if !something(call, follows, until, &mut granted).await {
-                return Err(not_any_more());
+            if let Some(ended) = something(call, follows, until, &mut granted).await {
+                return Err(not_any_more(ended));
             }
         }
     }
 }
 
-fn not_any_more() -> Problem {
-    Problem::new(Code::Unauthenticated, "What was granted is not, any more.")
+fn not_any_more(ended: Ended) -> Problem {
+    let Leave(_, why) = Leave::of(ended);
+    match ended {
+        Ended::Unknown => Problem::new(Code::Unavailable, why).retry_after(1),
+        Ended::RanOut | Ended::TakenBack => Problem::new(Code::Unauthenticated, why),
+    }
 }
 
-/// Waits for something that passes: until then, until it may wait no more, or until the server stops. Whether it still may at all.
-async fn something(call: &Call, mut follows: Subscriber, until: Instant, granted: &mut Granted) -> bool {
+/// Waits for something that passes: until then, until it may wait no more, or until the server stops. Why it may not at all, if so.
+async fn something(
+    call: &Call,
+    mut follows: Subscriber,
+    until: Instant,
+    granted: &mut Granted,
+) -> Option<Ended> {
     let mut stopping = call.stopping.clone();
     loop {
         let comes = poll_fn(|cx| {
@@ -133,15 +143,15 @@ async fn something(call: &Call, mut follows: Subscriber, until: Instant, granted
             }
         });
         tokio::select! {
-            () = comes => return true,
-            _ = stopping.wait_for(|stopping| *stopping) => return true,
+            () = comes => return None,
+            _ = stopping.wait_for(|stopping| *stopping) => return None,
             () = sleep_until(until.min(Instant::now() + LOOK)) => {}
         }
         if Instant::now() >= until {
-            return true;
+            return None;
         }
-        if !granted.is_so().await {
-            return false;
+        if let Some(ended) = granted.not_so().await {
+            return Some(ended);
         }
     }
 }

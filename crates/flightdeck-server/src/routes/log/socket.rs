@@ -124,6 +124,7 @@ fn seated(call: &Call, body: Body, transport: Transport) -> (Parts, bool) {
         message: caps.get(Cap::SocketMessageBytes),
         subscriptions: caps.get(Cap::Subscriptions),
         patterns: caps.get(Cap::SubscriptionPatterns),
+        whole: (caps.time(Cap::BodySeconds), caps.get(Cap::BodyBytesPerSecond)),
         controls: u32::try_from(caps.get(Cap::SocketControls)).unwrap_or(u32::MAX),
     };
     let incomings = Incomings::new(body.into_payload(), bounds.message);
