@@ -8,7 +8,7 @@ use crate::authorise::{Action, Object};
 use crate::call::{Body, Call, json};
 use crate::members::{Members, Wrong, list, text};
 use crate::operation::{Answer, JSON, Operation};
-use crate::problem::Problem;
+use crate::problem::{Code, Problem};
 use crate::ticket;
 
 pub(super) fn operations() -> Vec<Operation> {
@@ -43,7 +43,8 @@ async fn create(call: Call, body: Body) -> Answer {
     let streams = members.optional("streams", |json| list(json, FILTER_STREAMS_MAX, read));
     let streams = members.finish(Some(streams))?;
     if streams.as_ref().is_some_and(Vec::is_empty) {
-        return Err(Problem::field("streams", "has no items, and one is the least"));
+        let problem = Problem::field("streams", "has no items, and one is the least");
+        return Err(problem.instead(Code::Refused));
     }
     for (_, pattern) in streams.iter().flatten() {
         call.may(Action::Read, Object::Some(pattern))?;

@@ -70,12 +70,13 @@ impl Asked {
         let mut asked = Self::part(&mut params, filter);
         asked.wait = params.time("wait", Cap::WaitSeconds, caps);
         asked.follow = params.flag("follow");
-        if representation.is_of_a_page() {
-            // It was looked at, at the door.
-            params.text(TICKET);
-        }
+        // Where it counts it was looked at, at the door.
+        let has_ticket = params.text(TICKET).is_some();
         params.finish()?;
-        let refused = asked.refused(representation);
+        let mut refused = asked.refused(representation);
+        if has_ticket && !representation.is_of_a_page() {
+            refused.extend(Invalid::field(TICKET, "is for an EventSource or a WebSocket"));
+        }
         if refused.is_empty() { Ok(asked) } else { Err(Problem::from(refused).instead(Code::Refused)) }
     }
 
